@@ -1,0 +1,49 @@
+/* Configuration of throughcared: one YAML file. One sorted table of options gives name, type, default and help; the man
+ * page and `throughcared --help-config` print it, and a test fails when an option lacks its text. */
+#ifndef DAEMON_BASE_CONF_H
+#define DAEMON_BASE_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proto/rc.h"
+
+enum { CONF_PATH_CAP = 1024 };
+
+struct conf {
+	/* front */
+	char listen_address[64];                  /* listen: "127.0.0.1:8443", "[::]:8443"; port 0 = any */
+	uint16_t listen_port;
+	char tls_certificate[CONF_PATH_CAP], tls_key[CONF_PATH_CAP], tls_client_ca[CONF_PATH_CAP];
+	char tls_revocation_list[CONF_PATH_CAP];  /* "" = none */
+	uint32_t max_connections, max_connections_per_client;
+	uint32_t header_timeout_s, idle_timeout_s;
+	uint32_t min_body_bytes_per_s;
+	uint64_t max_body_bytes;                  /* of one request, as sent */
+	uint64_t max_inflight_bytes;              /* of all request bodies being received */
+	/* core */
+	char study[CONF_PATH_CAP];
+	char store_directory[CONF_PATH_CAP];
+	uint64_t store_map_bytes;                 /* LMDB map; large by default, 1 GiB in tests */
+	uint64_t store_min_free_bytes;            /* refuse batches below this much free disk */
+	char seal_key[CONF_PATH_CAP], log_key[CONF_PATH_CAP];
+	char signer_state[CONF_PATH_CAP];         /* outside the store directory; "" = beside log_key */
+	char log_origin[128];
+	uint32_t worker_threads;                  /* 0 = number of processors */
+	char link_kernel[16];                     /* auto, scalar, avx2, avx512 */
+	bool memory_lock_required;                /* memory_lock: require | try */
+	uint32_t publish_every_hours;             /* 0 = only by the operator */
+	char test_release_secret[CONF_PATH_CAP];  /* only with a study that says synthetic: true */
+	/* both */
+	char user[64];                            /* drop privileges to; "" = stay */
+	char log_level[8];                        /* error, warning, info, debug */
+};
+
+/* Read and check a configuration file. Relative paths are taken from the file's folder. Errors: CONFIG, IO; diag has
+ * file, line, option and what was expected. */
+enum rc conf_load(const char *path, struct conf *ret, struct diag *diag) MUST_CHECK;
+void conf_print_help(FILE *out);
+
+#endif

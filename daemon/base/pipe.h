@@ -1,0 +1,107 @@
+/* The pipe between front and core: a stream socket pair with typed, length-checked messages.
+ *
+ * What can cross towards the front is fixed by the message types below: receipts, released tables, log tiles and
+ * proofs, the public study, status. There is no message that carries a record, and both sides treat every byte of the
+ * other as hostile: an unknown type, a bad length or a field out of range ends the process that receives it.
+ *
+ * Message: u8 type, u8 zero, u16 zero, u32 payload length (≤ PIPE_MAX_PAYLOAD), u64 request id; then the payload.
+ * All integers big-endian (proto/bytes.h). */
+#ifndef DAEMON_BASE_PIPE_H
+#define DAEMON_BASE_PIPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/batch.h"
+#include "proto/bytes.h"
+#include "proto/rc.h"
+#include "proto/route.h"
+
+enum {
+	PIPE_HEADER_LEN = 16,
+	PIPE_MAX_PAYLOAD = 64 * 1024,
+};
+
+enum pipe_type {
+	/* front → core */
+	PIPE_FRONT_READY = 1,     /* struct pipe_ready: listening, with the port */
+	PIPE_REQUEST,             /* struct pipe_request */
+	PIPE_BODY,                /* raw body bytes, as received (still content-encoded) */
+	PIPE_BODY_END,            /* empty */
+	PIPE_CANCEL,              /* empty: the client has gone, no answer is wanted */
+	PIPE_REFUSED,             /* struct pipe_refused: the front refused somebody; for the log */
+	/* core → front */
+	PIPE_REPLY = 32,          /* struct pipe_reply: head of the answer */
+	PIPE_REPLY_BODY,          /* raw bytes of the answer */
+	PIPE_REPLY_END,           /* empty */
+	PIPE_CREDIT,              /* u32: so many more body bytes may be sent for this request */
+	PIPE_STOP,                /* empty: stop accepting, drain, end */
+	PIPE_REVOKED,             /* a new revocation list (PEM), in pieces: u8 last, bytes */
+};
+
+enum pipe_accept { ACCEPT_JSON, ACCEPT_CSV, ACCEPT_TEXT };
+enum pipe_content { CONTENT_NONE, CONTENT_JSON, CONTENT_PROTOBUF };
+
+enum { PIPE_QUERY_CAP = 1024, PIPE_INITIAL_CREDIT = 256 * 1024 };
+
+struct pipe_request {
+	enum request_type type;
+	struct identity who;
+	char argument[ROUTE_ARGUMENT_CAP];        /* what {} matched */
+	char query[PIPE_QUERY_CAP];               /* after '?', still percent-encoded */
+	enum pipe_accept accept;
+	enum pipe_content content;
+	enum content_encoding encoding;
+	int64_t content_length;                   /* -1 = not said (chunked) */
+};
+
+enum pipe_media {          /* media type of an answer: a closed list, so that the front makes no text of its own */
+	MEDIA_JSON, MEDIA_PROBLEM, MEDIA_CSV, MEDIA_YAML, MEDIA_TEXT, MEDIA_OCTETS, MEDIA_METRICS,
+};
+
+struct pipe_reply {
+	uint16_t http_status;
+	enum pipe_media media;
+	uint32_t retry_after_s;                   /* 0 = no such header */
+	bool immutable;                           /* may be cached for ever (full tiles, releases by digest) */
+	uint64_t length;                          /* of the body that follows */
+};
+
+struct pipe_refused {
+	enum rc reason;
+	struct identity who;                      /* client "" where the certificate said nothing usable */
+	uint8_t request_type;                     /* REQUEST_TYPE_COUNT = none */
+};
+
+struct pipe_ready { uint16_t port; };
+
+/* Encode a message into `out` (appended). Errors: TOO_LARGE. */
+enum rc pipe_put_request(struct buffer *out, uint64_t id, const struct pipe_request *request) MUST_CHECK;
+enum rc pipe_put_reply(struct buffer *out, uint64_t id, const struct pipe_reply *reply) MUST_CHECK;
+enum rc pipe_put_refused(struct buffer *out, const struct pipe_refused *refused) MUST_CHECK;
+enum rc pipe_put_ready(struct buffer *out, const struct pipe_ready *ready) MUST_CHECK;
+enum rc pipe_put_credit(struct buffer *out, uint64_t id, uint32_t bytes) MUST_CHECK;
+/* Types with a raw payload: BODY, REPLY_BODY, REVOKED; or an empty one. */
+enum rc pipe_put_raw(struct buffer *out, enum pipe_type type, uint64_t id, const void *data, size_t len) MUST_CHECK;
+
+/* One decoded message; `data` borrows the receive buffer. */
+struct pipe_message {
+	enum pipe_type type;
+	uint64_t id;
+	const uint8_t *data;
+	size_t len;
+};
+enum pipe_side { PIPE_FRONT, PIPE_CORE };
+
+/* Take the first whole message off `data`: RC_OK and *ret_used > 0, or RC_OK and *ret_used = 0 when more bytes are
+ * needed. Types that this side may not receive are MALFORMED. */
+enum rc pipe_next(enum pipe_side receiver, const uint8_t *data, size_t len, struct pipe_message *ret,
+                  size_t *ret_used) MUST_CHECK;
+enum rc pipe_get_request(const struct pipe_message *m, struct pipe_request *ret) MUST_CHECK;
+enum rc pipe_get_reply(const struct pipe_message *m, struct pipe_reply *ret) MUST_CHECK;
+enum rc pipe_get_refused(const struct pipe_message *m, struct pipe_refused *ret) MUST_CHECK;
+enum rc pipe_get_ready(const struct pipe_message *m, struct pipe_ready *ret) MUST_CHECK;
+enum rc pipe_get_credit(const struct pipe_message *m, uint32_t *ret) MUST_CHECK;
+
+#endif

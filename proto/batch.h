@@ -1,0 +1,123 @@
+/* Batches of encoded records: writing them at the custodian, checking them at the daemon's border.
+ *
+ * The reader is a push parser for hostile bytes that arrive in pieces. It bounds every length before it allocates,
+ * checks every column against the study, and hands over one checked chunk at a time. The format is in batch.proto. */
+#ifndef PROTO_BATCH_H
+#define PROTO_BATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/bytes.h"
+#include "proto/rc.h"
+#include "proto/study.h"
+
+enum {
+	BATCH_ID_LEN = 32,
+	RECORD_ID_LEN = 16,
+	PERSON_ID_LEN = 16,
+	KEY_CHECK_LEN = 16,
+	CHUNK_MAX_RECORDS = 4096,
+	CHUNK_MAX_BYTES = 4 << 20,
+	BATCH_MAX_BYTES = 64 << 20,
+	BATCH_MAGIC_LEN = 8,
+};
+
+struct batch_header {
+	char source[STUDY_NAME_CAP];
+	uint8_t encoding_id[32];
+	uint8_t key_check[KEY_CHECK_LEN];
+	char software[64];
+	uint64_t first_row;
+};
+
+/* A checked chunk, columnar. Arrays have n_records elements and belong to the chunk. */
+struct batch_chunk {
+	uint32_t n_records;
+	uint8_t (*record_ids)[RECORD_ID_LEN];
+	uint64_t *revisions;
+	uint8_t (*person_ids)[PERSON_ID_LEN];          /* all zero = none */
+	uint8_t *filters[STUDY_MAX_FILTERS];           /* filter f of record i at i * study_filter_bytes(domain, f) */
+	uint8_t *missing[STUDY_MAX_FILTERS];           /* one byte a record: 1 = missing (its filter is all zero) */
+	uint8_t *events;                               /* index into study->events */
+	int32_t *days;
+	uint8_t *codes[STUDY_MAX_DIMENSIONS];          /* 0 = unknown */
+};
+
+/* Allocate all columns for up to `cap` records of this domain. Errors: NOMEM. */
+enum rc batch_chunk_new(const struct study *study, int domain, uint32_t cap, struct batch_chunk **ret) MUST_CHECK;
+/* Wipes the filters, then frees. */
+void batch_chunk_free(struct batch_chunk *chunk);
+
+/* ---- writing ---- */
+
+/* Append magic and header frame / a chunk frame / the trailer frame to `out`. The writer keeps the running digest. */
+struct batch_writer;
+enum rc batch_writer_new(const struct study *study, const struct batch_header *header, struct buffer *out,
+                         struct batch_writer **ret) MUST_CHECK;          /* borrows study and out */
+enum rc batch_writer_chunk(struct batch_writer *w, const struct batch_chunk *chunk) MUST_CHECK;
+enum rc batch_writer_end(struct batch_writer *w, uint8_t ret_batch_id[BATCH_ID_LEN]) MUST_CHECK;
+void batch_writer_free(struct batch_writer *w);
+/* The frame bytes of one chunk alone, as they are sealed in the store. Appends to `out`. */
+enum rc batch_chunk_encode(const struct study *study, int domain, const struct batch_chunk *chunk,
+                           struct buffer *out) MUST_CHECK;
+/* The inverse, with every check of the reader. `len` is that of one Frame message. */
+enum rc batch_chunk_decode(const struct study *study, int domain, const uint8_t *frame, size_t len,
+                           struct batch_chunk **ret, struct diag *diag) MUST_CHECK;
+
+/* ---- reading ---- */
+
+struct batch_sink {
+	/* Called once, after the header was checked against the study. */
+	enum rc (*on_header)(void *ctx, const struct batch_header *header, int source, int domain);
+	/* Called for each chunk in order; takes ownership of `chunk`. `frame` is its Frame message as received. */
+	enum rc (*on_chunk)(void *ctx, struct batch_chunk *chunk, const uint8_t *frame, size_t frame_len);
+	void *ctx;
+};
+
+struct batch_limits {
+	uint64_t max_bytes;            /* of one batch, uncompressed */
+};
+
+struct batch_reader;
+/* A reader for one batch. Borrows study. Errors: NOMEM. */
+enum rc batch_reader_new(const struct study *study, const struct batch_sink *sink, const struct batch_limits *limits,
+                         struct batch_reader **ret) MUST_CHECK;
+/* Feed any number of bytes. Errors: MALFORMED, INVALID, DIGEST, TOO_LARGE, SCHEMA (encoding_id), SECRET (key check),
+ * NOT_ALLOWED (an event this source may not send), or what a callback returned; `diag` names frame, record number
+ * and field, never a value. After an error the reader stays failed. */
+enum rc batch_reader_feed(struct batch_reader *r, const uint8_t *data, size_t len, struct diag *diag) MUST_CHECK;
+/* The input has ended. Errors: TRUNCATED. */
+enum rc batch_reader_end(struct batch_reader *r, uint8_t ret_batch_id[BATCH_ID_LEN], uint64_t *ret_n_records,
+                         struct diag *diag) MUST_CHECK;
+void batch_reader_free(struct batch_reader *r);
+
+/* Length of the first batch of a file that is already in memory or mapped: walks frames without parsing records.
+ * Errors: MALFORMED, TRUNCATED, TOO_LARGE. */
+enum rc batch_length(const uint8_t *data, size_t len, size_t *ret_len, uint8_t ret_batch_id[BATCH_ID_LEN]) MUST_CHECK;
+
+/* ---- the JSON form ----
+ * {"source": "prison", "encoding_id": "<hex>", "key_check": "<hex>", "records": [{"record_id": "<32 hex>",
+ *  "revision": 0, "person_id": "<32 hex>", "filters": {"surname": "<base64>", ...}, "event": "release",
+ *  "date": "2024-01-25", "dimensions": {"sex": "male"}}, ...]}
+ * Transcoded to the same frames (chunks of 4,096 records in order), so that both forms have one batch id. */
+enum rc batch_from_json(const struct study *study, const char *json, size_t len, struct buffer *out,
+                        struct diag *diag) MUST_CHECK;
+
+/* ---- Content-Encoding ---- */
+
+enum content_encoding { ENCODING_IDENTITY, ENCODING_GZIP, ENCODING_DEFLATE };
+
+/* A bounded streaming inflater: never gives out more than `max_bytes` in all. */
+struct inflater;
+enum rc inflater_new(enum content_encoding encoding, uint64_t max_bytes, struct inflater **ret) MUST_CHECK;
+/* Inflate `data` and call `sink` with pieces. Errors: MALFORMED, TOO_LARGE, or what sink returned. */
+enum rc inflater_feed(struct inflater *z, const uint8_t *data, size_t len,
+                      enum rc (*sink)(void *ctx, const uint8_t *data, size_t len), void *ctx) MUST_CHECK;
+enum rc inflater_end(struct inflater *z) MUST_CHECK;                      /* TRUNCATED */
+void inflater_free(struct inflater *z);
+/* Compress for sending. Appends a gzip stream to `out`. */
+enum rc gzip_compress(const uint8_t *data, size_t len, struct buffer *out) MUST_CHECK;
+
+#endif

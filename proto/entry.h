@@ -1,0 +1,67 @@
+/* Entries of the audit log: one line of canonical JSON each, at most 65,535 bytes. docs/audit.md lists the kinds and
+ * what is deliberately not in them: no identifier, filter, true count or noise value ever.
+ *
+ * Every entry has "v" (1), "t" (RFC 3339 UTC seconds, never before the last entry's), "kind", and "who" where somebody
+ * caused it: {"client": name, "fp": certificate fingerprint (hex SHA-256), "role": …}. */
+#ifndef PROTO_ENTRY_H
+#define PROTO_ENTRY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/bytes.h"
+#include "proto/rc.h"
+
+/*      constant               "kind" */
+#define ENTRY_KINDS(X) \
+	X(ENTRY_START,            "start")             /* version, study digest, config digest */ \
+	X(ENTRY_STOP,             "stop") \
+	X(ENTRY_STUDY,            "study")             /* a study becomes current: name, digest, rho limit */ \
+	X(ENTRY_BATCH,            "batch")             /* source, batch id, records, chunks, encoding id */ \
+	X(ENTRY_BATCH_REJECTED,   "batch_rejected")    /* source, reason code, bytes seen */ \
+	X(ENTRY_RELEASE_STARTED,  "release_started")   /* number, as_of, cut, commitment, rho charged and total */ \
+	X(ENTRY_RELEASE,          "release")           /* number, digest of the body, methods, versions */ \
+	X(ENTRY_QUERY,            "query")             /* table, canonical query, release, digest of the answer */ \
+	X(ENTRY_REFUSED,          "refused")           /* route, reason code */ \
+	X(ENTRY_KEYS,             "keys")              /* a key came into use: kind, public part or its digest */
+
+enum entry_kind {
+#define ENTRY_ENUM(constant, name) constant,
+	ENTRY_KINDS(ENTRY_ENUM)
+#undef ENTRY_ENUM
+	ENTRY_KIND_COUNT
+};
+
+const char *entry_kind_name(enum entry_kind kind);
+int entry_kind_find(const char *name);             /* -1 = unknown */
+
+/* Who caused an entry. Empty client = the daemon itself. */
+struct entry_who {
+	char client[64];
+	uint8_t fingerprint[32];
+	char role[16];
+};
+
+/* Build one entry's bytes: `fields` (borrowed, may be NULL) are merged in; their keys must not clash with v, t, kind,
+ * who. Appends to `out`, without a newline. Errors: INVALID, TOO_LARGE, NOMEM. */
+enum rc entry_build(enum entry_kind kind, int64_t unix_time, const struct entry_who *who, const json_t *fields,
+                    struct buffer *out) MUST_CHECK;
+/* Parse and check the common fields of one entry. *ret_fields is a new reference to the whole object. */
+enum rc entry_parse(const char *text, size_t len, enum entry_kind *ret_kind, int64_t *ret_time, json_t **ret_fields,
+                    struct diag *diag) MUST_CHECK;
+
+/* A receipt for a batch (what POST /v1/batches answers with), canonical JSON:
+ * {"batch": hex, "source": …, "records": n, "index": leaf index, "entry": the log entry as text,
+ *  "proof": tlog-proof text, "v": 1}. Checked with the log's public key alone. */
+struct receipt {
+	uint8_t batch_id[32];
+	char source[64];
+	uint64_t n_records, index;
+	char *entry, *proof;           /* owned */
+};
+enum rc receipt_format(const struct receipt *receipt, struct buffer *out) MUST_CHECK;
+enum rc receipt_parse(const char *text, size_t len, struct receipt *ret, struct diag *diag) MUST_CHECK;
+void receipt_deinit(struct receipt *receipt);
+
+#endif

@@ -1,0 +1,214 @@
+/* The study: one public YAML file shared by custodians and daemon. It fixes what is encoded, how records are linked,
+ * what is measured, and what may be published at what cost.
+ *
+ * Everything here is parsed from memory and validated once; the rest of the program reads the struct and never the
+ * YAML. Errors name file, line and field: "study.yaml:12: linkage.filters.name.bits: 0 is below 64".
+ *
+ * Two digests: `encoding_id` of a domain covers what decides a filter's bits, and stands in every batch; `digest`
+ * covers the whole study, and stands in every release. Both are SHA-256 over canonical JSON (proto/json.h), so that
+ * comments, key order and quoting do not change them. */
+#ifndef PROTO_STUDY_H
+#define PROTO_STUDY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/day.h"
+#include "proto/rc.h"
+#include "proto/schema.h"
+
+enum {
+	STUDY_NAME_CAP = 64,           /* names: [a-z][a-z0-9_-]*, shorter than this, NUL included */
+	STUDY_MAX_DOMAINS = 32,
+	STUDY_MAX_SOURCES = 64,
+	STUDY_MAX_FILTERS = 16,        /* a domain */
+	STUDY_MAX_FILTER_FEATURES = 16,
+	STUDY_MAX_COMPARISONS = 12,    /* a domain */
+	STUDY_MAX_COMPARED = 4,        /* filters compared together as one */
+	STUDY_MAX_CUTS = 15,           /* cuts of the Dice coefficient of one filter */
+	STUDY_MAX_LEVELS = 240,        /* levels of one comparison, missing not counted */
+	STUDY_MAX_DIMENSIONS = 16,
+	STUDY_MAX_CODES = 64,          /* a dimension, the unknown code not counted */
+	STUDY_MAX_EVENTS = 16,
+	STUDY_MAX_MEASURES = 8,
+	STUDY_MAX_BANDS = 8,
+	STUDY_MAX_TABLES = 32,
+	STUDY_MAX_BY = 3,              /* dimensions of one table */
+	STUDY_MIN_FILTER_BITS = 64,
+	STUDY_MAX_FILTER_BITS = 4096,
+	STUDY_MAX_BYTES = 1 << 20,     /* of the file */
+};
+
+/* ---- linkage ------------------------------------------------------------------------------------------------- */
+
+/* One Bloom filter of a record: which features of the schema are hashed into it. */
+struct study_filter {
+	char name[STUDY_NAME_CAP];
+	uint16_t features[STUDY_MAX_FILTER_FEATURES];  /* index into schema.features */
+	uint16_t n_features;
+	uint16_t bits;                 /* length after folding, a multiple of 8 */
+	uint16_t diffusion;            /* t of keyed diffusion, 0 = none */
+	bool sorted_digits;            /* a date also gives the sorted digits of its year, month and day as tokens */
+};
+
+/* One comparison: filters compared together as one. With one filter, level 1 is "below the first cut", level n_cuts+1
+ * is "at or above the last". With several, the level is the mixed-radix number of theirs. Level 0 = missing. */
+struct study_comparison {
+	char name[STUDY_NAME_CAP];
+	uint8_t filters[STUDY_MAX_COMPARED];           /* index into domain.filters */
+	uint8_t n_filters;
+	uint8_t n_levels;              /* levels without missing; levels are 0 … n_levels */
+	/* Cuts of each filter in thousandths of the Dice coefficient, ascending; 1000 = identical. */
+	uint16_t cuts[STUDY_MAX_COMPARED][STUDY_MAX_CUTS];
+	uint8_t n_cuts[STUDY_MAX_COMPARED];
+	/* Reference weight of each level in 1/256 log2 units; level 0 is 0. Fixed by the study and used only for the
+	 * candidate floor, so that what is kept does not depend on when a record arrived. */
+	int16_t reference_weight[STUDY_MAX_LEVELS + 1];
+};
+
+/* Rules that change text before tokens are made. All off = clkhash's own bits. */
+struct study_normalise {
+	bool trim;                     /* leading, trailing and double white space */
+	bool lower;                    /* case folding (Unicode) */
+	bool strip_marks;              /* é → e (NFD, marks removed), then ß æ ø ł đ by table */
+	bool drop_punctuation;         /* apostrophes, hyphens, full stops */
+	bool sentinel_dates;           /* 1900-01-01, 00-00-0000 and the like become missing */
+};
+
+enum study_profile { PROFILE_NONE, PROFILE_QUALITY, PROFILE_BALANCED, PROFILE_HARDENED };
+
+/* An encoding domain: records of two domains never compare; their tables add up. */
+struct study_domain {
+	char name[STUDY_NAME_CAP];     /* "main" where the study has one only */
+	char language[16];             /* BCP 47, informative; "" = not said */
+	struct schema *schema;         /* owned; clkhash linkage schema version 3 */
+	enum study_profile profile;
+	struct study_filter filters[STUDY_MAX_FILTERS];
+	uint8_t n_filters;
+	struct study_comparison comparisons[STUDY_MAX_COMPARISONS];
+	uint8_t n_comparisons;
+	struct study_normalise normalise;
+	int32_t floor;                 /* candidate floor on the sum of reference weights, 1/256 log2 units */
+	bool has_key_check;            /* false = "unset": the study cannot be used for pushing yet */
+	uint8_t key_check[16];
+	size_t key_check_offset, key_check_length;  /* bytes of its text in the file, for `keys init` to pin it */
+	uint8_t encoding_id[32];
+};
+
+/* ---- what is sent -------------------------------------------------------------------------------------------- */
+
+enum study_source_kind { SOURCE_PRISON, SOURCE_TREATMENT, SOURCE_DEATH, SOURCE_OTHER };
+
+struct study_source {
+	char name[STUDY_NAME_CAP];
+	enum study_source_kind kind;
+	uint8_t domain;                /* index */
+	uint16_t reporting_lag_days;   /* after which a period of this source is complete */
+};
+
+/* What an event means to the measures. Other events are kept and counted in no measure. */
+enum study_event_role {
+	EVENT_OTHER, EVENT_RECEPTION, EVENT_RELEASE, EVENT_TREATMENT_START, EVENT_TREATMENT_END, EVENT_DEATH,
+};
+
+struct study_event {
+	char name[STUDY_NAME_CAP];     /* as in the event column of the CSV */
+	enum study_event_role role;
+	uint32_t kinds;                /* bit k: sources of kind k may send it */
+};
+
+enum study_derivation { DERIVED_NOT, DERIVED_AGE_BAND };
+
+/* A named code list. Code 0 is "unknown" in every dimension; codes 1 … n_codes are as listed. */
+struct study_dimension {
+	char name[STUDY_NAME_CAP];
+	char column[STUDY_NAME_CAP];   /* of the CSV; for derived ones the column they come from */
+	enum study_derivation derivation;
+	uint16_t band_starts[STUDY_MAX_CODES];         /* age bands: first age of each */
+	char codes[STUDY_MAX_CODES + 1][STUDY_NAME_CAP];  /* codes[0] = "unknown" */
+	uint8_t n_codes;
+};
+
+/* ---- what is published --------------------------------------------------------------------------------------- */
+
+enum study_measure_kind { MEASURE_CONTINUITY };
+
+/* continuity: index = release to liberty on day 0; outcome = first structured treatment within a band, both ends
+ * counted; competing events: death, re-imprisonment. docs/methods.md has the exact rules. */
+struct study_measure {
+	char name[STUDY_NAME_CAP];
+	enum study_measure_kind kind;
+	uint16_t band_ends[STUDY_MAX_BANDS];           /* last day of each band, ascending: 7 14 21 28 90 */
+	uint8_t n_bands;
+};
+
+struct study_table {
+	char name[STUDY_NAME_CAP];
+	uint8_t measure;               /* index */
+	enum period_kind period;
+	uint8_t by[STUDY_MAX_BY];      /* index of dimensions */
+	uint8_t n_by;
+	uint32_t sigma2_milli;         /* σ² of the discrete Gaussian in thousandths; 0 only with method none */
+};
+
+enum study_disclosure_method { DISCLOSURE_KEYED_NOISE, DISCLOSURE_NONE };
+
+struct study_disclosure {
+	enum study_disclosure_method method;
+	uint32_t threshold;            /* a row whose noisy total is below it is not shown */
+	uint64_t rho_limit_micro;      /* what all releases together may cost, ρ in millionths */
+	uint16_t max_index_events;     /* of a person in all */
+	uint32_t interval_days;        /* between releases */
+	uint32_t min_new_records;      /* since the last release … */
+	uint16_t min_sources;          /* … from at least so many sources */
+	bool provisional;              /* publish open periods too (each time at full cost) */
+};
+
+struct study {
+	char name[STUDY_NAME_CAP];
+	char title[256];
+	bool synthetic;                /* test data: `none` and an injected release secret are allowed, outputs say so */
+	struct study_domain domains[STUDY_MAX_DOMAINS];
+	uint8_t n_domains;
+	struct study_source sources[STUDY_MAX_SOURCES];
+	uint8_t n_sources;
+	struct study_event events[STUDY_MAX_EVENTS];
+	uint8_t n_events;
+	struct study_dimension dimensions[STUDY_MAX_DIMENSIONS];
+	uint8_t n_dimensions;
+	struct study_measure measures[STUDY_MAX_MEASURES];
+	uint8_t n_measures;
+	struct study_table tables[STUDY_MAX_TABLES];
+	uint8_t n_tables;
+	struct study_disclosure disclosure;
+	uint16_t retention_years;      /* 0 = not said */
+	uint8_t digest[32];
+};
+
+/* Parse and check a study. `name` is what errors call the file. On RC_OK the caller owns *ret_study.
+ * Errors: INVALID (diag says line, field and what was expected), TOO_LARGE, NOMEM. */
+enum rc study_parse(const char *name, const char *yaml, size_t len, struct study **ret_study,
+                    struct diag *diag) MUST_CHECK;
+void study_free(struct study *study);
+
+/* Look up by name. -1 when there is none. */
+int study_find_domain(const struct study *study, const char *name);
+int study_find_source(const struct study *study, const char *name);
+int study_find_event(const struct study *study, const char *name);
+int study_find_dimension(const struct study *study, const char *name);
+int study_find_table(const struct study *study, const char *name);
+bool study_source_may_send(const struct study *study, int source, int event);
+
+/* Bytes of one record's filters laid side by side, and of one of them. */
+size_t study_filter_bytes(const struct study_domain *domain, int filter);
+size_t study_record_bytes(const struct study_domain *domain);
+
+/* ρ of one release in millionths when every table gets a new period cell: the worst squared change of all cells when
+ * one person's outcome is substituted, Σ over tables 2 · 1/(2σ²) = Σ 1/σ² (docs/methods.md). */
+uint64_t study_release_rho_micro(const struct study *study);
+
+const char *study_profile_name(enum study_profile profile);
+const char *study_source_kind_name(enum study_source_kind kind);
+
+#endif
