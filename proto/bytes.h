@@ -69,7 +69,7 @@ void base64_encode(const void *data, size_t len, char *out);
 /* Strict: canonical padding, no white space. *ret_len <= cap. Errors: MALFORMED. */
 enum rc base64_decode(const char *text, size_t text_len, void *out, size_t cap, size_t *ret_len) MUST_CHECK;
 
-/* SHA-256 of up to three pieces (NULL allowed with length 0), for digests that bind a label. */
+/* SHA-256, and SHA-256 that binds a label. */
 void sha256(const void *data, size_t len, uint8_t out[32]);
 void sha256_labelled(const char *label, const void *data, size_t len, uint8_t out[32]); /* label, NUL, data */
 

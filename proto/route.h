@@ -16,7 +16,7 @@ enum role {
 	ROLE_ANY = ROLE_SUBMITTER | ROLE_ANALYST | ROLE_AUDITOR | ROLE_OPERATOR,
 };
 
-/*      request type             method  path                     roles                            body  in log */
+/*      request type             method  path                     roles                            body */
 #define ROUTE_TABLE(X) \
 	X(REQUEST_BATCH_PUT,      "POST", "/v1/batches",           ROLE_SUBMITTER,                  true) \
 	X(REQUEST_BATCH_STATUS,   "GET",  "/v1/batches/{}",        ROLE_SUBMITTER,                  false) \
