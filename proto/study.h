@@ -52,8 +52,11 @@ struct study_filter {
 	bool sorted_digits;            /* a date also gives the sorted digits of its year, month and day as tokens */
 };
 
-/* One comparison: filters compared together as one. With one filter, level 1 is "below the first cut", level n_cuts+1
- * is "at or above the last". With several, the level is the mixed-radix number of theirs. Level 0 = missing. */
+/* One comparison: filters compared together as one. Each filter gives a digit: 0 = missing on either side, 1 = below the
+ * first cut, …, n_cuts + 1 = at or above the last. The level is the mixed-radix number of the digits, the first filter
+ * varying fastest: level = Σ digit[i] · Π_{j<i} (n_cuts[j] + 2). So one filter's level is its digit, level 0 is "all
+ * missing", and n_levels = Π (n_cuts[j] + 2) − 1. The default reference weight of a joint level is the sum of its
+ * digits' weights. */
 struct study_comparison {
 	char name[STUDY_NAME_CAP];
 	uint8_t filters[STUDY_MAX_COMPARED];           /* index into domain.filters */
