@@ -9,7 +9,7 @@
 #include "proto/rc.h"
 
 #define DAY_MIN (-109572)         /* 1670-01-01 */
-#define DAY_MAX 84006             /* 2199-12-31 */
+#define DAY_MAX 84005             /* 2199-12-31 */
 #define DAY_TEXT_LEN 11           /* "2024-02-29" and NUL */
 
 int32_t day_from_civil(int year, int month, int day_of_month);          /* the date must be valid */
