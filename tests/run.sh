@@ -1,0 +1,40 @@
+#!/bin/sh
+# Install test dependencies, build with warnings as errors, and run the whole suite through ctest.
+#
+# usage: sh tests/run.sh [--full] [--only release|debug|tsan]
+#   --full   also what takes longer than a build should: label "full"
+#   release  everything, as users run it
+#   debug    everything again under AddressSanitizer and UndefinedBehaviorSanitizer
+#   tsan     what has threads again under ThreadSanitizer
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+full=no
+only=
+while [ $# -gt 0 ]; do
+	case "$1" in
+	--full) full=yes; shift ;;
+	--only) [ $# -ge 2 ] || { echo "--only needs release, debug or tsan" >&2; exit 64; }; only=$2; shift 2 ;;
+	--help|-h) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	*) echo "run.sh: unknown option '$1' (try --help)" >&2; exit 64 ;;
+	esac
+done
+case "$only" in ''|release|debug|tsan) ;; *) echo "run.sh: --only takes release, debug or tsan" >&2; exit 64 ;; esac
+
+sh "$root/deploy/dependencies.sh" test
+cd "$root"
+labels=quick
+[ "$full" = no ] || labels='quick|full'
+jobs=$(nproc)
+
+# A program of this size under sanitizers is slow on two cores: the longest system tests run once, on the release build.
+run() { # run PRESET CTEST-ARGUMENTS...
+	preset=$1; shift
+	printf '\n== %s\n' "$preset"
+	cmake --preset "$preset" -DTC_TESTS=ON -DPython3_EXECUTABLE=/usr/bin/python3 >/dev/null
+	cmake --build --preset "$preset" -j "$jobs" | tail -n 1
+	ctest --preset "$preset" -j "$jobs" --no-tests=error "$@"
+}
+[ -n "$only" ] && [ "$only" != release ] || run release -L "$labels"
+[ -n "$only" ] && [ "$only" != debug ] || run debug -L "$labels" -LE once
+[ -n "$only" ] && [ "$only" != tsan ] || run tsan -L threads
