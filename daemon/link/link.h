@@ -24,33 +24,34 @@
 enum link_kernel { LINK_KERNEL_AUTO, LINK_KERNEL_SCALAR, LINK_KERNEL_AVX2, LINK_KERNEL_AVX512 };
 bool link_kernel_parse(const char *name, enum link_kernel *ret);
 const char *link_kernel_name(enum link_kernel kernel);
-bool link_kernel_is_available(enum link_kernel kernel);      /* on this processor */
+bool link_kernel_is_available(enum link_kernel kernel); /* on this processor */
 
 enum link_memory { LINK_MEMORY_PLAIN, LINK_MEMORY_TRY_LOCK, LINK_MEMORY_MUST_LOCK };
 
 struct link_options {
 	enum link_kernel kernel;
-	enum link_memory memory;       /* filters: mlock and MADV_DONTDUMP */
+	enum link_memory memory; /* filters: mlock and MADV_DONTDUMP */
 	unsigned n_threads;
 };
 
 struct link_pool;
 /* Borrows `domain` for its whole life. Errors: NOMEM, IO (memory could not be locked), INVALID (kernel not there). */
 enum rc link_pool_new(const struct study_domain *domain, const struct link_options *options,
-                      struct link_pool **ret) MUST_CHECK;
-void link_pool_free(struct link_pool *pool);                 /* wipes */
+		      struct link_pool **ret) MUST_CHECK;
+void link_pool_free(struct link_pool *pool); /* wipes */
 
 /* One record as it arrives. Filters are borrowed for the call and copied. */
 struct link_row {
 	uint16_t source;
 	uint8_t record_id[RECORD_ID_LEN];
-	uint8_t person_id[PERSON_ID_LEN];                    /* all zero = none */
+	uint8_t person_id[PERSON_ID_LEN]; /* all zero = none */
 	uint64_t revision;
-	const uint8_t *filters[STUDY_MAX_FILTERS];           /* study_filter_bytes() each */
+	const uint8_t *filters[STUDY_MAX_FILTERS]; /* study_filter_bytes() each */
 	bool missing[STUDY_MAX_FILTERS];
 };
-/* Add a row; *ret_row is its number, 0, 1, 2 … A row of a record that is already there supersedes it when its
- * revision is higher (ties: larger SHA-256 of the filters), and is superseded at once when lower. Errors: NOMEM, IO. */
+/* Add a row; *ret_row is its number, 0, 1, 2 … One thread adds at a time; comparisons may run meanwhile. Every revision
+ * of a record stays a row; link_run takes, of the rows at the cut, the highest revision of each record (ties: the larger
+ * SHA-256 of the filters). Errors: NOMEM, IO (memory that must be locked was not). */
 enum rc link_pool_add(struct link_pool *pool, const struct link_row *row, uint32_t *ret_row) MUST_CHECK;
 uint32_t link_pool_n_rows(const struct link_pool *pool);
 bool link_pool_memory_is_locked(const struct link_pool *pool);
@@ -58,9 +59,11 @@ bool link_pool_memory_is_locked(const struct link_pool *pool);
 /* ---- candidate pairs ---- */
 
 /* Levels of one pair, a byte a comparison; 0 = missing. */
-struct link_pattern { uint8_t level[STUDY_MAX_COMPARISONS]; };
+struct link_pattern {
+	uint8_t level[STUDY_MAX_COMPARISONS];
+};
 struct link_pair {
-	uint32_t a, b;                                       /* rows, a < b */
+	uint32_t a, b; /* rows, a < b */
 	struct link_pattern pattern;
 };
 
@@ -69,54 +72,58 @@ struct link_pair {
  * every 50 ms. The caller frees *ret_pairs with free(). Rows 0 … end-1 must not change meanwhile; rows may be added.
  * Errors: NOMEM, STOPPING (cancelled). */
 enum rc link_compare(struct link_pool *pool, uint32_t first_new, uint32_t end, const atomic_bool *cancel,
-                     struct link_pair **ret_pairs, size_t *ret_n) MUST_CHECK;
+		     struct link_pair **ret_pairs, size_t *ret_n) MUST_CHECK;
 /* Levels of one pair, whatever their weight. */
 struct link_pattern link_pattern_of(const struct link_pool *pool, uint32_t a, uint32_t b);
 
 /* ---- model and persons ---- */
 
 struct link_run_options {
-	uint32_t end;                                        /* rows 0 … end-1 are at the cut */
-	const bool *excluded;                                /* rows withdrawn or after the cut; NULL = none */
-	const int32_t *last_day, *death_day;                 /* of each row: its last event, its death (INT32_MAX = none);
-	                                                      * for contradictions; NULL = unknown */
+	uint32_t end;                        /* rows 0 … end-1 are at the cut */
+	const bool *excluded;                /* rows withdrawn or after the cut; NULL = none */
+	const int32_t *last_day, *death_day; /* of each row: its last event, its death (INT32_MAX = none);
+					      * for contradictions; NULL = unknown */
 };
 
 /* What is known of the quality of linkage between two sources, all in millionths; nothing of it leaves the core but
- * noised. expected_* come without labels: threshold and precision from the within-source null, recall from the model. */
+ * noised. expected_* come without labels: threshold and precision from the within-source null, recall from the model.
+ */
 struct link_quality {
 	uint16_t source_a, source_b;
 	uint64_t n_links;
-	int32_t threshold;                                   /* match weight, 1/65536 log2 units */
+	int32_t threshold; /* match weight, 1/65536 log2 units */
 	uint32_t expected_precision, expected_recall;
-	bool null_is_conditional;                            /* a source has no person numbers (docs/methods.md) */
+	bool null_is_conditional; /* a source has no person numbers (docs/methods.md) */
 };
 
 enum link_outcome {
 	LINK_DONE,
-	LINK_NOTHING_TO_LINK,                                /* one source only, or no rows */
-	LINK_NOT_IDENTIFIABLE,                               /* the model finds no matches it can tell from chance */
+	LINK_NOTHING_TO_LINK,  /* one source only, or no rows */
+	LINK_NOT_IDENTIFIABLE, /* the model finds no matches it can tell from chance */
 };
 
 /* One accepted link between rows, for lab and tests. */
-struct link_link { uint32_t a, b; int32_t weight; };
+struct link_link {
+	uint32_t a, b;
+	int32_t weight;
+};
 
 struct link_result {
 	enum link_outcome outcome;
-	char statement[256];                                 /* one plain sentence, e.g. why nothing was linked */
+	char statement[256]; /* one plain sentence, e.g. why nothing was linked */
 	uint32_t n_rows, n_persons;
-	uint32_t *person;                                    /* of each row; UINT32_MAX = excluded or superseded. Numbered
-	                                                      * by the smallest record key of the person */
-	struct link_link *links;                             /* cross-source, accepted, ascending by record keys */
+	uint32_t *person;        /* of each row; UINT32_MAX = excluded or superseded. Numbered
+				  * by the smallest record key of the person */
+	struct link_link *links; /* cross-source, accepted, ascending by record keys */
 	size_t n_links;
-	struct link_quality *quality;                        /* one a pair of sources with records */
+	struct link_quality *quality; /* one a pair of sources with records */
 	size_t n_quality;
 };
 
 /* Estimate the model over `pairs` (all candidate pairs of rows < end, any order, borrowed), weigh, choose the
  * threshold, form persons. Deterministic. Errors: NOMEM, INVALID. */
 enum rc link_run(const struct link_pool *pool, const struct link_pair *pairs, size_t n_pairs,
-                 const struct link_run_options *options, struct link_result **ret) MUST_CHECK;
+		 const struct link_run_options *options, struct link_result **ret) MUST_CHECK;
 void link_result_free(struct link_result *result);
 
 /* ---- fixed point ---- */

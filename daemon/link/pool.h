@@ -1,0 +1,65 @@
+/* Inside of the pool, for the other files of this folder. */
+#ifndef DAEMON_LINK_POOL_H
+#define DAEMON_LINK_POOL_H
+
+#include "daemon/link/kernel.h"
+#include "daemon/link/levels.h"
+#include "daemon/link/link.h"
+
+enum {
+	POOL_BLOCK_ROWS = 4096,
+	POOL_MAX_BLOCKS = 1 << 16,
+};
+
+struct pool_meta {
+	uint16_t source;
+	uint8_t record_id[RECORD_ID_LEN];
+	uint8_t person_id[PERSON_ID_LEN];
+	uint64_t revision;
+};
+
+/* POOL_BLOCK_ROWS rows in one mapping that never moves. Filter f of row i is at filters[f] + i * n_lines[f] lines. */
+struct pool_block {
+	size_t mapped_bytes;
+	struct pool_meta *meta;
+	uint8_t *filters[STUDY_MAX_FILTERS];
+	uint16_t *popcounts[STUDY_MAX_FILTERS];
+	uint16_t *missing; /* bit f: filter f is missing */
+};
+
+struct link_pool {
+	const struct study_domain *domain;
+	const struct kernel *kernel;
+	struct link_options options;
+	size_t n_lines[STUDY_MAX_FILTERS];
+	struct level_inverse inverse[STUDY_MAX_FILTERS];
+	struct pool_block **blocks; /* POOL_MAX_BLOCKS pointers, so that the directory does not move either */
+	_Atomic uint32_t n_rows;    /* published after the row is written: readers may run beside link_pool_add */
+	atomic_bool not_locked;
+};
+
+static inline const struct pool_block *pool_block_of(const struct link_pool *pool, uint32_t row)
+{
+	return pool->blocks[row / POOL_BLOCK_ROWS];
+}
+
+static inline const struct pool_meta *pool_meta_of(const struct link_pool *pool, uint32_t row)
+{
+	return &pool_block_of(pool, row)->meta[row % POOL_BLOCK_ROWS];
+}
+
+static inline const uint8_t *pool_filter(const struct link_pool *pool, uint32_t row, unsigned f)
+{
+	return pool_block_of(pool, row)->filters[f] + (size_t)(row % POOL_BLOCK_ROWS) * pool->n_lines[f] * KERNEL_LINE;
+}
+
+static inline bool pool_is_missing(const struct link_pool *pool, uint32_t row, unsigned f)
+{
+	return (pool_block_of(pool, row)->missing[row % POOL_BLOCK_ROWS] >> f & 1) != 0;
+}
+
+/* Order of record keys: source, then record_id. */
+int pool_compare_keys(const struct link_pool *pool, uint32_t a, uint32_t b);
+bool pool_has_person_id(const struct link_pool *pool, uint32_t row);
+
+#endif
