@@ -5,7 +5,16 @@
  * other as hostile: an unknown type, a bad length or a field out of range ends the process that receives it.
  *
  * Message: u8 type, u8 zero, u16 zero, u32 payload length (≤ PIPE_MAX_PAYLOAD), u64 request id; then the payload.
- * All integers big-endian (proto/bytes.h). */
+ * All integers big-endian (proto/bytes.h).
+ *
+ * Life of the pipe. The core opens its store, then sends PIPE_CREDIT with id 0 and 0 bytes: "I am open". Only then does
+ * the front listen, and answers PIPE_FRONT_READY. For each request the front sends PIPE_REQUEST with a new id (ascending
+ * from 1, never used again), and where the route has a body PIPE_BODY … PIPE_BODY_END. It may send PIPE_INITIAL_CREDIT
+ * body bytes at once, further ones only as the core grants them with PIPE_CREDIT as it uses bytes up. The core
+ * answers PIPE_REPLY, PIPE_REPLY_BODY adding up to reply.length exactly, PIPE_REPLY_END; it may do so before the body has
+ * ended (the front then sends no more of it). After PIPE_CANCEL the core may drop its answer or still send it. On
+ * SIGTERM the core sends PIPE_STOP and goes on answering until the front, drained, closes its end. On SIGHUP the core
+ * reads conf.tls_revocation_list and sends it with pipe_put_revoked. The end of the pipe ends the other process. */
 #ifndef DAEMON_BASE_PIPE_H
 #define DAEMON_BASE_PIPE_H
 
@@ -21,6 +30,9 @@
 enum {
 	PIPE_HEADER_LEN = 16,
 	PIPE_MAX_PAYLOAD = 64 * 1024,
+	PIPE_MAX_REPLY = 256 << 20,       /* body of one answer */
+	PIPE_MAX_CREDIT = 64 << 20,       /* of one PIPE_CREDIT */
+	PIPE_MAX_REVOKED = 8 << 20,       /* a whole revocation list */
 };
 
 enum pipe_type {
@@ -35,7 +47,7 @@ enum pipe_type {
 	PIPE_REPLY = 32,          /* struct pipe_reply: head of the answer */
 	PIPE_REPLY_BODY,          /* raw bytes of the answer */
 	PIPE_REPLY_END,           /* empty */
-	PIPE_CREDIT,              /* u32: so many more body bytes may be sent for this request */
+	PIPE_CREDIT,              /* u32: so many more body bytes may be sent for this request; id 0, 0 bytes: open */
 	PIPE_STOP,                /* empty: stop accepting, drain, end */
 	PIPE_REVOKED,             /* a new revocation list (PEM), in pieces: u8 last, bytes */
 };
@@ -74,16 +86,20 @@ struct pipe_refused {
 	uint8_t request_type;                     /* REQUEST_TYPE_COUNT = none */
 };
 
-struct pipe_ready { uint16_t port; };
+struct pipe_ready {
+	uint16_t port;
+};
 
-/* Encode a message into `out` (appended). Errors: TOO_LARGE. */
+/* Encode a message into `out` (appended). Errors: TOO_LARGE, NOMEM. */
 enum rc pipe_put_request(struct buffer *out, uint64_t id, const struct pipe_request *request) MUST_CHECK;
 enum rc pipe_put_reply(struct buffer *out, uint64_t id, const struct pipe_reply *reply) MUST_CHECK;
 enum rc pipe_put_refused(struct buffer *out, const struct pipe_refused *refused) MUST_CHECK;
 enum rc pipe_put_ready(struct buffer *out, const struct pipe_ready *ready) MUST_CHECK;
 enum rc pipe_put_credit(struct buffer *out, uint64_t id, uint32_t bytes) MUST_CHECK;
-/* Types with a raw payload: BODY, REPLY_BODY, REVOKED; or an empty one. */
+/* Types with a raw payload: BODY, REPLY_BODY (1 … PIPE_MAX_PAYLOAD bytes); or an empty one. */
 enum rc pipe_put_raw(struct buffer *out, enum pipe_type type, uint64_t id, const void *data, size_t len) MUST_CHECK;
+/* A whole revocation list, cut into PIPE_REVOKED pieces. */
+enum rc pipe_put_revoked(struct buffer *out, const void *pem, size_t len) MUST_CHECK;
 
 /* One decoded message; `data` borrows the receive buffer. */
 struct pipe_message {
@@ -103,5 +119,8 @@ enum rc pipe_get_reply(const struct pipe_message *m, struct pipe_reply *ret) MUS
 enum rc pipe_get_refused(const struct pipe_message *m, struct pipe_refused *ret) MUST_CHECK;
 enum rc pipe_get_ready(const struct pipe_message *m, struct pipe_ready *ret) MUST_CHECK;
 enum rc pipe_get_credit(const struct pipe_message *m, uint32_t *ret) MUST_CHECK;
+/* *ret_pem borrows the message. */
+enum rc pipe_get_revoked(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_pem,
+                         size_t *ret_len) MUST_CHECK;
 
 #endif
