@@ -356,6 +356,14 @@ struct sha256_ctx *sha256_new(void)
 	return ctx;
 }
 
+struct sha256_ctx *sha256_copy(const struct sha256_ctx *ctx)
+{
+	struct sha256_ctx *copy = sha256_new();
+	if (EVP_MD_CTX_copy_ex(copy->md, ctx->md) != 1)
+		abort();
+	return copy;
+}
+
 void sha256_update(struct sha256_ctx *ctx, const void *data, size_t len)
 {
 	if (EVP_DigestUpdate(ctx->md, data, len) != 1)

@@ -78,6 +78,8 @@ struct sha256_ctx;
 struct sha256_ctx *sha256_new(void);
 void sha256_update(struct sha256_ctx *ctx, const void *data, size_t len);
 void sha256_final(struct sha256_ctx *ctx, uint8_t out[32]);            /* may be called once, then free */
+/* A second context with the same state, for the digest so far of something that goes on. */
+struct sha256_ctx *sha256_copy(const struct sha256_ctx *ctx);
 void sha256_free(struct sha256_ctx *ctx);
 
 /* Compare without a data-dependent branch. */
