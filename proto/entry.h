@@ -12,7 +12,9 @@
 
 #include "proto/bytes.h"
 #include "proto/rc.h"
+#include "proto/tlog.h"
 
+/* clang-format off */
 /*      constant               "kind" */
 #define ENTRY_KINDS(X) \
 	X(ENTRY_START,            "start")             /* version, study digest, config digest */ \
@@ -32,9 +34,10 @@ enum entry_kind {
 #undef ENTRY_ENUM
 	ENTRY_KIND_COUNT
 };
+/* clang-format on */
 
 const char *entry_kind_name(enum entry_kind kind);
-int entry_kind_find(const char *name);             /* -1 = unknown */
+int entry_kind_find(const char *name); /* -1 = unknown */
 
 /* Who caused an entry. Empty client = the daemon itself. */
 struct entry_who {
@@ -46,10 +49,16 @@ struct entry_who {
 /* Build one entry's bytes: `fields` (borrowed, may be NULL) are merged in; their keys must not clash with v, t, kind,
  * who. Appends to `out`, without a newline. Errors: INVALID, TOO_LARGE, NOMEM. */
 enum rc entry_build(enum entry_kind kind, int64_t unix_time, const struct entry_who *who, const json_t *fields,
-                    struct buffer *out) MUST_CHECK;
-/* Parse and check the common fields of one entry. *ret_fields is a new reference to the whole object. */
+		    struct buffer *out) MUST_CHECK;
+/* Parse and check the common fields of one entry: the text must be the canonical form of what it says. *ret_fields is a
+ * new reference to the whole object. Errors: MALFORMED, INVALID (unknown kind, version, wrong common field). */
 enum rc entry_parse(const char *text, size_t len, enum entry_kind *ret_kind, int64_t *ret_time, json_t **ret_fields,
-                    struct diag *diag) MUST_CHECK;
+		    struct diag *diag) MUST_CHECK;
+
+/* RFC 3339 in UTC with whole seconds, "2024-02-29T12:00:00Z", from 1970 to DAY_MAX. Errors: INVALID. */
+enum { ENTRY_TIME_CAP = 21 };
+enum rc entry_time_format(int64_t unix_time, char out[ENTRY_TIME_CAP]) MUST_CHECK;
+enum rc entry_time_parse(const char *text, int64_t *ret) MUST_CHECK;
 
 /* A receipt for a batch (what POST /v1/batches answers with), canonical JSON:
  * {"batch": hex, "source": …, "records": n, "index": leaf index, "entry": the log entry as text,
@@ -58,10 +67,15 @@ struct receipt {
 	uint8_t batch_id[32];
 	char source[64];
 	uint64_t n_records, index;
-	char *entry, *proof;           /* owned */
+	char *entry, *proof; /* owned */
 };
 enum rc receipt_format(const struct receipt *receipt, struct buffer *out) MUST_CHECK;
 enum rc receipt_parse(const char *text, size_t len, struct receipt *ret, struct diag *diag) MUST_CHECK;
 void receipt_deinit(struct receipt *receipt);
+/* Does the log that signs with `vkey` hold the batch that the receipt says, at the index that it says? Checks the
+ * inclusion proof, and that the entry is a batch entry with the same batch id, source and number of records.
+ * Errors: DIGEST (proof or signature), INVALID (the receipt contradicts its entry), MALFORMED. */
+enum rc receipt_verify(const struct receipt *receipt, const struct tlog_vkey *vkey, struct tlog_checkpoint *ret,
+		       struct diag *diag) MUST_CHECK;
 
 #endif

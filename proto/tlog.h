@@ -19,10 +19,14 @@ enum {
 	TLOG_MAX_ENTRY = 65535,
 	TLOG_ORIGIN_CAP = 128,
 	TLOG_VKEY_CAP = 256,
-	TLOG_CHECKPOINT_CAP = 4096,
+	TLOG_CHECKPOINT_CAP = 4096, /* of a checkpoint that this program signs */
+	TLOG_MAX_NOTE = 1 << 17,    /* of a note that it reads: witnesses may have added large signatures */
+	TLOG_MAX_SIGNATURES = 64,
 };
 
-struct tlog_hash { uint8_t b[TLOG_HASH_LEN]; };
+struct tlog_hash {
+	uint8_t b[TLOG_HASH_LEN];
+};
 
 struct tlog_hash tlog_leaf_hash(const void *entry, size_t len);
 struct tlog_hash tlog_node_hash(const struct tlog_hash *left, const struct tlog_hash *right);
@@ -35,10 +39,10 @@ struct tlog_proof {
 
 /* Does `leaf` stand at `index` in the tree of `size` with `root`? Errors: DIGEST when not, INVALID for bad sizes. */
 enum rc tlog_check_inclusion(const struct tlog_proof *proof, uint64_t index, uint64_t size,
-                             const struct tlog_hash *leaf, const struct tlog_hash *root) MUST_CHECK;
+			     const struct tlog_hash *leaf, const struct tlog_hash *root) MUST_CHECK;
 /* Does the tree of new_size extend that of old_size? Errors: FORK when not, INVALID for bad sizes. */
 enum rc tlog_check_consistency(const struct tlog_proof *proof, uint64_t old_size, const struct tlog_hash *old_root,
-                               uint64_t new_size, const struct tlog_hash *new_root) MUST_CHECK;
+			       uint64_t new_size, const struct tlog_hash *new_root) MUST_CHECK;
 
 struct tlog_checkpoint {
 	char origin[TLOG_ORIGIN_CAP];
@@ -55,6 +59,12 @@ struct tlog_vkey {
 enum rc tlog_vkey_parse(const char *text, struct tlog_vkey *ret) MUST_CHECK;
 enum rc tlog_vkey_format(const char *name, const uint8_t public_key[32], char *out, size_t cap) MUST_CHECK;
 
+/* Origins and key names: 1 to TLOG_ORIGIN_CAP - 1 bytes of UTF-8 with neither Unicode space nor plus nor control
+ * character. Errors: INVALID. */
+enum rc tlog_name_check(const char *name) MUST_CHECK;
+/* Build a verifier key from its parts. Errors: INVALID (name). */
+enum rc tlog_vkey_make(const char *name, const uint8_t public_key[32], struct tlog_vkey *ret) MUST_CHECK;
+
 /* The signed text of a checkpoint (three lines), without signatures. */
 void tlog_checkpoint_body(const struct tlog_checkpoint *c, struct buffer *out);
 /* The signature line of a note: "— name base64(key hash || signature)\n". */
@@ -62,20 +72,31 @@ void tlog_note_signature_line(const struct tlog_vkey *vkey, const uint8_t signat
 /* Parse a signed checkpoint and verify the signature of `vkey`; unknown signatures are ignored, as signed-note asks.
  * Errors: MALFORMED, DIGEST (signature of vkey wrong or missing; origin differs from the key's name). */
 enum rc tlog_checkpoint_verify(const char *note, size_t len, const struct tlog_vkey *vkey,
-                               struct tlog_checkpoint *ret) MUST_CHECK;
+			       struct tlog_checkpoint *ret) MUST_CHECK;
+
+/* Parse a checkpoint's first three lines without any check of signatures: to tell what somebody claims. */
+enum rc tlog_checkpoint_parse(const char *note, size_t len, struct tlog_checkpoint *ret) MUST_CHECK;
+/* Does Ed25519 `signature` of `vkey` fit the bytes? Errors: DIGEST, CRYPTO. */
+enum rc tlog_ed25519_verify(const uint8_t public_key[32], const void *text, size_t len,
+			    const uint8_t signature[64]) MUST_CHECK;
 
 /* C2SP tlog-proof text ("c2sp.org/tlog-proof@v1", "index N", hashes, blank line, checkpoint). */
 enum rc tlog_proof_format(uint64_t index, const struct tlog_proof *proof, const char *checkpoint, size_t checkpoint_len,
-                          struct buffer *out) MUST_CHECK;
+			  struct buffer *out) MUST_CHECK;
+/* Parse only: *ret_note borrows the checkpoint within `text`. An "extra" line is allowed and ignored. */
+enum rc tlog_proof_parse(const char *text, size_t len, uint64_t *ret_index, struct tlog_proof *ret_proof,
+			 const char **ret_note, size_t *ret_note_len) MUST_CHECK;
 /* Parse and verify such a file for `leaf` under `vkey`. */
 enum rc tlog_proof_verify(const char *text, size_t len, const struct tlog_vkey *vkey, const struct tlog_hash *leaf,
-                          uint64_t *ret_index, struct tlog_checkpoint *ret) MUST_CHECK;
+			  uint64_t *ret_index, struct tlog_checkpoint *ret) MUST_CHECK;
 
 /* Tile paths: "0/x001/067", "entries/000.p/5". Level -1 means entries. width 256 = full. */
 enum rc tlog_tile_path_parse(const char *path, int *ret_level, uint64_t *ret_index, unsigned *ret_width) MUST_CHECK;
-void tlog_tile_path_format(int level, uint64_t index, unsigned width, char *out, size_t cap);
+void tlog_tile_path_format(int level, uint64_t index, unsigned width, char *out, size_t cap); /* cap >= 64 */
 /* Entry bundles: u16 big-endian length and bytes, repeated. */
 enum rc tlog_bundle_append(struct buffer *out, const void *entry, size_t len) MUST_CHECK;
+/* The next entry of a bundle, borrowed. Errors: NOTFOUND at its end, TRUNCATED. */
+enum rc tlog_bundle_next(struct reader *bundle, const uint8_t **ret_entry, size_t *ret_len) MUST_CHECK;
 
 /* Compute the root of a whole tree leaf by leaf in O(log n) memory. */
 struct tlog_stack {

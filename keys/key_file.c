@@ -1,0 +1,153 @@
+/* Reading and writing key files. A key that others could have read is not a key: the mode is checked on the opened
+ * file, not on the path, and nothing is ever overwritten, since the old key may be the only way to old data. */
+#include "keys/key_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/bytes.h"
+
+enum { KEY_LINE_CAP = 128 };
+
+/* Is the opened file fit to hold a key? */
+static enum rc check_file(const char *path, int fd, struct diag *diag)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return diag_set(diag, RC_KEY, "%s: is not a regular file", path);
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return diag_set(diag, RC_KEY, "%s: belongs to another user", path);
+	if ((st.st_mode & 077) != 0)
+		return diag_set(diag, RC_KEY, "%s: has mode %04o, group or others may use it; expected 0600", path,
+				(unsigned)(st.st_mode & 07777));
+	return RC_OK;
+}
+
+static enum rc read_line(int fd, char *line, size_t cap, size_t *ret_len)
+{
+	size_t len = 0;
+
+	while (len < cap) {
+		ssize_t n = read(fd, line + len, cap - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return RC_IO;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	*ret_len = len;
+	return RC_OK;
+}
+
+static enum rc parse_line(const char *path, const char *kind, const char *line, size_t len, uint8_t bytes[32],
+			  struct diag *diag)
+{
+	char prefix[64];
+	int prefix_len = snprintf(prefix, sizeof prefix, "throughcare-%s-v1:", kind);
+
+	if (len > 0 && line[len - 1] == '\n')
+		len--;
+	if (len != (size_t)prefix_len + 64 || memcmp(line, prefix, (size_t)prefix_len) != 0 ||
+	    hex_decode(line + prefix_len, 64, bytes, 32) != RC_OK)
+		return diag_set(diag, RC_KEY, "%s: expected one line '%s' and 64 hex digits", path, prefix);
+	return RC_OK;
+}
+
+enum rc key_file_read(const char *path, const char *kind, struct secret_key **ret, struct diag *diag)
+{
+	char line[KEY_LINE_CAP];
+	uint8_t bytes[32];
+	size_t len = 0;
+
+	/* O_NONBLOCK: a FIFO in the key's place is an error, not a daemon that hangs. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return diag_set(diag, RC_KEY, "%s: %s", path, strerror(errno));
+	enum rc rc = check_file(path, fd, diag);
+	if (rc == RC_OK && (rc = read_line(fd, line, sizeof line, &len)) != RC_OK)
+		diag_set(diag, rc, "%s: cannot be read", path);
+	if (rc == RC_OK)
+		rc = parse_line(path, kind, line, len, bytes, diag);
+	if (rc == RC_OK && (rc = secret_key_new(bytes, ret)) != RC_OK)
+		diag_set(diag, rc, "%s: no memory for a key", path);
+	explicit_bzero(line, sizeof line);
+	explicit_bzero(bytes, sizeof bytes);
+	close(fd);
+	return rc;
+}
+
+static enum rc sync_folder(const char *path)
+{
+	char copy[PATH_MAX];
+
+	if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
+		return RC_INVALID;
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return RC_IO;
+	enum rc rc = fsync(fd) == 0 ? RC_OK : RC_IO;
+	close(fd);
+	return rc;
+}
+
+static enum rc write_all(int fd, const void *data, size_t len)
+{
+	const uint8_t *at = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, at, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return errno == ENOSPC ? RC_NOSPACE : RC_IO;
+		at += n;
+		len -= (size_t)n;
+	}
+	return RC_OK;
+}
+
+enum rc private_file_write(const char *path, const void *data, size_t len, struct diag *diag)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 && errno == EEXIST)
+		return diag_set(diag, RC_CONFLICT, "%s: is there already and is not overwritten", path);
+	if (fd < 0)
+		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
+	enum rc rc = fchmod(fd, 0600) == 0 ? RC_OK : RC_IO;
+	if (rc == RC_OK)
+		rc = write_all(fd, data, len);
+	if (rc == RC_OK && fsync(fd) != 0)
+		rc = RC_IO;
+	if (close(fd) != 0 && rc == RC_OK)
+		rc = RC_IO;
+	if (rc == RC_OK)
+		rc = sync_folder(path);
+	if (rc != RC_OK) {
+		unlink(path); /* ours alone: O_EXCL made it */
+		return diag_set(diag, rc, "%s: %s", path, rc_text(rc));
+	}
+	return RC_OK;
+}
+
+enum rc key_file_write(const char *path, const char *kind, const uint8_t bytes[32], struct diag *diag)
+{
+	char hex[65], line[KEY_LINE_CAP];
+
+	hex_encode(bytes, 32, hex);
+	int len = snprintf(line, sizeof line, "throughcare-%s-v1:%s\n", kind, hex);
+	enum rc rc = private_file_write(path, line, (size_t)len, diag);
+	explicit_bzero(hex, sizeof hex);
+	explicit_bzero(line, sizeof line);
+	return rc;
+}

@@ -1,0 +1,399 @@
+/* libs: tc_keys tc_audit tc_proto */
+/* The signer never signs two trees of which neither extends the other: not for a wrong proof, not after a restart, not
+ * with its state file removed, changed, exchanged or half written. Signatures against the golden vectors. */
+#include <fcntl.h>
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "daemon/audit/tree.h"
+#include "keys/key_file.h"
+#include "keys/log_key.h"
+
+static const char origin[] = "audit.example/pprl-1";
+static char folder[] = "/tmp/tc-log-XXXXXX", key_path[64], state_path[64], other_state[64];
+
+static void put_bytes(const char *path, const void *data, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, len), len);
+	close(fd);
+}
+
+static size_t get_bytes(const char *path, char *data, size_t cap)
+{
+	int fd = open(path, O_RDONLY);
+	assert_true(fd >= 0);
+	ssize_t n = read(fd, data, cap);
+	assert_true(n >= 0);
+	close(fd);
+	return (size_t)n;
+}
+
+static int group_setup(void **state)
+{
+	uint8_t seed[32];
+	struct diag diag;
+
+	for (uint8_t i = 0; i < 32; i++)
+		seed[i] = i; /* the seed of tlog.json */
+	if (mkdtemp(folder) == NULL)
+		return 1;
+	snprintf(key_path, sizeof key_path, "%s/log.key", folder);
+	snprintf(state_path, sizeof state_path, "%s/log.key.state", folder);
+	snprintf(other_state, sizeof other_state, "%s/other.state", folder);
+	return key_file_write(key_path, "log", seed, &diag) != RC_OK;
+}
+
+static int group_teardown(void **state)
+{
+	char command[300];
+	snprintf(command, sizeof command, "rm -rf '%s'", folder);
+	return system(command);
+}
+
+/* A fresh, empty state for each test. */
+static int setup(void **state)
+{
+	struct diag diag;
+	unlink(state_path);
+	unlink(other_state);
+	return log_signer_create(key_path, "", origin, NULL, 0, &diag) != RC_OK;
+}
+
+static struct log_signer *open_signer(void)
+{
+	struct log_signer *signer = NULL;
+	struct diag diag = {""};
+	enum rc rc = log_signer_open(key_path, "", origin, &signer, &diag);
+	if (rc != RC_OK)
+		fail_msg("%s: %s", rc_name(rc), diag.text);
+	return signer;
+}
+
+static void grow(struct tree *tree, uint64_t n, uint8_t salt)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		uint8_t entry[2] = {salt, (uint8_t)i};
+		struct tlog_hash leaf = tlog_leaf_hash(entry, sizeof entry);
+		assert_int_equal(tree_append(tree, &leaf), RC_OK);
+	}
+}
+
+static enum rc sign(struct log_signer *signer, const struct tree *tree, uint64_t from, struct buffer *out)
+{
+	struct tlog_proof proof;
+	struct tlog_hash root;
+
+	assert_int_equal(tree_root(tree, tree_size(tree), &root), RC_OK);
+	if (tree_consistency(tree, from, tree_size(tree), &proof) != RC_OK)
+		proof.n = 0;
+	return log_signer_sign(signer, tree_size(tree), &root, &proof, out);
+}
+
+/* Ed25519 is deterministic: our checkpoint of the golden tree is the golden one. */
+static void test_golden(void **state)
+{
+	static const char *const entries[] = {"", "a"};
+	json_error_t error;
+	json_t *vectors = json_load_file(TC_SOURCE_DIR "/tests/data/vectors/tlog.json", 0, &error), *value;
+	struct log_signer *signer = open_signer();
+	struct tree *tree = NULL;
+	struct buffer out;
+	char vkey[TLOG_VKEY_CAP];
+	size_t i;
+
+	assert_non_null(vectors);
+	assert_int_equal(tree_new(&tree), RC_OK);
+	json_array_foreach(json_object_get(vectors, "leaves_hex"), i, value)
+	{
+		uint8_t bytes[64];
+		size_t len = json_string_length(value) / 2;
+		assert_int_equal(hex_decode(json_string_value(value), 2 * len, bytes, len), RC_OK);
+		if (i < 2)
+			assert_memory_equal(bytes, entries[i], len);
+		struct tlog_hash leaf = tlog_leaf_hash(bytes, len);
+		assert_int_equal(tree_append(tree, &leaf), RC_OK);
+	}
+	buffer_init(&out);
+	assert_int_equal(sign(signer, tree, 0, &out), RC_OK);
+	buffer_append(&out, "", 1);
+	assert_string_equal((char *)out.data, json_string_value(json_object_get(vectors, "checkpoint")));
+	const struct tlog_vkey *v = log_signer_vkey(signer);
+	assert_int_equal(tlog_vkey_format(v->name, v->public_key, vkey, sizeof vkey), RC_OK);
+	assert_string_equal(vkey, json_string_value(json_object_get(vectors, "vkey")));
+	buffer_deinit(&out);
+	tree_free(tree);
+	log_signer_close(signer);
+	json_decref(vectors);
+}
+
+static void test_grows_and_refuses(void **state)
+{
+	struct log_signer *signer = open_signer();
+	struct tree *tree = NULL, *fork = NULL;
+	struct tlog_checkpoint c;
+	struct tlog_hash root;
+	struct buffer out;
+	uint64_t size;
+
+	assert_int_equal(tree_new(&tree), RC_OK);
+	assert_int_equal(tree_new(&fork), RC_OK);
+	buffer_init(&out);
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 0);
+
+	for (int step = 0; step < 20; step++) {
+		uint64_t from = tree_size(tree);
+		grow(tree, 3, (uint8_t)step);
+		buffer_reset(&out);
+		assert_int_equal(sign(signer, tree, from, &out), RC_OK);
+		assert_int_equal(tlog_checkpoint_verify((char *)out.data, out.len, log_signer_vkey(signer), &c), RC_OK);
+		assert_int_equal(c.size, tree_size(tree));
+	}
+	/* The same again is fine: a restart serves the same checkpoint. */
+	buffer_reset(&out);
+	assert_int_equal(sign(signer, tree, 60, &out), RC_OK);
+
+	/* A tree of other leaves, larger or of the same size or smaller, with any proof; and going back. */
+	buffer_reset(&out);
+	grow(fork, 60, 99);
+	assert_int_equal(sign(signer, fork, 60, &out), RC_FORK);
+	grow(fork, 5, 99);
+	assert_int_equal(sign(signer, fork, 60, &out), RC_FORK);
+	assert_int_equal(sign(signer, fork, 0, &out), RC_FORK);
+	tree_truncate(tree, 59);
+	assert_int_equal(sign(signer, tree, 59, &out), RC_FORK);
+	tree_truncate(tree, 0);
+	assert_int_equal(sign(signer, tree, 0, &out), RC_FORK);
+	struct tlog_proof huge = {.n = SIZE_MAX};
+	assert_int_equal(log_signer_sign(signer, 61, &root, &huge, &out), RC_FORK);
+	assert_int_equal(out.len, 0);
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 60);
+
+	/* And after a restart the same. */
+	log_signer_close(signer);
+	signer = open_signer();
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 60);
+	assert_int_equal(sign(signer, fork, 60, &out), RC_FORK);
+	buffer_deinit(&out);
+	tree_free(tree);
+	tree_free(fork);
+	log_signer_close(signer);
+}
+
+static enum rc try_open(const char *path, const char *name, struct diag *diag)
+{
+	struct log_signer *signer = NULL;
+	enum rc rc = log_signer_open(key_path, path, name, &signer, diag);
+	if (rc == RC_OK)
+		log_signer_close(signer);
+	else
+		assert_null(signer);
+	return rc;
+}
+
+/* A missing state file is refused and not made; making it over an existing one is refused. */
+static void test_missing_state(void **state)
+{
+	struct diag diag;
+
+	assert_int_equal(try_open("", origin, &diag), RC_OK);
+	assert_int_equal(log_signer_create(key_path, "", origin, NULL, 0, &diag), RC_CONFLICT);
+	assert_int_equal(unlink(state_path), 0);
+	assert_int_equal(try_open("", origin, &diag), RC_KEY);
+	assert_non_null(strstr(diag.text, "missing"));
+	assert_int_not_equal(access(state_path, F_OK), 0);
+	assert_int_equal(log_signer_create(key_path, "", origin, NULL, 0, &diag), RC_OK);
+	assert_int_equal(try_open("", origin, &diag), RC_OK);
+}
+
+static void test_state_tampering(void **state)
+{
+	char golden[512], bad[512];
+	struct diag diag;
+
+	size_t len = get_bytes(state_path, golden, sizeof golden);
+	assert_true(len > 100 && len < sizeof golden);
+	for (size_t i = 0; i < len; i++) {
+		memcpy(bad, golden, len);
+		bad[i] = (char)(bad[i] ^ (1 << (i % 8)));
+		put_bytes(state_path, bad, len);
+		assert_int_equal(try_open("", origin, &diag), RC_DAMAGED);
+	}
+	for (size_t n = 0; n < len; n++) {
+		put_bytes(state_path, golden, n);
+		assert_int_equal(try_open("", origin, &diag), RC_DAMAGED);
+	}
+	memcpy(bad, golden, len);
+	memcpy(bad + len, "x", 1);
+	put_bytes(state_path, bad, len + 1);
+	assert_int_equal(try_open("", origin, &diag), RC_DAMAGED);
+	put_bytes(state_path, golden, len);
+	assert_int_equal(try_open("", "audit.example/other", &diag), RC_DAMAGED);
+	assert_int_equal(try_open("", "no spaces please", &diag), RC_INVALID);
+	assert_int_equal(try_open("", origin, &diag), RC_OK);
+}
+
+/* A state file of another key, with a MAC that is right for that key. */
+static void test_state_of_another_key(void **state)
+{
+	char path[64], text[512];
+	uint8_t seed[32] = {9};
+	struct diag diag;
+
+	snprintf(path, sizeof path, "%s/other.key", folder);
+	assert_int_equal(key_file_write(path, "log", seed, &diag), RC_OK);
+	assert_int_equal(log_signer_create(path, other_state, origin, NULL, 0, &diag), RC_OK);
+	size_t len = get_bytes(other_state, text, sizeof text);
+	put_bytes(state_path, text, len);
+	assert_int_equal(try_open("", origin, &diag), RC_DAMAGED);
+	assert_int_equal(try_open("", origin, NULL), RC_DAMAGED);
+}
+
+/* A crash between writing the new state and renaming it leaves a stray file: the old state holds, and the next
+ * signature overwrites the stray one. */
+static void test_crash_between(void **state)
+{
+	char stray[80];
+	struct log_signer *signer = open_signer();
+	struct tree *tree = NULL;
+	struct buffer out;
+	struct tlog_hash root;
+	uint64_t size;
+
+	buffer_init(&out);
+	assert_int_equal(tree_new(&tree), RC_OK);
+	grow(tree, 4, 1);
+	assert_int_equal(sign(signer, tree, 0, &out), RC_OK);
+	log_signer_close(signer);
+
+	snprintf(stray, sizeof stray, "%s.new", state_path);
+	put_bytes(stray, "throughcare-signer-state-v1 9", 29);
+	signer = open_signer();
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 4);
+	grow(tree, 1, 2);
+	assert_int_equal(sign(signer, tree, 4, &out), RC_OK);
+	assert_int_not_equal(access(stray, F_OK), 0);
+	log_signer_close(signer);
+	signer = open_signer();
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 5);
+	log_signer_close(signer);
+	tree_free(tree);
+	buffer_deinit(&out);
+}
+
+/* When the state cannot be made durable nothing is signed, and the state stays where it was. */
+static void test_unwritable_state(void **state)
+{
+	char stray[80];
+	struct log_signer *signer = open_signer();
+	struct tree *tree = NULL;
+	struct buffer out;
+	struct tlog_hash root;
+	uint64_t size;
+
+	buffer_init(&out);
+	assert_int_equal(tree_new(&tree), RC_OK);
+	grow(tree, 4, 1);
+	/* A folder in the place of the temporary file: works for root too, whom modes do not stop. */
+	snprintf(stray, sizeof stray, "%s.new", state_path);
+	assert_int_equal(mkdir(stray, 0700), 0);
+	assert_int_equal(sign(signer, tree, 0, &out), RC_IO);
+	assert_int_equal(out.len, 0);
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 0);
+	assert_int_equal(rmdir(stray), 0);
+	assert_int_equal(sign(signer, tree, 0, &out), RC_OK);
+	log_signer_close(signer);
+	tree_free(tree);
+	buffer_deinit(&out);
+}
+
+static void test_one_signer_at_a_time(void **state)
+{
+	struct log_signer *signer = open_signer();
+	struct diag diag;
+
+	assert_int_equal(try_open("", origin, &diag), RC_CONFLICT);
+	log_signer_close(signer);
+	assert_int_equal(try_open("", origin, &diag), RC_OK);
+}
+
+/* After the loss of a disk: the state is made from a checkpoint that somebody kept; the log must then extend it. */
+static void test_create_from_checkpoint(void **state)
+{
+	struct log_signer *signer = open_signer();
+	struct tree *tree = NULL, *fork = NULL;
+	struct buffer note, out;
+	struct tlog_hash root;
+	struct diag diag;
+	uint64_t size;
+
+	buffer_init(&note);
+	buffer_init(&out);
+	assert_int_equal(tree_new(&tree), RC_OK);
+	assert_int_equal(tree_new(&fork), RC_OK);
+	grow(tree, 7, 1);
+	assert_int_equal(sign(signer, tree, 0, &note), RC_OK);
+	log_signer_close(signer);
+
+	const char *text = (const char *)note.data;
+	note.data[5] ^= 1;
+	assert_int_not_equal(log_signer_create(key_path, other_state, origin, text, note.len, &diag), RC_OK);
+	note.data[5] ^= 1;
+	assert_int_not_equal(access(other_state, F_OK), 0);
+	assert_int_equal(log_signer_create(key_path, other_state, origin, text, note.len, &diag), RC_OK);
+	assert_int_equal(log_signer_open(key_path, other_state, origin, &signer, &diag), RC_OK);
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 7);
+	grow(fork, 9, 2);
+	assert_int_equal(sign(signer, fork, 7, &out), RC_FORK);
+	grow(tree, 2, 2);
+	assert_int_equal(sign(signer, tree, 7, &out), RC_OK);
+	log_signer_close(signer);
+	tree_free(tree);
+	tree_free(fork);
+	buffer_deinit(&note);
+	buffer_deinit(&out);
+}
+
+static void test_bad_keys(void **state)
+{
+	struct log_signer *signer = NULL;
+	struct diag diag;
+	char path[64];
+
+	assert_int_equal(log_signer_open("/nonexistent/log.key", "", origin, &signer, &diag), RC_KEY);
+	snprintf(path, sizeof path, "%s/loose.key", folder);
+	uint8_t seed[32] = {3};
+	assert_int_equal(key_file_write(path, "log", seed, &diag), RC_OK);
+	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(log_signer_open(path, "", origin, &signer, &diag), RC_KEY);
+	assert_null(signer);
+	assert_int_equal(log_signer_open(key_path, "/nonexistent/state", origin, &signer, &diag), RC_IO);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, setup)
+	const struct CMUnitTest tests[] = {
+		T(test_golden),           T(test_grows_and_refuses),    T(test_missing_state),
+		T(test_state_tampering),  T(test_state_of_another_key), T(test_crash_between),
+		T(test_unwritable_state), T(test_one_signer_at_a_time), T(test_create_from_checkpoint),
+		T(test_bad_keys),
+	};
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
