@@ -38,6 +38,7 @@ enum {
 	STUDY_MIN_FILTER_BITS = 64,
 	STUDY_MAX_FILTER_BITS = 4096,
 	STUDY_MAX_BYTES = 1 << 20,     /* of the file */
+	STUDY_DEFAULT_FLOOR = 0,       /* log2 units of the reference weights */
 };
 
 /* ---- linkage ------------------------------------------------------------------------------------------------- */
@@ -49,14 +50,23 @@ struct study_filter {
 	uint16_t n_features;
 	uint16_t bits;                 /* length after folding, a multiple of 8 */
 	uint16_t diffusion;            /* t of keyed diffusion, 0 = none */
-	bool sorted_digits;            /* a date also gives the sorted digits of its year, month and day as tokens */
+	/* A date also gives the sorted digits of its year, month and day as tokens. It goes by the text after format and
+	 * normalisation, not by the format: eight digits are YYYYMMDD, whether or not there is such a day; any other text
+	 * gives none. So dates that a register got wrong can be sent as strings. */
+	bool sorted_digits;
 };
 
 /* One comparison: filters compared together as one. Each filter gives a digit: 0 = missing on either side, 1 = below the
  * first cut, …, n_cuts + 1 = at or above the last. The level is the mixed-radix number of the digits, the first filter
  * varying fastest: level = Σ digit[i] · Π_{j<i} (n_cuts[j] + 2). So one filter's level is its digit, level 0 is "all
- * missing", and n_levels = Π (n_cuts[j] + 2) − 1. The default reference weight of a joint level is the sum of its
- * digits' weights. */
+ * missing", and n_levels = Π (n_cuts[j] + 2) − 1.
+ *
+ * Reference weights by default: each digit's weight goes by where its level begins, linear between these points of the
+ * Dice coefficient, in log2 units:
+ *     names, places   0: −4   .3: −3   .4: −1.5   .5: .5   .6: 2.5   .7: 5   .85: 7   1: 8        (missing: 0)
+ *     dates           0: −5   .5: −4   .6: −2.5   .7: 0    .8: 3     .9: 6   1: 10
+ * A joint level has the sum of its digits' weights, kept within −4 … 10, since its fields say the same thing twice. At the
+ * default floor of 0 a true pair passes with a name or the date wholly different, or with a person who has moved. */
 struct study_comparison {
 	char name[STUDY_NAME_CAP];
 	uint8_t filters[STUDY_MAX_COMPARED];           /* index into domain.filters */
@@ -121,14 +131,15 @@ struct study_event {
 	uint32_t kinds;                /* bit k: sources of kind k may send it */
 };
 
-enum study_derivation { DERIVED_NOT, DERIVED_AGE_BAND };
+enum study_derivation { DERIVED_NOT, DERIVED_AGE_BAND, DERIVED_SOURCE };
 
 /* A named code list. Code 0 is "unknown" in every dimension; codes 1 … n_codes are as listed. */
 struct study_dimension {
 	char name[STUDY_NAME_CAP];
-	char column[STUDY_NAME_CAP];   /* of the CSV; for derived ones the column they come from */
+	char column[STUDY_NAME_CAP];   /* of the CSV; for age bands the date of birth; "" for DERIVED_SOURCE */
 	enum study_derivation derivation;
-	uint16_t band_starts[STUDY_MAX_CODES];         /* age bands: first age of each */
+	uint16_t band_starts[STUDY_MAX_CODES];         /* age bands: first age of code 1 … n_codes; younger is unknown */
+	uint8_t source_code[STUDY_MAX_SOURCES];        /* DERIVED_SOURCE: code of each source's records */
 	char codes[STUDY_MAX_CODES + 1][STUDY_NAME_CAP];  /* codes[0] = "unknown" */
 	uint8_t n_codes;
 };
@@ -200,7 +211,14 @@ int study_find_domain(const struct study *study, const char *name);
 int study_find_source(const struct study *study, const char *name);
 int study_find_event(const struct study *study, const char *name);
 int study_find_dimension(const struct study *study, const char *name);
+int study_find_measure(const struct study *study, const char *name);
 int study_find_table(const struct study *study, const char *name);
+int study_find_filter(const struct study_domain *domain, const char *name);
+int study_find_code(const struct study_dimension *dimension, const char *code);   /* 0 for "unknown" */
+/* The code of an age in completed years on the day of the event; 0 below the first band. */
+uint8_t study_age_code(const struct study_dimension *dimension, int age);
+/* Whether dates are hashed into the filter (it decides the default levels and weights). */
+bool study_filter_is_date(const struct study_domain *domain, int filter);
 bool study_source_may_send(const struct study *study, int source, int event);
 
 /* Bytes of one record's filters laid side by side, and of one of them. */
@@ -210,6 +228,8 @@ size_t study_record_bytes(const struct study_domain *domain);
 /* ρ of one release in millionths when every table gets a new period cell: the worst squared change of all cells when
  * one person's outcome is substituted, Σ over tables 2 · 1/(2σ²) = Σ 1/σ² (docs/methods.md). */
 uint64_t study_release_rho_micro(const struct study *study);
+/* The part of one table: 1/σ² in millionths, rounded up; 0 without noise. */
+uint64_t study_table_rho_micro(const struct study_table *table);
 
 const char *study_profile_name(enum study_profile profile);
 const char *study_source_kind_name(enum study_source_kind kind);

@@ -1,0 +1,389 @@
+/* The linkage part of a study: domains, schema, filters, normalisation. Every domain is resolved on its own from what it
+ * overrides and what stands above, so that the rest of the program never asks where a value came from. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/bytes.h"
+#include "proto/study_internal.h"
+
+enum { DEFAULT_FILTER_BITS = 512 };
+
+/* The two mappings that may hold a key: the domain's own (NULL in a study without `domains`) and linkage. */
+struct scope {
+	const struct yaml_node *own, *base;
+};
+
+static const struct yaml_node *scope_get(const struct scope *scope, const char *key)
+{
+	const struct yaml_node *node = yaml_get(scope->own, key);
+
+	return node != NULL ? node : yaml_get(scope->base, key);
+}
+
+static const struct yaml_node *scope_node(const struct scope *scope)
+{
+	return scope->own != NULL ? scope->own : scope->base;
+}
+
+/* What this version can encode. The one place to widen when a further profile or diffusion is there. */
+static enum rc check_is_available(const struct study_reader *r, const struct yaml_node *node, enum study_profile profile,
+                                  int64_t diffusion)
+{
+	if (profile == PROFILE_BALANCED || profile == PROFILE_HARDENED)
+		return READ_ERROR(r, node, "the profile %s is not available in this version; allowed are quality and none",
+		                  study_profiles[profile]);
+	if (diffusion != 0)
+		return READ_ERROR(r, node, "keyed diffusion is not available in this version; 0 is the only value allowed");
+	return RC_OK;
+}
+
+static enum rc read_profile(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
+{
+	const struct yaml_node *node = scope_get(scope, "profile");
+	int profile = PROFILE_NONE;
+
+	enum rc rc = read_word(r, node, study_profiles, &profile);
+	domain->profile = (enum study_profile)profile;
+	return rc == RC_OK ? check_is_available(r, node, domain->profile, 0) : rc;
+}
+
+/* ---- schema ---- */
+
+/* The schema's errors start with a path in it; find its line. */
+static enum rc schema_error(const struct study_reader *r, const struct yaml_node *node, enum rc rc, const char *text)
+{
+	char path[160];
+	const char *colon = strstr(text, ": ");
+
+	if (rc == RC_NOMEM)
+		return rc;
+	if (node->kind != YAML_MAPPING || colon == NULL || (size_t)(colon - text) >= sizeof path)
+		return READ_ERROR(r, node, "%s", text);
+	snprintf(path, sizeof path, "%.*s", (int)(colon - text), text);
+	const struct yaml_node *at = yaml_follow(node, path);
+	char whole[160], reached[160];
+	yaml_path(at, reached, sizeof reached);
+	yaml_path(node, whole, sizeof whole);
+	/* The last part of the path may be missing from the file: then the error stands at its parent, and says which. */
+	if (strlen(reached) >= strlen(whole) + 1 + strlen(path))
+		return READ_ERROR(r, at, "%s", colon + 2);
+	const char *last = strrchr(path, '.');
+	return READ_ERROR(r, at, "%s: %s", last != NULL ? last + 1 : path, colon + 2);
+}
+
+static enum rc read_schema(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
+{
+	const struct yaml_node *node = scope_get(scope, "schema");
+	struct diag diag = {""};
+	json_t *json = NULL;
+	enum rc rc;
+
+	if (node == NULL)
+		return READ_ERROR(r, scope_node(scope), "the key schema is missing");
+	if (node->kind == YAML_SCALAR) {
+		rc = schema_parse(node->text, node->text_len, &domain->schema, &diag);
+	} else {
+		rc = yaml_to_json(node, &json);
+		if (rc == RC_INVALID)
+			return READ_ERROR(r, node, "a number in it is too large");
+		if (rc == RC_OK)
+			rc = schema_from_json(json, &domain->schema, &diag);
+		json_decref(json);
+	}
+	return rc == RC_OK ? RC_OK : schema_error(r, node, rc, diag.text);
+}
+
+/* ---- normalisation ---- */
+
+static enum rc read_normalise(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
+{
+	static const char *const rules[] = {"trim", "lower", "strip_marks", "drop_punctuation", "sentinel_dates", NULL};
+	const struct yaml_node *node = scope_get(scope, "normalise");
+	struct study_normalise *n = &domain->normalise;
+	bool *const flags[] = {&n->trim, &n->lower, &n->strip_marks, &n->drop_punctuation, &n->sentinel_dates};
+	bool all = domain->profile != PROFILE_NONE;
+
+	*n = (struct study_normalise){all, all, all, all, all};
+	if (node == NULL)
+		return RC_OK;
+	*n = (struct study_normalise){0};
+	if (node->kind == YAML_SCALAR) {
+		if (strcmp(node->text, "none") == 0)
+			return RC_OK;
+		return READ_ERROR(r, node, "a list of rules or the word none is needed here");
+	}
+	enum rc rc = read_sequence(r, node, 0, sizeof flags / sizeof flags[0]);
+	for (const struct yaml_node *item = node->first; rc == RC_OK && item != NULL; item = item->next) {
+		int rule = 0;
+		rc = read_word(r, item, rules, &rule);
+		if (rc == RC_OK && *flags[rule])
+			rc = READ_ERROR(r, item, "stands twice");
+		*flags[rule] = true;
+	}
+	return rc;
+}
+
+/* ---- filters ---- */
+
+bool study_filter_is_date(const struct study_domain *domain, int filter)
+{
+	const struct study_filter *f = &domain->filters[filter];
+	bool is_date = f->sorted_digits;
+
+	for (unsigned i = 0; i < f->n_features; i++)
+		is_date = is_date || domain->schema->features[f->features[i]].format == FORMAT_DATE;
+	return is_date;
+}
+
+/* A column's name as a filter's name: lower case, everything else an underscore, a number where it is taken. */
+static void name_filter(const struct study_domain *domain, const char *identifier, char out[STUDY_NAME_CAP])
+{
+	char base[STUDY_NAME_CAP - 4];
+	size_t n = 0;
+
+	if (!((*identifier | 0x20) >= 'a' && (*identifier | 0x20) <= 'z'))
+		n = (size_t)snprintf(base, sizeof base, "f_");
+	for (; *identifier != 0 && n < sizeof base - 1; identifier++) {
+		char c = *identifier >= 'A' && *identifier <= 'Z' ? (char)(*identifier | 0x20) : *identifier;
+		bool keep = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+		base[n++] = keep ? c : '_';
+	}
+	base[n] = 0;
+	snprintf(out, STUDY_NAME_CAP, "%s", base);
+	for (unsigned i = 2; study_find_filter(domain, out) >= 0 && i < 100; i++)
+		snprintf(out, STUDY_NAME_CAP, "%s%u", base, i);
+}
+
+/* `filters` left out: one a feature with a profile, else clkhash's own CLK. */
+static enum rc default_filters(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
+{
+	const struct schema *schema = domain->schema;
+
+	for (unsigned i = 0; i < schema->n_features; i++) {
+		if (schema->features[i].ignored)
+			continue;
+		bool opens = domain->n_filters == 0 || domain->profile != PROFILE_NONE;
+		struct study_filter *f = &domain->filters[domain->n_filters - (opens ? 0 : 1)];
+		if (opens && domain->n_filters == STUDY_MAX_FILTERS)
+			return READ_ERROR(r, scope_node(scope), "the schema has more than %d features; give filters that join some",
+			                  STUDY_MAX_FILTERS);
+		if (f->n_features == STUDY_MAX_FILTER_FEATURES)
+			return READ_ERROR(r, scope_node(scope), "the schema has more than %d features for one filter",
+			                  STUDY_MAX_FILTER_FEATURES);
+		f->features[f->n_features++] = (uint16_t)i;
+		if (!opens)
+			continue;
+		name_filter(domain, domain->profile == PROFILE_NONE ? "clk" : schema->features[i].identifier, f->name);
+		f->bits = DEFAULT_FILTER_BITS;
+		f->sorted_digits = domain->profile != PROFILE_NONE && schema->features[i].format == FORMAT_DATE;
+		domain->n_filters++;
+	}
+	if (domain->n_filters == 0)
+		return READ_ERROR(r, scope_node(scope), "the schema ignores all of its features");
+	if (domain->profile == PROFILE_NONE) {
+		if (schema->l > STUDY_MAX_FILTER_BITS || schema->l < STUDY_MIN_FILTER_BITS || schema->l % 8 != 0)
+			return READ_ERROR(r, scope_node(scope), "clkConfig.l is %u; a filter has %d to %d bits, a multiple of 8",
+			                  (unsigned)schema->l, STUDY_MIN_FILTER_BITS, STUDY_MAX_FILTER_BITS);
+		domain->filters[0].bits = (uint16_t)schema->l;
+	}
+	return RC_OK;
+}
+
+static enum rc read_filter_features(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain,
+                                    struct study_filter *f)
+{
+	enum rc rc = read_sequence(r, node, 1, STUDY_MAX_FILTER_FEATURES);
+
+	for (const struct yaml_node *item = node->first; rc == RC_OK && item != NULL; item = item->next) {
+		char identifier[256];
+		rc = read_text(r, item, identifier, sizeof identifier);
+		if (rc != RC_OK)
+			return rc;
+		int feature = schema_find(domain->schema, identifier);
+		if (feature < 0)
+			return READ_ERROR(r, item, "the schema has no feature of this name");
+		if (domain->schema->features[feature].ignored)
+			return READ_ERROR(r, item, "the schema ignores this feature");
+		/* Overlapping filters rebuild what composing hides (docs/threat-model.md). */
+		for (const struct study_filter *other = domain->filters; other <= f; other++) {
+			for (unsigned i = 0; i < other->n_features; i++) {
+				if (other->features[i] == feature)
+					return READ_ERROR(r, item, "this feature is already in the filter %s", other->name);
+			}
+		}
+		f->features[f->n_features++] = (uint16_t)feature;
+	}
+	return rc;
+}
+
+static enum rc check_filter_bits(const struct study_reader *r, const struct yaml_node *node,
+                                 const struct study_domain *domain, const struct study_filter *f)
+{
+	bool has_blake = false;
+
+	if (f->bits % 8 != 0)
+		return READ_ERROR(r, node, "%u is not a multiple of 8", (unsigned)f->bits);
+	for (unsigned i = 0; i < f->n_features; i++)
+		has_blake = has_blake || domain->schema->features[f->features[i]].hash == HASH_BLAKE;
+	if (has_blake && (f->bits & (f->bits - 1)) != 0)
+		return READ_ERROR(r, node, "%u is not a power of two, which blakeHash needs", (unsigned)f->bits);
+	return RC_OK;
+}
+
+static enum rc read_filter(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain)
+{
+	static const char *const keys[] = {"features", "bits", "sorted_digits", "diffusion", NULL};
+	struct study_filter *f = &domain->filters[domain->n_filters];
+	const struct yaml_node *features, *bits_node = yaml_get(node, "bits"), *diffusion_node = yaml_get(node, "diffusion");
+	int64_t bits = DEFAULT_FILTER_BITS, diffusion = 0;
+
+	enum rc rc = read_key_name(r, node, f->name);
+	if (rc == RC_OK)
+		rc = read_keys(r, node, keys);
+	if (rc == RC_OK)
+		rc = read_required(r, node, "features", &features);
+	if (rc == RC_OK)
+		rc = read_filter_features(r, features, domain, f);
+	if (rc == RC_OK)
+		rc = read_integer(r, bits_node, STUDY_MIN_FILTER_BITS, STUDY_MAX_FILTER_BITS, &bits);
+	if (rc == RC_OK)
+		rc = read_bool(r, yaml_get(node, "sorted_digits"), &f->sorted_digits);
+	if (rc == RC_OK)
+		rc = read_integer(r, diffusion_node, 0, 64, &diffusion);
+	if (rc == RC_OK)
+		rc = check_is_available(r, diffusion_node, PROFILE_NONE, diffusion);
+	if (rc != RC_OK)
+		return rc;
+	f->bits = (uint16_t)bits;
+	f->diffusion = (uint16_t)diffusion;
+	domain->n_filters++;
+	return check_filter_bits(r, bits_node != NULL ? bits_node : node, domain, f);
+}
+
+static int compare_filters(const void *a, const void *b)
+{
+	return strcmp(((const struct study_filter *)a)->name, ((const struct study_filter *)b)->name);
+}
+
+static enum rc read_filters(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
+{
+	const struct yaml_node *node = scope_get(scope, "filters");
+
+	if (node == NULL) {
+		enum rc rc = default_filters(r, scope, domain);
+		/* The order of written ones, so that leaving the defaults out or in makes no difference. */
+		qsort(domain->filters, domain->n_filters, sizeof *domain->filters, compare_filters);
+		return rc;
+	}
+	enum rc rc = read_mapping(r, node, STUDY_MAX_FILTERS);
+	for (const struct yaml_node *child = node->first; rc == RC_OK && child != NULL; child = child->next)
+		rc = read_filter(r, child, domain);
+	return rc;
+}
+
+/* ---- key check, floor, language ---- */
+
+/* Each domain has a secret of its own, so its key check stands in the domain, where `keys init` can pin it. */
+static enum rc read_key_check(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
+{
+	const struct yaml_node *node = yaml_get(scope_node(scope), "key_check"), *base = yaml_get(scope->base, "key_check");
+
+	if (scope->own != NULL && base != NULL)
+		return READ_ERROR(r, base, "each domain has its own secret: write key_check in every domain instead");
+	if (node == NULL)
+		return READ_ERROR(r, scope_node(scope), "the key key_check is missing; write `key_check: unset` until "
+		                  "`throughcare keys init` pins it");
+	domain->key_check_offset = node->offset;
+	domain->key_check_length = node->length;
+	if (node->kind == YAML_SCALAR && strcmp(node->text, "unset") == 0)
+		return RC_OK;
+	if (node->kind != YAML_SCALAR ||
+	    hex_decode(node->text, node->text_len, domain->key_check, sizeof domain->key_check) != RC_OK)
+		return READ_ERROR(r, node, "%zu hexadecimal digits or the word unset are needed here",
+		                  2 * sizeof domain->key_check);
+	domain->has_key_check = true;
+	return RC_OK;
+}
+
+static enum rc read_floor(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
+{
+	int64_t floor_milli = 1000 * STUDY_DEFAULT_FLOOR;
+
+	enum rc rc = read_decimal(r, scope_get(scope, "floor"), 3, -30000, 60000, &floor_milli);
+	if (rc == RC_OK)
+		domain->floor = (int32_t)(floor_milli * 256 / 1000);
+	return rc;
+}
+
+/* The shape of a BCP 47 tag: letters and digits in parts of 2 to 8. */
+static enum rc read_language(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
+{
+	const struct yaml_node *node = yaml_get(scope_node(scope), "language");
+	size_t part = 0;
+	bool bad = false;
+
+	enum rc rc = read_text(r, node, domain->language, sizeof domain->language);
+	if (rc != RC_OK || node == NULL)
+		return rc;
+	for (const char *s = domain->language; *s != 0; s++) {
+		bool letter = (*s | 0x20) >= 'a' && (*s | 0x20) <= 'z', digit = *s >= '0' && *s <= '9';
+		bad = bad || (*s == '-' ? part < 2 : !letter && !digit);
+		part = *s == '-' ? 0 : part + 1;
+		bad = bad || part > 8;
+	}
+	return bad || part < 2 ? READ_ERROR(r, node, "a BCP 47 language tag is needed here, e.g. nl or fr-BE") : RC_OK;
+}
+
+static enum rc read_domain(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
+{
+	enum rc rc = read_language(r, scope, domain);
+
+	if (rc == RC_OK)
+		rc = read_profile(r, scope, domain);
+	if (rc == RC_OK)
+		rc = read_normalise(r, scope, domain);
+	if (rc == RC_OK)
+		rc = read_key_check(r, scope, domain);
+	if (rc == RC_OK)
+		rc = read_floor(r, scope, domain);
+	if (rc == RC_OK)
+		rc = read_schema(r, scope, domain);
+	if (rc == RC_OK)
+		rc = read_filters(r, scope, domain);
+	if (rc == RC_OK)
+		rc = study_read_comparisons(r, scope_get(scope, "comparisons"), domain);
+	return rc;
+}
+
+enum rc study_read_linkage(const struct study_reader *r, const struct yaml_node *linkage, struct study *study)
+{
+	static const char *const keys[] = {"profile", "key_check", "floor", "normalise", "schema", "filters", "comparisons",
+	                                   "language", "domains", NULL};
+	const struct yaml_node *domains = yaml_get(linkage, "domains");
+
+	enum rc rc = read_keys(r, linkage, keys);
+	if (rc != RC_OK)
+		return rc;
+	if (domains == NULL) {
+		const struct scope scope = {NULL, linkage};
+		snprintf(study->domains[0].name, STUDY_NAME_CAP, "main");
+		study->n_domains = 1;
+		return read_domain(r, &scope, &study->domains[0]);
+	}
+	if (yaml_get(linkage, "language") != NULL)
+		return READ_ERROR(r, yaml_get(linkage, "language"), "each domain has its own: write it there");
+	rc = read_mapping(r, domains, STUDY_MAX_DOMAINS);
+	for (const struct yaml_node *child = domains->first; rc == RC_OK && child != NULL; child = child->next) {
+		const struct scope scope = {child, linkage};
+		struct study_domain *domain = &study->domains[study->n_domains++];
+		rc = read_keys(r, child, keys);
+		if (rc == RC_OK && yaml_get(child, "domains") != NULL)
+			rc = READ_ERROR(r, child, "a domain has no domains of its own");
+		if (rc == RC_OK)
+			rc = read_key_name(r, child, domain->name);
+		if (rc == RC_OK)
+			rc = read_domain(r, &scope, domain);
+	}
+	return rc;
+}

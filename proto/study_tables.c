@@ -1,0 +1,220 @@
+/* What is published: measures, tables, and at what cost. */
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/study_internal.h"
+
+enum { MAX_ROWS = 10000 };             /* combinations of codes of one table */
+
+/* ---- measures ---- */
+
+static bool has_role(const struct study *study, enum study_event_role role)
+{
+	for (int e = 0; e < study->n_events; e++) {
+		for (int s = 0; s < study->n_sources; s++) {
+			if (study->events[e].role == role && study_source_may_send(study, s, e))
+				return true;
+		}
+	}
+	return false;
+}
+
+static enum rc read_measure(const struct study_reader *r, const struct yaml_node *node, struct study *study)
+{
+	static const char *const keys[] = {"kind", "bands", NULL};
+	struct study_measure *m = &study->measures[study->n_measures++];
+	const struct yaml_node *kind_node, *bands;
+	int kind = 0;
+	int64_t last = -1;
+
+	enum rc rc = read_key_name(r, node, m->name);
+	if (rc == RC_OK)
+		rc = read_keys(r, node, keys);
+	if (rc == RC_OK)
+		rc = read_required(r, node, "kind", &kind_node);
+	if (rc == RC_OK)
+		rc = read_word(r, kind_node, study_measure_kinds, &kind);
+	if (rc == RC_OK)
+		rc = read_required(r, node, "bands", &bands);
+	if (rc == RC_OK)
+		rc = read_sequence(r, bands, 1, STUDY_MAX_BANDS);
+	if (rc != RC_OK)
+		return rc;
+	m->kind = (enum study_measure_kind)kind;
+	for (const struct yaml_node *item = bands->first; rc == RC_OK && item != NULL; item = item->next) {
+		int64_t end = 0;
+		rc = read_integer(r, item, 0, 365, &end);
+		if (rc == RC_OK && end <= last)
+			rc = READ_ERROR(r, item, "the last days of bands must ascend");
+		m->band_ends[m->n_bands++] = (uint16_t)end;
+		last = end;
+	}
+	if (rc == RC_OK && !has_role(study, EVENT_RELEASE))
+		rc = READ_ERROR(r, node, "continuity needs an event with the role release that a source may send");
+	if (rc == RC_OK && !has_role(study, EVENT_TREATMENT_START))
+		rc = READ_ERROR(r, node, "continuity needs an event with the role treatment_start that a source may send");
+	return rc;
+}
+
+enum rc study_read_measures(const struct study_reader *r, const struct yaml_node *measures, struct study *study)
+{
+	enum rc rc = read_mapping(r, measures, STUDY_MAX_MEASURES);
+
+	for (const struct yaml_node *child = measures->first; rc == RC_OK && child != NULL; child = child->next)
+		rc = read_measure(r, child, study);
+	return rc;
+}
+
+/* ---- tables ---- */
+
+static enum rc read_by(const struct study_reader *r, const struct yaml_node *node, const struct study *study,
+                       struct study_table *table)
+{
+	enum rc rc = read_sequence(r, node, 0, STUDY_MAX_BY);
+	unsigned rows = 1;
+
+	for (const struct yaml_node *item = node->first; rc == RC_OK && item != NULL; item = item->next) {
+		char name[STUDY_NAME_CAP];
+		rc = read_name(r, item, name);
+		if (rc != RC_OK)
+			return rc;
+		int dimension = study_find_dimension(study, name);
+		if (dimension < 0)
+			return READ_ERROR(r, item, "there is no dimension of this name");
+		for (unsigned i = 0; i < table->n_by; i++) {
+			if (table->by[i] == dimension)
+				return READ_ERROR(r, item, "stands twice");
+		}
+		table->by[table->n_by++] = (uint8_t)dimension;
+		rows *= study->dimensions[dimension].n_codes + 1u;
+	}
+	if (rc == RC_OK && rows > MAX_ROWS)
+		rc = READ_ERROR(r, node, "%u rows a period; at most %d are allowed", rows, MAX_ROWS);
+	return rc;
+}
+
+/* sigma2 is checked against the method when disclosure is read. */
+static enum rc read_table(const struct study_reader *r, const struct yaml_node *node, struct study *study)
+{
+	static const char *const keys[] = {"measure", "period", "by", "sigma2", NULL};
+	struct study_table *table = &study->tables[study->n_tables++];
+	const struct yaml_node *measure_node, *period_node;
+	char measure[STUDY_NAME_CAP];
+	int period = 0;
+	int64_t sigma2 = 0;
+
+	enum rc rc = read_key_name(r, node, table->name);
+	if (rc == RC_OK)
+		rc = read_keys(r, node, keys);
+	if (rc == RC_OK)
+		rc = read_required(r, node, "measure", &measure_node);
+	if (rc == RC_OK)
+		rc = read_name(r, measure_node, measure);
+	if (rc == RC_OK)
+		rc = read_required(r, node, "period", &period_node);
+	if (rc == RC_OK)
+		rc = read_word(r, period_node, study_periods, &period);
+	if (rc == RC_OK)
+		rc = read_decimal(r, yaml_get(node, "sigma2"), 3, 0, 1000000000, &sigma2);
+	if (rc == RC_OK && yaml_get(node, "by") != NULL)
+		rc = read_by(r, yaml_get(node, "by"), study, table);
+	if (rc != RC_OK)
+		return rc;
+	int found = study_find_measure(study, measure);
+	if (found < 0)
+		return READ_ERROR(r, measure_node, "there is no measure of this name");
+	table->measure = (uint8_t)found;
+	table->period = (enum period_kind)period;
+	table->sigma2_milli = (uint32_t)sigma2;
+	return RC_OK;
+}
+
+enum rc study_read_tables(const struct study_reader *r, const struct yaml_node *tables, struct study *study)
+{
+	enum rc rc = read_mapping(r, tables, STUDY_MAX_TABLES);
+
+	for (const struct yaml_node *child = tables->first; rc == RC_OK && child != NULL; child = child->next)
+		rc = read_table(r, child, study);
+	return rc;
+}
+
+/* ---- disclosure ---- */
+
+/* 1/σ² in millionths is 10⁹ / (1000 σ²), rounded up so that the ledger never undercounts. */
+uint64_t study_table_rho_micro(const struct study_table *table)
+{
+	uint64_t sigma2 = table->sigma2_milli;
+
+	return sigma2 == 0 ? 0 : (1000000000u + sigma2 - 1) / sigma2;
+}
+
+uint64_t study_release_rho_micro(const struct study *study)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < study->n_tables; i++)
+		sum += study_table_rho_micro(&study->tables[i]);
+	return sum;
+}
+
+static enum rc check_noise(const struct study_reader *r, const struct yaml_node *node, const struct study *study)
+{
+	const struct yaml_node *tables = yaml_get(yaml_tree_root(r->tree), "tables"), *method = yaml_get(node, "method");
+	uint64_t rho = study_release_rho_micro(study), limit = study->disclosure.rho_limit_micro;
+
+	if (study->disclosure.method == DISCLOSURE_NONE)
+		return study->synthetic ? RC_OK : READ_ERROR(r, method, "none is allowed only where the study says synthetic: true");
+	for (unsigned i = 0; i < study->n_tables; i++) {
+		const struct yaml_node *table = yaml_get(tables, study->tables[i].name), *sigma2 = yaml_get(table, "sigma2");
+		if (study->tables[i].sigma2_milli == 0)
+			return READ_ERROR(r, sigma2 != NULL ? sigma2 : table, "a sigma2 above 0 is needed: the method adds noise");
+	}
+	if (yaml_get(node, "rho_limit") == NULL)
+		return READ_ERROR(r, node, "the key rho_limit is missing");
+	if (rho > limit)
+		return READ_ERROR(r, yaml_get(node, "rho_limit"), "one release costs rho %llu.%06llu, more than this limit allows",
+		                  (unsigned long long)(rho / 1000000), (unsigned long long)(rho % 1000000));
+	return RC_OK;
+}
+
+static enum rc read_limits(const struct study_reader *r, const struct yaml_node *node, struct study *study)
+{
+	struct study_disclosure *d = &study->disclosure;
+	int64_t threshold = 10, rho = 0, events = 4, interval = 28, records = 1, sources = study->n_sources < 2 ? 1 : 2;
+
+	enum rc rc = read_integer(r, yaml_get(node, "threshold"), 0, 1000, &threshold);
+	if (rc == RC_OK)
+		rc = read_decimal(r, yaml_get(node, "rho_limit"), 6, 1, 1000000000, &rho);
+	if (rc == RC_OK)
+		rc = read_integer(r, yaml_get(node, "max_index_events"), 1, 1000, &events);
+	if (rc == RC_OK)
+		rc = read_integer(r, yaml_get(node, "interval_days"), 0, 3650, &interval);
+	if (rc == RC_OK)
+		rc = read_integer(r, yaml_get(node, "min_new_records"), 0, 1000000000, &records);
+	if (rc == RC_OK)
+		rc = read_integer(r, yaml_get(node, "min_sources"), 0, study->n_sources, &sources);
+	if (rc == RC_OK)
+		rc = read_bool(r, yaml_get(node, "provisional"), &d->provisional);
+	d->threshold = (uint32_t)threshold;
+	d->rho_limit_micro = (uint64_t)rho;
+	d->max_index_events = (uint16_t)events;
+	d->interval_days = (uint32_t)interval;
+	d->min_new_records = (uint32_t)records;
+	d->min_sources = (uint16_t)sources;
+	return rc;
+}
+
+enum rc study_read_disclosure(const struct study_reader *r, const struct yaml_node *node, struct study *study)
+{
+	static const char *const keys[] = {"method", "threshold", "rho_limit", "max_index_events", "interval_days",
+	                                   "min_new_records", "min_sources", "provisional", NULL};
+	int method = DISCLOSURE_KEYED_NOISE;
+
+	enum rc rc = read_keys(r, node, keys);
+	if (rc == RC_OK)
+		rc = read_word(r, yaml_get(node, "method"), study_disclosure_methods, &method);
+	study->disclosure.method = (enum study_disclosure_method)method;
+	if (rc == RC_OK)
+		rc = read_limits(r, node, study);
+	return rc == RC_OK ? check_noise(r, node, study) : rc;
+}
