@@ -1,0 +1,116 @@
+#include "tools/encode/derive.h"
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum rc hkdf(const char *hash, const uint8_t *key, size_t key_len, const uint8_t *salt, size_t salt_len,
+		    const uint8_t *info, size_t info_len, uint8_t *out, size_t out_len)
+{
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+	EVP_KDF_CTX *ctx = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
+	OSSL_PARAM params[5], *p = params;
+	*p++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)hash, 0);
+	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)key, key_len);
+	if (salt_len != 0)
+		*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)salt, salt_len);
+	if (info_len != 0)
+		*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)info, info_len);
+	*p = OSSL_PARAM_construct_end();
+	int ok = ctx != NULL && EVP_KDF_derive(ctx, out, out_len, params) == 1;
+	EVP_KDF_CTX_free(ctx);
+	EVP_KDF_free(kdf);
+	return ok ? RC_OK : RC_CRYPTO;
+}
+
+enum rc derive_feature_keys(const struct schema *schema, const uint8_t *secret, size_t len, uint8_t **ret_keys,
+			    size_t *ret_len)
+{
+	size_t n = (size_t)2 * schema->n_features * schema->key_size, hash_len = schema->kdf_sha512 ? 64 : 32;
+	if (n == 0 || n > 255 * hash_len || len == 0)
+		return RC_INVALID;
+	uint8_t *keys = malloc(n);
+	if (keys == NULL)
+		return RC_NOMEM;
+	enum rc rc = hkdf(schema->kdf_sha512 ? "SHA512" : "SHA256", secret, len, schema->kdf_salt, schema->kdf_salt_len,
+			  schema->kdf_info, schema->kdf_info_len, keys, n);
+	if (rc != RC_OK) {
+		free(keys);
+		return rc;
+	}
+	*ret_keys = keys;
+	*ret_len = n;
+	return RC_OK;
+}
+
+/* A keyed stream of numbers, a buffer at a time. */
+struct stream {
+	EVP_CIPHER_CTX *ctx;
+	uint8_t bytes[4096];
+	size_t at;
+};
+
+static enum rc stream_next(struct stream *s, uint32_t *ret)
+{
+	static const uint8_t zeros[sizeof s->bytes];
+	int n = 0;
+	if (s->at == sizeof s->bytes) {
+		if (EVP_EncryptUpdate(s->ctx, s->bytes, &n, zeros, sizeof zeros) != 1 || n != (int)sizeof s->bytes)
+			return RC_CRYPTO;
+		s->at = 0;
+	}
+	const uint8_t *b = s->bytes + s->at;
+	*ret = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+	s->at += 4;
+	return RC_OK;
+}
+
+/* t distinct numbers below n. */
+static enum rc draw_distinct(struct stream *s, uint32_t n, uint32_t t, uint16_t *out)
+{
+	uint32_t limit = UINT32_MAX - UINT32_MAX % n, r;
+	for (uint32_t i = 0; i < t;) {
+		enum rc rc = stream_next(s, &r);
+		if (rc != RC_OK)
+			return rc;
+		bool known = r >= limit;
+		for (uint32_t j = 0; j < i && !known; j++)
+			known = out[j] == r % n;
+		if (!known)
+			out[i++] = (uint16_t)(r % n);
+	}
+	return RC_OK;
+}
+
+enum rc derive_diffusion(const uint8_t *secret, size_t len, const char *filter, uint32_t n_bits, uint32_t t,
+			 uint16_t **ret_inputs)
+{
+	static const char label[] = "throughcare diffusion v1";
+	struct stream s = {.at = sizeof s.bytes};
+	uint8_t key[32];
+	if (t == 0 || t > n_bits || n_bits > UINT16_MAX || len == 0)
+		return RC_INVALID;
+	uint16_t *inputs = reallocarray(NULL, (size_t)n_bits * t, sizeof *inputs);
+	if (inputs == NULL)
+		return RC_NOMEM;
+	enum rc rc = hkdf("SHA256", secret, len, (const uint8_t *)filter, strlen(filter), (const uint8_t *)label,
+			  sizeof label - 1, key, sizeof key);
+	s.ctx = EVP_CIPHER_CTX_new();
+	if (rc == RC_OK && (s.ctx == NULL || EVP_EncryptInit_ex(s.ctx, EVP_aes_256_ctr(), NULL, key, NULL) != 1))
+		rc = RC_CRYPTO;
+	for (uint32_t j = 0; j < n_bits && rc == RC_OK; j++)
+		rc = draw_distinct(&s, n_bits, t, inputs + (size_t)j * t);
+	EVP_CIPHER_CTX_free(s.ctx);
+	explicit_bzero(&s, sizeof s);
+	explicit_bzero(key, sizeof key);
+	if (rc != RC_OK) {
+		free(inputs);
+		return rc;
+	}
+	*ret_inputs = inputs;
+	return RC_OK;
+}

@@ -1,0 +1,450 @@
+#include "tools/encode/encoder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/encode/bloom.h"
+#include "tools/encode/cache.h"
+#include "tools/encode/derive.h"
+#include "tools/encode/tokens.h"
+
+enum {
+	MAX_K = 1 << 16,         /* bits of a token or feature; a filter has no more */
+	MAX_HASH_BITS = 1 << 22, /* of a filter before folding */
+};
+
+/* One feature in one filter. */
+struct part {
+	uint16_t feature;
+	struct bloom_key key;
+};
+
+struct filter {
+	const char *name;
+	uint32_t n_bits;    /* after folding */
+	uint32_t hash_bits; /* before */
+	uint16_t diffusion;
+	bool sorted_digits;
+	uint16_t *inputs; /* of the diffusion, see derive_diffusion(); owned */
+	struct part parts[SCHEMA_MAX_FEATURES];
+	uint16_t n_parts;
+};
+
+struct encoder {
+	const struct schema *schema;
+	struct format_rules rules;
+	uint8_t *keys;
+	size_t keys_len;
+	struct filter filters[STUDY_MAX_FILTERS];
+	uint32_t n_filters, folds;
+	bool used[SCHEMA_MAX_FEATURES];
+	bool sorted[SCHEMA_MAX_FEATURES]; /* some filter wants the sorted digits of this feature */
+};
+
+/* What a feature of the current record gave. */
+struct feature_state {
+	struct format *format;
+	struct formatted formatted;
+	struct tokens tokens, digits; /* clkhash's; and the sorted digits of a date */
+};
+
+struct encoder_worker {
+	const struct encoder *encoder;
+	struct bloom_hasher *hasher;
+	struct feature_state features[SCHEMA_MAX_FEATURES];
+	struct cache *caches[STUDY_MAX_FILTERS][SCHEMA_MAX_FEATURES];
+	uint32_t *positions;    /* MAX_K */
+	uint8_t *wide, *narrow; /* a filter before folding; before diffusion */
+	size_t wide_cap, narrow_cap;
+};
+
+void encoder_free(struct encoder *encoder)
+{
+	if (encoder == NULL)
+		return;
+	if (encoder->keys != NULL)
+		explicit_bzero(encoder->keys, encoder->keys_len);
+	free(encoder->keys);
+	for (uint32_t i = 0; i < encoder->n_filters; i++) {
+		struct filter *f = &encoder->filters[i];
+		if (f->inputs != NULL)
+			explicit_bzero(f->inputs, (size_t)f->n_bits * f->diffusion * sizeof *f->inputs);
+		free(f->inputs);
+	}
+	explicit_bzero(encoder, sizeof *encoder);
+	free(encoder);
+}
+
+/* What clkhash finds out only when it hashes the first record. */
+static enum rc check_part(const struct encoder *e, const struct filter *filter, uint16_t feature, struct diag *diag)
+{
+	const struct schema_feature *f = &e->schema->features[feature];
+	int64_t distance;
+	const char *what = NULL;
+	if (f->hash == HASH_BLAKE && (filter->hash_bits & (filter->hash_bits - 1)) != 0)
+		what = "blakeHash needs a filter length that is a power of two";
+	else if (f->hash == HASH_BLAKE && e->schema->key_size > 64)
+		what = "blakeHash takes keys of at most 64 bytes (kdf.keySize)";
+	else if (f->hash == HASH_BLAKE && f->prevent_singularity)
+		what = "prevent_singularity goes with doubleHash only";
+	else if (f->k == 0 || f->k > MAX_K)
+		what = "the strategy's bits must lie between 1 and 65536";
+	else if (f->comparison == COMPARE_NUMERIC && tokens_numeric_distance(f, &distance) != RC_OK)
+		what = "fractional_precision is too small for thresholdDistance";
+	if (what == NULL)
+		return RC_OK;
+	return diag_set(diag, RC_INVALID, "feature %s: %s", f->identifier, what);
+}
+
+static enum rc add_part(struct encoder *e, struct filter *filter, uint16_t feature, struct diag *diag)
+{
+	const struct schema_feature *f = &e->schema->features[feature];
+	size_t key_size = e->schema->key_size;
+	enum rc rc = check_part(e, filter, feature, diag);
+	if (rc != RC_OK)
+		return rc;
+	const uint8_t *key0 = e->keys + 2 * feature * key_size;
+	filter->parts[filter->n_parts++] = (struct part){
+		.feature = feature,
+		.key = {f->hash, f->prevent_singularity, filter->hash_bits, key0, key0 + key_size, key_size},
+	};
+	e->used[feature] = true;
+	e->sorted[feature] |= filter->sorted_digits;
+	return RC_OK;
+}
+
+static enum rc add_filter(struct encoder *e, const char *name, uint32_t n_bits, struct filter **ret, struct diag *diag)
+{
+	if (n_bits == 0 || e->folds > 16 || n_bits > (uint32_t)MAX_HASH_BITS >> e->folds)
+		return diag_set(diag, RC_INVALID, "filter %s: its length before folding is above %d bits", name,
+				(int)MAX_HASH_BITS);
+	struct filter *f = &e->filters[e->n_filters++];
+	f->name = name;
+	f->n_bits = n_bits;
+	f->hash_bits = n_bits << e->folds;
+	*ret = f;
+	return RC_OK;
+}
+
+static enum rc encoder_base(const struct schema *schema, const uint8_t *secret, size_t len, struct encoder **ret,
+			    struct diag *diag)
+{
+	struct encoder *e = calloc(1, sizeof *e);
+	if (e == NULL)
+		return diag_set(diag, RC_NOMEM, "out of memory");
+	e->schema = schema;
+	e->folds = schema->xor_folds;
+	if (schema->n_features == 0) {
+		encoder_free(e);
+		return diag_set(diag, RC_INVALID, "the schema has no features");
+	}
+	enum rc rc = derive_feature_keys(schema, secret, len, &e->keys, &e->keys_len);
+	if (rc != RC_OK) {
+		encoder_free(e);
+		if (len == 0)
+			return diag_set(diag, rc, "the secret is empty");
+		return diag_set(diag, rc,
+				rc == RC_INVALID
+					? "clkConfig.kdf: keys of all features together are longer than HKDF can give"
+					: "deriving the feature keys failed");
+	}
+	*ret = e;
+	return RC_OK;
+}
+
+enum rc encoder_new_clk(const struct schema *schema, const uint8_t *secret, size_t secret_len, bool validate,
+			struct encoder **ret, struct diag *diag)
+{
+	struct encoder *e;
+	struct filter *f = NULL;
+	enum rc rc = encoder_base(schema, secret, secret_len, &e, diag);
+	if (rc != RC_OK)
+		return rc;
+	e->rules.no_validation = !validate;
+	rc = add_filter(e, "clk", schema->l, &f, diag);
+	for (uint16_t i = 0; i < schema->n_features && rc == RC_OK; i++) {
+		if (!schema->features[i].ignored)
+			rc = add_part(e, f, i, diag);
+	}
+	if (rc != RC_OK) {
+		encoder_free(e);
+		return rc;
+	}
+	*ret = e;
+	return RC_OK;
+}
+
+static enum rc add_study_filter(struct encoder *e, const struct study_filter *from, const uint8_t *secret, size_t len,
+				struct diag *diag)
+{
+	struct filter *f = NULL;
+	enum rc rc = add_filter(e, from->name, from->bits, &f, diag);
+	if (rc != RC_OK)
+		return rc;
+	f->sorted_digits = from->sorted_digits;
+	for (uint16_t i = 0; i < from->n_features && rc == RC_OK; i++) {
+		if (!e->schema->features[from->features[i]].ignored)
+			rc = add_part(e, f, from->features[i], diag);
+	}
+	if (rc != RC_OK || from->diffusion == 0)
+		return rc;
+	rc = derive_diffusion(secret, len, from->name, f->n_bits, from->diffusion, &f->inputs);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "filter %s: its diffusion could not be derived", from->name);
+	f->diffusion = from->diffusion;
+	return RC_OK;
+}
+
+enum rc encoder_new_domain(const struct study_domain *domain, const uint8_t *secret, size_t secret_len,
+			   struct encoder **ret, struct diag *diag)
+{
+	struct encoder *e;
+	enum rc rc = encoder_base(domain->schema, secret, secret_len, &e, diag);
+	if (rc != RC_OK)
+		return rc;
+	e->rules.normalise = domain->normalise;
+	e->rules.empty_is_missing = true;
+	for (uint8_t i = 0; i < domain->n_filters && rc == RC_OK; i++)
+		rc = add_study_filter(e, &domain->filters[i], secret, secret_len, diag);
+	if (rc != RC_OK) {
+		encoder_free(e);
+		return rc;
+	}
+	*ret = e;
+	return RC_OK;
+}
+
+const struct schema *encoder_schema(const struct encoder *encoder)
+{
+	return encoder->schema;
+}
+
+uint32_t encoder_n_filters(const struct encoder *encoder)
+{
+	return encoder->n_filters;
+}
+
+size_t encoder_filter_bytes(const struct encoder *encoder, uint32_t filter)
+{
+	return ((size_t)encoder->filters[filter].n_bits + 7) / 8;
+}
+
+size_t encoder_record_bytes(const struct encoder *encoder)
+{
+	size_t n = 0;
+	for (uint32_t i = 0; i < encoder->n_filters; i++)
+		n += encoder_filter_bytes(encoder, i);
+	return n;
+}
+
+bool encoder_uses(const struct encoder *encoder, uint16_t feature)
+{
+	return feature < SCHEMA_MAX_FEATURES && encoder->used[feature];
+}
+
+void encoder_worker_free(struct encoder_worker *w)
+{
+	if (w == NULL)
+		return;
+	for (size_t i = 0; i < SCHEMA_MAX_FEATURES; i++) {
+		format_free(w->features[i].format);
+		text_deinit(&w->features[i].formatted.text);
+		tokens_deinit(&w->features[i].tokens);
+		tokens_deinit(&w->features[i].digits);
+		for (size_t f = 0; f < STUDY_MAX_FILTERS; f++)
+			cache_free(w->caches[f][i]);
+	}
+	if (w->wide != NULL)
+		explicit_bzero(w->wide, w->wide_cap);
+	if (w->narrow != NULL)
+		explicit_bzero(w->narrow, w->narrow_cap);
+	if (w->positions != NULL)
+		explicit_bzero(w->positions, MAX_K * sizeof *w->positions);
+	free(w->wide);
+	free(w->narrow);
+	free(w->positions);
+	bloom_hasher_free(w->hasher);
+	free(w);
+}
+
+static enum rc worker_init(struct encoder_worker *w, const struct encoder *e, struct diag *diag)
+{
+	char rule[RULE_TEXT_CAP] = "";
+	enum rc rc = bloom_hasher_new(&w->hasher);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "BLAKE2b is not to be had from the OpenSSL library");
+	for (uint16_t i = 0; i < e->schema->n_features; i++) {
+		if (!e->used[i])
+			continue;
+		rc = format_new(&e->schema->features[i], &e->rules, &w->features[i].format, rule);
+		if (rc != RC_OK)
+			return diag_set(diag, rc, "feature %s: %s", e->schema->features[i].identifier, rule);
+	}
+	for (uint32_t f = 0; f < e->n_filters; f++) {
+		size_t wide = ((size_t)e->filters[f].hash_bits + 7) / 8;
+		w->wide_cap = wide > w->wide_cap ? wide : w->wide_cap;
+		for (uint16_t i = 0; i < e->filters[f].n_parts && rc == RC_OK; i++)
+			rc = cache_new(&w->caches[f][i]);
+		if (rc != RC_OK)
+			return diag_set(diag, rc, "out of memory");
+	}
+	w->narrow_cap = w->wide_cap;
+	w->wide = malloc(w->wide_cap + 1);
+	w->narrow = malloc(w->narrow_cap + 1);
+	w->positions = reallocarray(NULL, MAX_K, sizeof *w->positions);
+	if (w->wide == NULL || w->narrow == NULL || w->positions == NULL)
+		return diag_set(diag, RC_NOMEM, "out of memory");
+	return RC_OK;
+}
+
+enum rc encoder_worker_new(const struct encoder *encoder, struct encoder_worker **ret, struct diag *diag)
+{
+	struct encoder_worker *w = calloc(1, sizeof *w);
+	if (w == NULL)
+		return diag_set(diag, RC_NOMEM, "out of memory");
+	w->encoder = encoder;
+	enum rc rc = worker_init(w, encoder, diag);
+	if (rc != RC_OK) {
+		encoder_worker_free(w);
+		return rc;
+	}
+	*ret = w;
+	return RC_OK;
+}
+
+static bool is_eight_digits(const struct text *text)
+{
+	bool digits = text->len == 8;
+	for (size_t i = 0; i < text->len && digits; i++)
+		digits = text->cp[i] >= '0' && text->cp[i] <= '9';
+	return digits;
+}
+
+static enum rc prepare_feature(struct encoder_worker *w, uint16_t i, const struct encode_value *value, char *rule)
+{
+	const struct schema_feature *f = &w->encoder->schema->features[i];
+	struct feature_state *s = &w->features[i];
+	const char *why = "";
+	tokens_reset(&s->tokens);
+	tokens_reset(&s->digits);
+	enum rc rc = format_value(s->format, value->bytes, value->len, &s->formatted, rule);
+	if (rc != RC_OK)
+		return rc;
+	rc = tokens_make(f, &s->formatted.text, &s->tokens, &why);
+	if (rc == RC_OK && w->encoder->sorted[i] && is_eight_digits(&s->formatted.text))
+		rc = tokens_sorted_digits(f, &s->formatted.text, &s->digits, &why);
+	if (rc == RC_INVALID || rc == RC_TOO_LARGE) {
+		snprintf(rule, RULE_TEXT_CAP, "expected %s", why);
+		return RC_INVALID;
+	}
+	return rc;
+}
+
+static enum rc hash_token(struct encoder_worker *w, uint32_t filter, uint16_t part, struct token token, uint32_t k)
+{
+	struct cache *cache = w->caches[filter][part];
+	const uint32_t *known = cache_get(cache, token.bytes, token.len, k);
+	if (known == NULL) {
+		enum rc rc = bloom_positions(w->hasher, &w->encoder->filters[filter].parts[part].key, token.bytes,
+					     token.len, k, w->positions);
+		if (rc != RC_OK)
+			return rc;
+		cache_put(cache, token.bytes, token.len, k, w->positions);
+		known = w->positions;
+	}
+	bloom_set(w->wide, known, k);
+	return RC_OK;
+}
+
+static enum rc hash_part(struct encoder_worker *w, uint32_t filter, uint16_t part, bool *ret_any)
+{
+	const struct filter *f = &w->encoder->filters[filter];
+	uint16_t feature = f->parts[part].feature;
+	const struct schema_feature *schema = &w->encoder->schema->features[feature];
+	const struct feature_state *s = &w->features[feature];
+	size_t n_digits = f->sorted_digits ? s->digits.n : 0, n = s->tokens.n + n_digits;
+	for (size_t i = 0; i < n; i++) {
+		struct token token =
+			i < s->tokens.n ? tokens_at(&s->tokens, i) : tokens_at(&s->digits, i - s->tokens.n);
+		enum rc rc = hash_token(w, filter, part, token, tokens_bits(schema, i, n));
+		if (rc != RC_OK)
+			return rc;
+		*ret_any = true;
+	}
+	return RC_OK;
+}
+
+/* Output bit j is the XOR of t keyed input bits (Armknecht, Heng, Schnell 2023). */
+static void diffuse(const struct filter *f, const uint8_t *in, uint8_t *out)
+{
+	memset(out, 0, ((size_t)f->n_bits + 7) / 8);
+	for (uint32_t j = 0; j < f->n_bits; j++) {
+		const uint16_t *inputs = f->inputs + (size_t)j * f->diffusion;
+		unsigned bit = 0;
+		for (uint16_t i = 0; i < f->diffusion; i++)
+			bit ^= in[inputs[i] >> 3] >> (7 - (inputs[i] & 7)) & 1u;
+		out[j >> 3] |= (uint8_t)(bit << (7 - (j & 7)));
+	}
+}
+
+static enum rc encode_filter(struct encoder_worker *w, uint32_t filter, uint8_t *out, bool *ret_missing,
+			     struct encode_error *error)
+{
+	const struct filter *f = &w->encoder->filters[filter];
+	bool any = false;
+	memset(w->wide, 0, ((size_t)f->hash_bits + 7) / 8);
+	for (uint16_t part = 0; part < f->n_parts; part++) {
+		enum rc rc = hash_part(w, filter, part, &any);
+		if (rc != RC_OK) {
+			error->feature = f->parts[part].feature;
+			snprintf(error->rule, sizeof error->rule, "expected a value that can be hashed: %s",
+				 rc_text(rc));
+			return rc;
+		}
+	}
+	if (f->diffusion == 0) {
+		bloom_fold(w->wide, f->n_bits, w->encoder->folds, out);
+	} else {
+		bloom_fold(w->wide, f->n_bits, w->encoder->folds, w->narrow);
+		diffuse(f, w->narrow, out);
+	}
+	*ret_missing = !any;
+	return RC_OK;
+}
+
+enum rc encoder_encode(struct encoder_worker *w, const struct encode_value *values, uint8_t *out, bool *missing,
+		       struct encode_error *error)
+{
+	const struct encoder *e = w->encoder;
+	error->rule[0] = '\0';
+	for (uint16_t i = 0; i < e->schema->n_features; i++) {
+		if (!e->used[i])
+			continue;
+		enum rc rc = prepare_feature(w, i, &values[i], error->rule);
+		if (rc != RC_OK) {
+			error->feature = i;
+			return rc;
+		}
+	}
+	for (uint32_t f = 0; f < e->n_filters; f++) {
+		enum rc rc = encode_filter(w, f, out, &missing[f], error);
+		if (rc != RC_OK)
+			return rc;
+		out += encoder_filter_bytes(e, f);
+	}
+	return RC_OK;
+}
+
+bool encoder_feature_missing(const struct encoder_worker *w, uint16_t feature)
+{
+	return encoder_uses(w->encoder, feature) && w->features[feature].formatted.text.len == 0;
+}
+
+bool encoder_feature_date(const struct encoder_worker *w, uint16_t feature, struct date *ret)
+{
+	if (!encoder_uses(w->encoder, feature) || !w->features[feature].formatted.is_date)
+		return false;
+	*ret = w->features[feature].formatted.date;
+	return true;
+}

@@ -1,0 +1,341 @@
+#include "tools/encode/register.h"
+
+#include <csv.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/encode/text.h"
+
+enum { READ_BYTES = 64 << 10 };
+
+struct span {
+	size_t at, len; /* into bytes */
+};
+
+struct row {
+	uint64_t number;
+	size_t first, n; /* into spans */
+};
+
+struct register_file {
+	struct register_source source;
+	struct csv_parser parser;
+	uint8_t *bytes; /* fields of the rows at hand, and of the one being read */
+	size_t n_bytes, cap_bytes;
+	struct span *spans;
+	size_t n_spans, cap_spans;
+	struct row *rows; /* complete rows that were not handed out yet, from next_row */
+	size_t n_rows, cap_rows, next_row;
+	size_t row_start; /* first span of the row being read */
+	uint64_t number;  /* of the row being read */
+	uint64_t blank;   /* number of the first of pending blank lines, 0 = none */
+	size_t row_bytes; /* read since the last row ended */
+	struct encode_value *view;
+	size_t cap_view;
+	char **names;
+	size_t n_columns;
+	bool at_end, failed_alloc;
+};
+
+static int is_space(unsigned char c)
+{
+	/* Spaces belong to values. A carriage return before the line feed is the only thing to be cut off. */
+	return c == CSV_CR;
+}
+
+static int is_end_of_line(unsigned char c)
+{
+	return c == CSV_LF;
+}
+
+static void *wiping_realloc(void *old, size_t old_size, size_t new_size)
+{
+	void *p = malloc(new_size);
+	if (p == NULL)
+		return NULL;
+	if (old != NULL) {
+		memcpy(p, old, old_size < new_size ? old_size : new_size);
+		explicit_bzero(old, old_size);
+		free(old);
+	}
+	return p;
+}
+
+static bool grow(void **array, size_t *cap, size_t want, size_t size)
+{
+	if (want <= *cap)
+		return true;
+	size_t cap_new = *cap ? *cap : 256;
+	while (cap_new < want)
+		cap_new *= 2;
+	void *p = wiping_realloc(*array, *cap * size, cap_new * size);
+	if (p == NULL)
+		return false;
+	*array = p;
+	*cap = cap_new;
+	return true;
+}
+
+static void on_field(void *data, size_t len, void *ctx)
+{
+	struct register_file *f = ctx;
+	if (f->failed_alloc || !grow((void **)&f->bytes, &f->cap_bytes, f->n_bytes + len, 1) ||
+	    !grow((void **)&f->spans, &f->cap_spans, f->n_spans + 1, sizeof *f->spans)) {
+		f->failed_alloc = true;
+		return;
+	}
+	if (len != 0)
+		memcpy(f->bytes + f->n_bytes, data, len);
+	f->spans[f->n_spans++] = (struct span){f->n_bytes, len};
+	f->n_bytes += len;
+}
+
+static void push_row(struct register_file *f, uint64_t number, size_t first, size_t n)
+{
+	if (f->failed_alloc || !grow((void **)&f->rows, &f->cap_rows, f->n_rows + 1, sizeof *f->rows)) {
+		f->failed_alloc = true;
+		return;
+	}
+	f->rows[f->n_rows++] = (struct row){number, first, n};
+}
+
+/* Blank lines at the end of a file are nobody's mistake; elsewhere they are, and one row stands for the run of them. */
+static void on_row(int c, void *ctx)
+{
+	struct register_file *f = ctx;
+	size_t n = f->n_spans - f->row_start;
+	(void)c;
+	f->row_bytes = 0;
+	if (n == 0) {
+		if (f->blank == 0)
+			f->blank = f->number;
+	} else {
+		if (f->blank != 0)
+			push_row(f, f->blank, f->row_start, 0);
+		f->blank = 0;
+		push_row(f, f->number, f->row_start, n);
+	}
+	f->number++;
+	f->row_start = f->n_spans;
+}
+
+/* Forget the rows that were handed out; the beginning of the unfinished one moves to the front. */
+static void compact(struct register_file *f)
+{
+	size_t n = f->n_spans - f->row_start, from = n ? f->spans[f->row_start].at : f->n_bytes;
+	if (f->n_bytes > from)
+		memmove(f->bytes, f->bytes + from, f->n_bytes - from);
+	for (size_t i = 0; i < n; i++) {
+		f->spans[i] = f->spans[f->row_start + i];
+		f->spans[i].at -= from;
+	}
+	f->n_bytes -= from;
+	f->n_spans = n;
+	f->row_start = 0;
+	f->n_rows = f->next_row = 0;
+}
+
+static enum rc quote_error(const struct register_file *f, struct diag *diag)
+{
+	return diag_set(
+		diag, RC_INVALID,
+		"row %llu: a quote is not where CSV allows it (fields with quotes are quoted, quotes inside doubled)",
+		(unsigned long long)f->number);
+}
+
+static enum rc finish(struct register_file *f, struct diag *diag)
+{
+	f->at_end = true;
+	if (csv_fini(&f->parser, on_field, on_row, f) != 0)
+		return diag_set(diag, RC_INVALID, "row %llu: a quote is open at the end of the file",
+				(unsigned long long)f->number);
+	return f->failed_alloc ? diag_set(diag, RC_NOMEM, "out of memory") : RC_OK;
+}
+
+/* Read and parse one more piece. */
+static enum rc fill(struct register_file *f, struct diag *diag)
+{
+	uint8_t piece[READ_BYTES];
+	compact(f);
+	size_t len = 0, from = 0;
+	/* Whole pieces, whatever a pipe gives at a time, so that a byte order mark is never split. */
+	for (ssize_t n = 1; n > 0 && len < sizeof piece; len += (size_t)n) {
+		n = f->source.read(f->source.ctx, piece + len, sizeof piece - len);
+		if (n < 0)
+			return diag_set(diag, RC_IO, "reading failed in row %llu", (unsigned long long)f->number);
+	}
+	if (len == 0)
+		return finish(f, diag);
+	if (f->number == 1 && f->n_spans == 0 && f->row_bytes == 0 && len >= 3 && memcmp(piece, "\xEF\xBB\xBF", 3) == 0)
+		from = 3; /* a byte order mark, as spreadsheets write it */
+	f->row_bytes += len - from;
+	enum rc rc = RC_OK;
+	if (csv_parse(&f->parser, piece + from, len - from, on_field, on_row, f) != len - from)
+		rc = csv_error(&f->parser) == CSV_EPARSE ? quote_error(f, diag)
+							 : diag_set(diag, RC_NOMEM, "out of memory");
+	else if (f->failed_alloc)
+		rc = diag_set(diag, RC_NOMEM, "out of memory");
+	else if (f->row_bytes > REGISTER_MAX_ROW_BYTES)
+		rc = diag_set(diag, RC_TOO_LARGE, "row %llu: longer than %d bytes; is a quote left open?",
+			      (unsigned long long)f->number, REGISTER_MAX_ROW_BYTES);
+	explicit_bzero(piece, sizeof piece);
+	return rc;
+}
+
+static const char *field_problem(const uint8_t *bytes, size_t len)
+{
+	if (len != 0 && memchr(bytes, 0, len) != NULL)
+		return "holds a NUL byte";
+	if (!text_is_utf8((const char *)bytes, len))
+		return "is not UTF-8";
+	return NULL;
+}
+
+/* Fill view and `ret` from a row. */
+static enum rc show(struct register_file *f, const struct row *row, struct register_row *ret)
+{
+	*ret = (struct register_row){.number = row->number, .n_fields = row->n, .problem_column = -1};
+	if (!grow((void **)&f->view, &f->cap_view, row->n, sizeof *f->view))
+		return RC_NOMEM;
+	for (size_t i = 0; i < row->n; i++) {
+		const struct span *s = &f->spans[row->first + i];
+		const uint8_t *bytes = f->bytes != NULL ? f->bytes + s->at : (const uint8_t *)"";
+		f->view[i] = (struct encode_value){(const char *)bytes, s->len};
+		const char *problem = ret->problem == NULL ? field_problem(bytes, s->len) : NULL;
+		if (problem != NULL) {
+			ret->problem = problem;
+			ret->problem_column = (int)i;
+		}
+	}
+	ret->fields = f->view;
+	return RC_OK;
+}
+
+static enum rc next_row(struct register_file *f, struct register_row *ret, bool *ret_more, struct diag *diag)
+{
+	while (f->next_row == f->n_rows) {
+		if (f->at_end) {
+			*ret_more = false;
+			return RC_OK;
+		}
+		enum rc rc = fill(f, diag);
+		if (rc != RC_OK)
+			return rc;
+	}
+	enum rc rc = show(f, &f->rows[f->next_row], ret);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "out of memory");
+	f->next_row++;
+	*ret_more = true;
+	return RC_OK;
+}
+
+enum rc register_next(struct register_file *f, struct register_row *ret, bool *ret_more, struct diag *diag)
+{
+	enum rc rc = next_row(f, ret, ret_more, diag);
+	if (rc != RC_OK || !*ret_more)
+		return rc;
+	if (ret->n_fields == 0)
+		ret->problem = "is blank";
+	else if (ret->n_fields < f->n_columns)
+		ret->problem = "has fewer fields than the header";
+	else if (ret->n_fields > f->n_columns)
+		ret->problem = "has more fields than the header";
+	else
+		return RC_OK;
+	ret->problem_column = -1;
+	return RC_OK;
+}
+
+static enum rc keep_header(struct register_file *f, const struct register_row *row, struct diag *diag)
+{
+	if (row->problem != NULL) {
+		const struct encode_value *first = &row->fields[0];
+		bool utf16 = first->len >= 2 &&
+			     (memcmp(first->bytes, "\xFF\xFE", 2) == 0 || memcmp(first->bytes, "\xFE\xFF", 2) == 0);
+		return diag_set(diag, RC_INVALID, "row 1: the header, field %d, %s%s", row->problem_column + 1,
+				row->problem, utf16 ? "; the file is UTF-16: save it as CSV UTF-8" : "");
+	}
+	if (row->n_fields > REGISTER_MAX_COLUMNS)
+		return diag_set(diag, RC_TOO_LARGE, "row 1: the header has more than %d columns", REGISTER_MAX_COLUMNS);
+	f->names = calloc(row->n_fields, sizeof *f->names);
+	if (f->names == NULL)
+		return diag_set(diag, RC_NOMEM, "out of memory");
+	f->n_columns = row->n_fields;
+	for (size_t i = 0; i < row->n_fields; i++) {
+		f->names[i] = strndup(row->fields[i].bytes, row->fields[i].len);
+		if (f->names[i] == NULL)
+			return diag_set(diag, RC_NOMEM, "out of memory");
+	}
+	return RC_OK;
+}
+
+enum rc register_open(const struct register_source *source, struct register_file **ret, struct diag *diag)
+{
+	struct register_file *f = calloc(1, sizeof *f);
+	if (f == NULL || csv_init(&f->parser, CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL) != 0) {
+		free(f);
+		return diag_set(diag, RC_NOMEM, "out of memory");
+	}
+	csv_set_space_func(&f->parser, is_space);
+	csv_set_term_func(&f->parser, is_end_of_line);
+	f->source = *source;
+	f->number = 1;
+	struct register_row row;
+	bool more = false;
+	enum rc rc = next_row(f, &row, &more, diag);
+	if (rc == RC_OK && !more)
+		rc = diag_set(diag, RC_INVALID, "the file is empty: a header line with column names is needed");
+	if (rc == RC_OK && row.number == 1 && row.n_fields == 0)
+		rc = diag_set(diag, RC_INVALID, "row 1: is blank, where the header line with column names is needed");
+	if (rc == RC_OK)
+		rc = keep_header(f, &row, diag);
+	if (rc != RC_OK) {
+		register_close(f);
+		return rc;
+	}
+	*ret = f;
+	return RC_OK;
+}
+
+void register_close(struct register_file *f)
+{
+	if (f == NULL)
+		return;
+	for (size_t i = 0; i < f->n_columns; i++)
+		free(f->names[i]);
+	free(f->names);
+	if (f->bytes != NULL)
+		explicit_bzero(f->bytes, f->cap_bytes);
+	free(f->bytes);
+	free(f->spans);
+	free(f->rows);
+	free(f->view);
+	if (f->parser.entry_buf != NULL)
+		explicit_bzero(f->parser.entry_buf, f->parser.entry_size);
+	csv_free(&f->parser);
+	free(f);
+}
+
+int register_column(const struct register_file *f, const char *name, unsigned nth)
+{
+	for (size_t i = 0; i < f->n_columns; i++) {
+		if (strcmp(f->names[i], name) == 0 && nth-- == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+size_t register_n_columns(const struct register_file *f)
+{
+	return f->n_columns;
+}
+
+const char *register_hint(const struct register_file *f)
+{
+	if (f->n_columns == 1 && strchr(f->names[0], ';') != NULL)
+		return "; the file seems to be separated by semicolons, commas are needed";
+	if (f->n_columns == 1 && strchr(f->names[0], '\t') != NULL)
+		return "; the file seems to be separated by tabs, commas are needed";
+	return "";
+}
