@@ -39,11 +39,25 @@ struct conf {
 	/* both */
 	char user[64];                            /* drop privileges to; "" = stay */
 	char log_level[8];                        /* error, warning, info, debug */
+	/* not in the file: --port-file, where the front writes the port it got ("" = nowhere) */
+	char port_file[CONF_PATH_CAP];
 };
 
 /* Read and check a configuration file. Relative paths are taken from the file's folder. Errors: CONFIG, IO; diag has
  * file, line, option and what was expected. */
 enum rc conf_load(const char *path, struct conf *ret, struct diag *diag) MUST_CHECK;
+
+/* One option as people see it. */
+struct conf_option {
+	const char *name;
+	const char *form;              /* what a value looks like: "PATH", "SIZE", "require | try" */
+	const char *default_text;      /* NULL = the option must be given */
+	bool reloadable;               /* read again on SIGHUP */
+	const char *help;
+};
+size_t conf_n_options(void);
+struct conf_option conf_option(size_t i);                                /* i < conf_n_options(), sorted by name */
+/* All options with form, default and help, for --help-config. */
 void conf_print_help(FILE *out);
 
 #endif
