@@ -7,7 +7,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
-void log_init(const char *component, enum log_level level);            /* once a process, before threads */
+void log_init(const char *component, enum log_level level); /* once a process, before threads */
 bool log_level_parse(const char *text, enum log_level *ret);
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

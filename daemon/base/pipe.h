@@ -8,13 +8,14 @@
  * All integers big-endian (proto/bytes.h).
  *
  * Life of the pipe. The core opens its store, then sends PIPE_CREDIT with id 0 and 0 bytes: "I am open". Only then does
- * the front listen, and answers PIPE_FRONT_READY. For each request the front sends PIPE_REQUEST with a new id (ascending
- * from 1, never used again), and where the route has a body PIPE_BODY … PIPE_BODY_END. It may send PIPE_INITIAL_CREDIT
- * body bytes at once, further ones only as the core grants them with PIPE_CREDIT as it uses bytes up. The core
- * answers PIPE_REPLY, PIPE_REPLY_BODY adding up to reply.length exactly, PIPE_REPLY_END; it may do so before the body has
- * ended (the front then sends no more of it). After PIPE_CANCEL the core may drop its answer or still send it. On
- * SIGTERM the core sends PIPE_STOP and goes on answering until the front, drained, closes its end. On SIGHUP the core
- * reads conf.tls_revocation_list and sends it with pipe_put_revoked. The end of the pipe ends the other process. */
+ * the front listen, and answers PIPE_FRONT_READY. For each request the front sends PIPE_REQUEST with a new id
+ * (ascending from 1, never used again), and where the route has a body PIPE_BODY … PIPE_BODY_END. It may send
+ * PIPE_INITIAL_CREDIT body bytes at once, further ones only as the core grants them with PIPE_CREDIT as it uses bytes
+ * up. The core answers PIPE_REPLY, PIPE_REPLY_BODY adding up to reply.length exactly, PIPE_REPLY_END; it may do so
+ * before the body has ended (the front then sends no more of it). After PIPE_CANCEL the core may drop its answer or
+ * still send it. On SIGTERM the core sends PIPE_STOP and goes on answering until the front, drained, closes its end. On
+ * SIGHUP the core reads conf.tls_revocation_list and sends it with pipe_put_revoked. The end of the pipe ends the other
+ * process. */
 #ifndef DAEMON_BASE_PIPE_H
 #define DAEMON_BASE_PIPE_H
 
@@ -30,26 +31,26 @@
 enum {
 	PIPE_HEADER_LEN = 16,
 	PIPE_MAX_PAYLOAD = 64 * 1024,
-	PIPE_MAX_REPLY = 256 << 20,       /* body of one answer */
-	PIPE_MAX_CREDIT = 64 << 20,       /* of one PIPE_CREDIT */
-	PIPE_MAX_REVOKED = 8 << 20,       /* a whole revocation list */
+	PIPE_MAX_REPLY = 256 << 20, /* body of one answer */
+	PIPE_MAX_CREDIT = 64 << 20, /* of one PIPE_CREDIT */
+	PIPE_MAX_REVOKED = 8 << 20, /* a whole revocation list */
 };
 
 enum pipe_type {
 	/* front → core */
-	PIPE_FRONT_READY = 1,     /* struct pipe_ready: listening, with the port */
-	PIPE_REQUEST,             /* struct pipe_request */
-	PIPE_BODY,                /* raw body bytes, as received (still content-encoded) */
-	PIPE_BODY_END,            /* empty */
-	PIPE_CANCEL,              /* empty: the client has gone, no answer is wanted */
-	PIPE_REFUSED,             /* struct pipe_refused: the front refused somebody; for the log */
+	PIPE_FRONT_READY = 1, /* struct pipe_ready: listening, with the port */
+	PIPE_REQUEST,         /* struct pipe_request */
+	PIPE_BODY,            /* raw body bytes, as received (still content-encoded) */
+	PIPE_BODY_END,        /* empty */
+	PIPE_CANCEL,          /* empty: the client has gone, no answer is wanted */
+	PIPE_REFUSED,         /* struct pipe_refused: the front refused somebody; for the log */
 	/* core → front */
-	PIPE_REPLY = 32,          /* struct pipe_reply: head of the answer */
-	PIPE_REPLY_BODY,          /* raw bytes of the answer */
-	PIPE_REPLY_END,           /* empty */
-	PIPE_CREDIT,              /* u32: so many more body bytes may be sent for this request; id 0, 0 bytes: open */
-	PIPE_STOP,                /* empty: stop accepting, drain, end */
-	PIPE_REVOKED,             /* a new revocation list (PEM), in pieces: u8 last, bytes */
+	PIPE_REPLY = 32, /* struct pipe_reply: head of the answer */
+	PIPE_REPLY_BODY, /* raw bytes of the answer */
+	PIPE_REPLY_END,  /* empty */
+	PIPE_CREDIT,     /* u32: so many more body bytes may be sent for this request; id 0, 0 bytes: open */
+	PIPE_STOP,       /* empty: stop accepting, drain, end */
+	PIPE_REVOKED,    /* a new revocation list (PEM), in pieces: u8 last, bytes */
 };
 
 enum pipe_accept { ACCEPT_JSON, ACCEPT_CSV, ACCEPT_TEXT };
@@ -60,30 +61,36 @@ enum { PIPE_QUERY_CAP = 1024, PIPE_INITIAL_CREDIT = 256 * 1024 };
 struct pipe_request {
 	enum request_type type;
 	struct identity who;
-	char argument[ROUTE_ARGUMENT_CAP];        /* what {} matched */
-	char query[PIPE_QUERY_CAP];               /* after '?', still percent-encoded */
+	char argument[ROUTE_ARGUMENT_CAP]; /* what {} matched */
+	char query[PIPE_QUERY_CAP];        /* after '?', still percent-encoded */
 	enum pipe_accept accept;
 	enum pipe_content content;
 	enum content_encoding encoding;
-	int64_t content_length;                   /* -1 = not said (chunked) */
+	int64_t content_length; /* -1 = not said (chunked) */
 };
 
-enum pipe_media {          /* media type of an answer: a closed list, so that the front makes no text of its own */
-	MEDIA_JSON, MEDIA_PROBLEM, MEDIA_CSV, MEDIA_YAML, MEDIA_TEXT, MEDIA_OCTETS, MEDIA_METRICS,
+enum pipe_media { /* media type of an answer: a closed list, so that the front makes no text of its own */
+		  MEDIA_JSON,
+		  MEDIA_PROBLEM,
+		  MEDIA_CSV,
+		  MEDIA_YAML,
+		  MEDIA_TEXT,
+		  MEDIA_OCTETS,
+		  MEDIA_METRICS,
 };
 
 struct pipe_reply {
 	uint16_t http_status;
 	enum pipe_media media;
-	uint32_t retry_after_s;                   /* 0 = no such header */
-	bool immutable;                           /* may be cached for ever (full tiles, releases by digest) */
-	uint64_t length;                          /* of the body that follows */
+	uint32_t retry_after_s; /* 0 = no such header */
+	bool immutable;         /* may be cached for ever (full tiles, releases by digest) */
+	uint64_t length;        /* of the body that follows */
 };
 
 struct pipe_refused {
 	enum rc reason;
-	struct identity who;                      /* client "" where the certificate said nothing usable */
-	uint8_t request_type;                     /* REQUEST_TYPE_COUNT = none */
+	struct identity who;  /* client "" where the certificate said nothing usable */
+	uint8_t request_type; /* REQUEST_TYPE_COUNT = none */
 };
 
 struct pipe_ready {
@@ -113,7 +120,7 @@ enum pipe_side { PIPE_FRONT, PIPE_CORE };
 /* Take the first whole message off `data`: RC_OK and *ret_used > 0, or RC_OK and *ret_used = 0 when more bytes are
  * needed. Types that this side may not receive are MALFORMED. */
 enum rc pipe_next(enum pipe_side receiver, const uint8_t *data, size_t len, struct pipe_message *ret,
-                  size_t *ret_used) MUST_CHECK;
+		  size_t *ret_used) MUST_CHECK;
 enum rc pipe_get_request(const struct pipe_message *m, struct pipe_request *ret) MUST_CHECK;
 enum rc pipe_get_reply(const struct pipe_message *m, struct pipe_reply *ret) MUST_CHECK;
 enum rc pipe_get_refused(const struct pipe_message *m, struct pipe_refused *ret) MUST_CHECK;
@@ -121,6 +128,6 @@ enum rc pipe_get_ready(const struct pipe_message *m, struct pipe_ready *ret) MUS
 enum rc pipe_get_credit(const struct pipe_message *m, uint32_t *ret) MUST_CHECK;
 /* *ret_pem borrows the message. */
 enum rc pipe_get_revoked(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_pem,
-                         size_t *ret_len) MUST_CHECK;
+			 size_t *ret_len) MUST_CHECK;
 
 #endif
