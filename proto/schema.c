@@ -3,6 +3,7 @@
 #include "proto/schema.h"
 
 #include "proto/json.h"
+#include "proto/schema_internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -597,8 +598,27 @@ static enum rc check_version(const json_t *root, struct diag *diag)
 		return fail(&top, "", "a linkage schema is a JSON object");
 	if (version == NULL)
 		return fail(&top, "version", "is missing");
-	if (!json_is_number(version) || json_number_value(version) != 3.0)
-		return fail(&top, "version", "only linkage schema version 3 is taken (clkhash convert-schema makes one)");
+	if (!json_is_number(version) || (json_number_value(version) != 3.0 && json_number_value(version) != 2.0))
+		return fail(&top, "version", "linkage schema version 3 is needed here (2 is converted)");
+	return RC_OK;
+}
+
+static enum rc read_version_3(const json_t *root, struct schema **ret_schema, struct diag *diag)
+{
+	struct schema *schema = calloc(1, sizeof *schema);
+
+	if (schema == NULL)
+		return RC_NOMEM;
+	enum rc rc = read_config(schema, root, diag);
+	if (rc == RC_OK)
+		rc = read_features(schema, root, diag);
+	if (rc == RC_OK)
+		rc = check_whole(schema, diag);
+	if (rc != RC_OK) {
+		schema_free(schema);
+		return rc;
+	}
+	*ret_schema = schema;
 	return RC_OK;
 }
 
@@ -608,22 +628,16 @@ enum rc schema_from_json(const json_t *root, struct schema **ret_schema, struct 
 
 	if (rc != RC_OK)
 		return rc;
-	struct schema *schema = calloc(1, sizeof *schema);
-	if (schema == NULL)
-		return RC_NOMEM;
-	rc = read_config(schema, root, diag);
-	if (rc == RC_OK)
-		rc = read_features(schema, root, diag);
-	if (rc == RC_OK)
-		rc = check_whole(schema, diag);
+	if (json_number_value(json_object_get(root, "version")) == 2.0) {
+		json_t *converted = schema_convert_v2(root);
+		rc = converted == NULL ? RC_NOMEM : read_version_3(converted, ret_schema, diag);
+		json_decref(converted);
+	} else {
+		rc = read_version_3(root, ret_schema, diag);
+	}
 	if (rc == RC_NOMEM)
 		diag_set(diag, rc, "%s", rc_text(rc));
-	if (rc != RC_OK) {
-		schema_free(schema);
-		return rc;
-	}
-	*ret_schema = schema;
-	return RC_OK;
+	return rc;
 }
 
 enum rc schema_parse(const char *json, size_t len, struct schema **ret_schema, struct diag *diag)

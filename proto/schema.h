@@ -1,4 +1,4 @@
-/* A clkhash linkage schema, version 3, parsed from JSON exactly as clkhash 0.18 reads it (Data61, clkhash
+/* A clkhash linkage schema, version 3 (2 is converted), parsed from JSON exactly as clkhash 0.18 reads it (Data61, clkhash
  * documentation, "Linkage Schema"). Parsing only; the hashing is in tools/encode, which the daemon does not link. */
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
@@ -70,7 +70,7 @@ struct schema {
 
 /* Parse a schema from a JSON value (borrowed). Accepts and refuses what clkhash 0.18 does, with errors at once that clkhash
  * raises only when the first row is hashed (l that is no power of two, keys beyond HKDF's bound, …). Keys that clkhash
- * does not know are ignored where it ignores them. Errors: INVALID, and `diag` reads
+ * does not know are ignored where it ignores them, and version 2 is converted as it converts it. Errors: INVALID, and `diag` reads
  * "features[1].hashing.strategy.bitsPerToken: 0 is below 1", the path first; NOMEM. */
 enum rc schema_from_json(const json_t *root, struct schema **ret_schema, struct diag *diag) MUST_CHECK;
 /* The same from text. */

@@ -4,8 +4,9 @@
  * Everything here is parsed from memory and validated once; the rest of the program reads the struct and never the
  * YAML. Errors name file, line and field: "study.yaml:12: linkage.filters.name.bits: 0 is below 64".
  *
- * Two digests: `encoding_id` of a domain covers what decides a filter's bits, and stands in every batch; `digest`
- * covers the whole study, and stands in every release. Both are SHA-256 over canonical JSON (proto/json.h), so that
+ * Two digests: `encoding_id` of a domain covers what decides the bytes of a batch (filters, normalisation, key check, and
+ * the lists of events and codes, which stand in a batch as numbers), and stands in every batch; `digest` covers the
+ * whole study, and stands in every release. Both are SHA-256 over canonical JSON (proto/json.h), so that
  * comments, key order and quoting do not change them. */
 #ifndef PROTO_STUDY_H
 #define PROTO_STUDY_H

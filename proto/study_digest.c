@@ -105,17 +105,51 @@ static json_t *filters_json(const struct study_domain *domain)
 	return filters;
 }
 
-/* What decides the bits of a filter, and nothing else. */
-static json_t *encoding_json(const struct study_domain *domain)
+static json_t *dimension_json(const struct study *study, const struct study_dimension *d)
+{
+	static const char *const derivations[] = {"none", "age_band", "source"};
+	json_t *codes = json_array(), *bands = json_array(), *of = json_array();
+
+	for (unsigned i = 1; i <= d->n_codes; i++)
+		json_array_append_new(codes, json_string(d->codes[i]));
+	for (unsigned i = 0; d->derivation == DERIVED_AGE_BAND && i < d->n_codes; i++)
+		json_array_append_new(bands, json_integer(d->band_starts[i]));
+	for (unsigned i = 0; d->derivation == DERIVED_SOURCE && i < study->n_sources; i++)
+		json_array_append_new(of, json_integer(d->source_code[i]));
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", d->name, "column", d->column, "derived",
+	                 derivations[d->derivation], "codes", codes, "bands", bands, "of", of);
+}
+
+static json_t *dimensions_json(const struct study *study)
+{
+	json_t *dimensions = json_array();
+
+	for (unsigned i = 0; i < study->n_dimensions; i++)
+		json_array_append_new(dimensions, dimension_json(study, &study->dimensions[i]));
+	return dimensions;
+}
+
+static json_t *event_names_json(const struct study *study)
+{
+	json_t *names = json_array();
+
+	for (unsigned i = 0; i < study->n_events; i++)
+		json_array_append_new(names, json_string(study->events[i].name));
+	return names;
+}
+
+/* What decides the bytes of a batch: filters, and what the numbers in it that stand for events and codes mean. */
+static json_t *encoding_json(const struct study *study, const struct study_domain *domain)
 {
 	const struct study_normalise *n = &domain->normalise;
 	json_t *normalise = json_pack("{s:b, s:b, s:b, s:b, s:b}", "trim", (int)n->trim, "lower", (int)n->lower, "strip_marks",
 	                              (int)n->strip_marks, "drop_punctuation", (int)n->drop_punctuation, "sentinel_dates",
 	                              (int)n->sentinel_dates);
 
-	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "domain", domain->name, "schema", schema_json(domain->schema), "filters",
-	                 filters_json(domain), "normalise", normalise, "key_check",
-	                 domain->has_key_check ? hex_or_null(domain->key_check, sizeof domain->key_check) : json_null());
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "domain", domain->name, "schema", schema_json(domain->schema),
+	                 "filters", filters_json(domain), "normalise", normalise, "key_check",
+	                 domain->has_key_check ? hex_or_null(domain->key_check, sizeof domain->key_check) : json_null(),
+	                 "events", event_names_json(study), "dimensions", dimensions_json(study));
 }
 
 static json_t *comparison_json(const struct study_domain *domain, const struct study_comparison *c)
@@ -133,35 +167,20 @@ static json_t *comparison_json(const struct study_domain *domain, const struct s
 	return json_pack("{s:s, s:o, s:o}", "name", c->name, "filters", filters, "weights", weights);
 }
 
-static json_t *domain_json(const struct study_domain *domain)
+static json_t *domain_json(const struct study *study, const struct study_domain *domain)
 {
 	json_t *comparisons = json_array();
 
 	for (unsigned i = 0; i < domain->n_comparisons; i++)
 		json_array_append_new(comparisons, comparison_json(domain, &domain->comparisons[i]));
 	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o}", "name", domain->name, "language", domain->language, "profile",
-	                 study_profile_name(domain->profile), "encoding", encoding_json(domain), "floor", (int)domain->floor,
+	                 study_profile_name(domain->profile), "encoding", encoding_json(study, domain), "floor", (int)domain->floor,
 	                 "comparisons", comparisons);
-}
-
-static json_t *dimension_json(const struct study *study, const struct study_dimension *d)
-{
-	static const char *const derivations[] = {"none", "age_band", "source"};
-	json_t *codes = json_array(), *bands = json_array(), *of = json_array();
-
-	for (unsigned i = 1; i <= d->n_codes; i++)
-		json_array_append_new(codes, json_string(d->codes[i]));
-	for (unsigned i = 0; d->derivation == DERIVED_AGE_BAND && i < d->n_codes; i++)
-		json_array_append_new(bands, json_integer(d->band_starts[i]));
-	for (unsigned i = 0; d->derivation == DERIVED_SOURCE && i < study->n_sources; i++)
-		json_array_append_new(of, json_integer(d->source_code[i]));
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", d->name, "column", d->column, "derived",
-	                 derivations[d->derivation], "codes", codes, "bands", bands, "of", of);
 }
 
 static json_t *sent_json(const struct study *study)
 {
-	json_t *sources = json_array(), *events = json_array(), *dimensions = json_array();
+	json_t *sources = json_array(), *events = json_array();
 
 	for (unsigned i = 0; i < study->n_sources; i++) {
 		const struct study_source *s = &study->sources[i];
@@ -174,9 +193,7 @@ static json_t *sent_json(const struct study *study)
 		json_array_append_new(events, json_pack("{s:s, s:s, s:i}", "name", e->name, "role", study_event_roles[e->role],
 		                                        "kinds", (int)e->kinds));
 	}
-	for (unsigned i = 0; i < study->n_dimensions; i++)
-		json_array_append_new(dimensions, dimension_json(study, &study->dimensions[i]));
-	return json_pack("{s:o, s:o, s:o}", "sources", sources, "events", events, "dimensions", dimensions);
+	return json_pack("{s:o, s:o, s:o}", "sources", sources, "events", events, "dimensions", dimensions_json(study));
 }
 
 static json_t *published_json(const struct study *study)
@@ -227,12 +244,12 @@ enum rc study_fill_digests(struct study *study)
 
 	for (unsigned i = 0; i < study->n_domains; i++) {
 		struct study_domain *domain = &study->domains[i];
-		enum rc rc = take_digest("throughcare encoding v1", encoding_json(domain), domain->encoding_id);
+		enum rc rc = take_digest("throughcare encoding v1", encoding_json(study, domain), domain->encoding_id);
 		if (rc != RC_OK) {
 			json_decref(domains);
 			return rc;
 		}
-		json_array_append_new(domains, domain_json(domain));
+		json_array_append_new(domains, domain_json(study, domain));
 	}
 	return take_digest("throughcare study v1",
 	                   json_pack("{s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "version", 1, "name", study->name, "title",
