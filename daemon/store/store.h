@@ -41,6 +41,8 @@ struct store_options {
 enum rc store_open(const struct store_options *options, const struct seal *seal, struct store **ret,
                    struct diag *diag) MUST_CHECK;
 void store_close(struct store *store);
+/* True once the engine failed in a way that forbids acknowledging anything more: stop and start again. */
+bool store_must_stop(const struct store *store);
 /* Free bytes of the map and of the disk below it. */
 enum rc store_space(struct store *store, uint64_t *ret_map_free, uint64_t *ret_disk_free) MUST_CHECK;
 
@@ -50,6 +52,7 @@ enum rc txn_begin_write(struct store *store, struct txn **ret) MUST_CHECK;
 /* Durable when it returns RC_OK. Sets *txn to NULL, even on failure. Errors: NOSPACE, IO. */
 enum rc txn_commit(struct txn **txn) MUST_CHECK;
 void txn_abort(struct txn *txn);                 /* NULL is a no-op */
+enum rc txn_status(const struct txn *txn);       /* the sticky error; NOTFOUND never is one */
 
 struct store_key {
 	uint8_t bytes[STORE_KEY_CAP];
@@ -68,7 +71,7 @@ enum rc store_has(struct txn *txn, const struct store_key *key) MUST_CHECK;     
 enum rc store_delete(struct txn *txn, const struct store_key *key) MUST_CHECK;
 
 /* Visit every value whose key starts with `prefix`, ascending. The visitor returns RC_OK to go on; any other code
- * ends the scan and is returned. */
+ * ends the scan and is returned. `value` is wiped after the call. Chunks cannot be scanned (INVALID). */
 typedef enum rc (*store_visit)(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len);
 enum rc store_scan(struct txn *txn, const struct store_key *prefix, store_visit visit, void *ctx) MUST_CHECK;
 /* Last key with this prefix: for counters. Errors: NOTFOUND. */
@@ -80,7 +83,10 @@ enum rc store_put_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, cons
 enum rc store_get_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, struct buffer *out) MUST_CHECK;
 
 /* A secret that must be destroyed later without trace in LMDB's old pages (a release secret): kept in a slot,
- * wrapped. Slots are named by a small number chosen by the caller in a range of their own. */
+ * wrapped. Slots are named by a small number chosen by the caller in a range of their own (below STORE_MAX_SECRETS). Each
+ * call is durable when it returns RC_OK, on its own, outside any transaction. A name whose secret was destroyed is never
+ * used again (CONFLICT); one whose secret was not may be overwritten. */
+enum { STORE_MAX_SECRETS = 1 << 20 };
 enum rc store_secret_put(struct store *store, uint32_t name, const uint8_t secret[32]) MUST_CHECK;
 enum rc store_secret_get(struct store *store, uint32_t name, uint8_t ret[32]) MUST_CHECK;   /* NOTFOUND once destroyed */
 enum rc store_secret_destroy(struct store *store, uint32_t name) MUST_CHECK;

@@ -1,0 +1,393 @@
+/* The store: keys, sealing, and transactions with a sticky error, over the engine and the slot files.
+ *
+ * Invariant: the engine and the files hold sealed bytes only; a value opens only under the key it was put under (its
+ * class, key and format are bound in), and a chunk only with its salt, which is synced to the slot file before the
+ * transaction that refers to it commits. One flipped bit was silently wrong in 100 of 300 tries on bare LMDB: here it
+ * is DAMAGED. */
+#include "daemon/store/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/store/internal.h"
+#include "keys/key_file.h"
+
+enum {
+	VALUE_AD_CAP = 1 + STORE_KEY_CAP,
+	CHUNK_AD_CAP = 1 + STORE_KEY_CAP + 8,
+	CHUNK_SLOT_LEN = 8, /* in front of a sealed chunk: number of its slot */
+	MAX_SALTS_IN_TXN = 1 << 16,
+};
+
+struct txn {
+	struct store *store;
+	struct engine_txn *engine_txn;
+	enum rc status;
+	bool write;
+	uint8_t (*salts)[SLOT_SECRET_LEN]; /* of chunks put in this transaction */
+	size_t n_salts, cap_salts;
+};
+
+static bool key_is_valid(const struct store_key *key)
+{
+	return key->len >= 1 && key->len <= STORE_KEY_CAP;
+}
+
+/* ---- transactions ---- */
+
+static enum rc fail(struct txn *txn, enum rc rc)
+{
+	if (rc != RC_OK && rc != RC_NOTFOUND && txn->status == RC_OK)
+		txn->status = rc;
+	return rc;
+}
+
+static enum rc begin(struct store *store, bool write, struct txn **ret)
+{
+	struct txn *txn = calloc(1, sizeof *txn);
+	if (txn == NULL)
+		return RC_NOMEM;
+	txn->store = store;
+	txn->write = write;
+	enum rc rc = engine_begin(store->engine, write, &txn->engine_txn);
+	if (rc != RC_OK) {
+		free(txn);
+		return rc;
+	}
+	*ret = txn;
+	return RC_OK;
+}
+
+enum rc txn_begin_read(struct store *store, struct txn **ret)
+{
+	return begin(store, false, ret);
+}
+
+enum rc txn_begin_write(struct store *store, struct txn **ret)
+{
+	return begin(store, true, ret);
+}
+
+static void txn_free(struct txn *txn)
+{
+	if (txn->salts != NULL)
+		explicit_bzero(txn->salts, txn->cap_salts * SLOT_SECRET_LEN);
+	free(txn->salts);
+	free(txn);
+}
+
+void txn_abort(struct txn *txn)
+{
+	if (txn == NULL)
+		return;
+	engine_abort(txn->engine_txn);
+	txn_free(txn);
+}
+
+enum rc txn_status(const struct txn *txn)
+{
+	return txn->status;
+}
+
+/* Make the salts of this transaction durable, and note in it how far the slot file is used. */
+static enum rc settle_salts(struct txn *txn)
+{
+	struct store *store = txn->store;
+	struct store_key key;
+	struct writer w;
+	uint8_t value[8];
+	if (txn->n_salts == 0)
+		return RC_OK;
+	store_slots_key(&key);
+	writer_init(&w, value, sizeof value);
+	write_u64(&w, store->next_slot + txn->n_salts);
+	enum rc rc = store_put(txn, &key, value, sizeof value);
+	if (rc == RC_OK)
+		rc = slots_write(store->salts, store->next_slot, (const uint8_t(*)[SLOT_SECRET_LEN])txn->salts,
+				 txn->n_salts);
+	return rc == RC_OK ? slots_sync(store->salts) : rc;
+}
+
+enum rc txn_commit(struct txn **txn_at)
+{
+	struct txn *txn = *txn_at;
+	*txn_at = NULL;
+	enum rc rc = txn->status;
+	if (rc == RC_OK)
+		rc = settle_salts(txn);
+	if (rc == RC_OK)
+		rc = engine_commit(txn->engine_txn);
+	else
+		engine_abort(txn->engine_txn);
+	if (rc == RC_OK)
+		txn->store->next_slot += txn->n_salts;
+	txn_free(txn);
+	return rc;
+}
+
+/* ---- values ---- */
+
+static size_t value_ad(const uint8_t *key, size_t key_len, uint8_t ad[VALUE_AD_CAP])
+{
+	ad[0] = STORE_FORMAT;
+	memcpy(ad + 1, key, key_len);
+	return 1 + key_len;
+}
+
+/* Room for `len` more bytes at the end of `out`; the caller fills it. */
+static enum rc buffer_room(struct buffer *out, size_t len, uint8_t **ret)
+{
+	size_t before = out->len;
+	static const uint8_t zeros[4096];
+	for (size_t left = len; left > 0 && !out->failed;) {
+		size_t n = left < sizeof zeros ? left : sizeof zeros;
+		buffer_append(out, zeros, n);
+		left -= n;
+	}
+	if (out->failed) {
+		out->len = before;
+		return RC_NOMEM;
+	}
+	*ret = out->data + before;
+	return RC_OK;
+}
+
+static enum rc open_value(const struct store *store, const uint8_t *key, size_t key_len, const uint8_t *sealed,
+			  size_t len, struct buffer *out)
+{
+	uint8_t ad[VALUE_AD_CAP], *room = NULL, empty[1];
+	if (len < SEAL_OVERHEAD || key_len > STORE_KEY_CAP)
+		return RC_DAMAGED;
+	size_t before = out->len, plain_len = len - SEAL_OVERHEAD;
+	enum rc rc = buffer_room(out, plain_len, &room);
+	if (rc != RC_OK)
+		return rc;
+	size_t ad_len = value_ad(key, key_len, ad);
+	rc = unseal_value(store->seal, "value", ad, ad_len, sealed, len, plain_len == 0 ? empty : room);
+	if (rc != RC_OK)
+		out->len = before;
+	return rc;
+}
+
+enum rc store_put(struct txn *txn, const struct store_key *key, const void *value, size_t len)
+{
+	uint8_t ad[VALUE_AD_CAP], *room;
+	if (txn->status != RC_OK)
+		return txn->status;
+	if (!txn->write || !key_is_valid(key))
+		return fail(txn, RC_INTERNAL);
+	enum rc rc = engine_reserve(txn->engine_txn, key->bytes, key->len, len + SEAL_OVERHEAD, &room);
+	if (rc == RC_OK)
+		rc = seal_value(txn->store->seal, "value", ad, value_ad(key->bytes, key->len, ad), value, len, room);
+	return fail(txn, rc);
+}
+
+enum rc store_get(struct txn *txn, const struct store_key *key, struct buffer *out)
+{
+	const uint8_t *sealed;
+	size_t len;
+	if (txn->status != RC_OK)
+		return txn->status;
+	if (!key_is_valid(key))
+		return fail(txn, RC_INTERNAL);
+	enum rc rc = engine_get(txn->engine_txn, key->bytes, key->len, &sealed, &len);
+	if (rc == RC_OK)
+		rc = open_value(txn->store, key->bytes, key->len, sealed, len, out);
+	return fail(txn, rc);
+}
+
+enum rc store_has(struct txn *txn, const struct store_key *key)
+{
+	const uint8_t *sealed;
+	size_t len;
+	if (txn->status != RC_OK)
+		return txn->status;
+	if (!key_is_valid(key))
+		return fail(txn, RC_INTERNAL);
+	return fail(txn, engine_get(txn->engine_txn, key->bytes, key->len, &sealed, &len));
+}
+
+enum rc store_delete(struct txn *txn, const struct store_key *key)
+{
+	if (txn->status != RC_OK)
+		return txn->status;
+	if (!txn->write || !key_is_valid(key))
+		return fail(txn, RC_INTERNAL);
+	return fail(txn, engine_delete(txn->engine_txn, key->bytes, key->len));
+}
+
+struct scan_ctx {
+	struct txn *txn;
+	store_visit visit;
+	void *ctx;
+	struct buffer plain;
+	bool own_error; /* the code came from us, not from the visitor */
+};
+
+static enum rc scan_one(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	struct scan_ctx *scan = ctx;
+	if (key_len == 5 + 1 && memcmp(key, "Mhead", 6) == 0)
+		return RC_OK; /* the head is not a sealed value */
+	buffer_reset(&scan->plain);
+	enum rc rc = open_value(scan->txn->store, key, key_len, value, len, &scan->plain);
+	scan->own_error = rc != RC_OK;
+	if (rc != RC_OK)
+		return rc;
+	rc = scan->visit(scan->ctx, key, key_len, scan->plain.data, scan->plain.len);
+	if (scan->plain.len > 0)
+		explicit_bzero(scan->plain.data, scan->plain.len);
+	return rc;
+}
+
+enum rc store_scan(struct txn *txn, const struct store_key *prefix, store_visit visit, void *ctx)
+{
+	struct scan_ctx scan = {.txn = txn, .visit = visit, .ctx = ctx};
+	if (txn->status != RC_OK)
+		return txn->status;
+	if (!key_is_valid(prefix) || prefix->bytes[0] == STORE_CHUNK)
+		return RC_INVALID;
+	buffer_init(&scan.plain);
+	enum rc rc = engine_scan(txn->engine_txn, prefix->bytes, prefix->len, scan_one, &scan);
+	buffer_deinit(&scan.plain);
+	return scan.own_error ? fail(txn, rc) : rc;
+}
+
+enum rc store_last(struct txn *txn, const struct store_key *prefix, struct store_key *ret)
+{
+	struct store_key last;
+	if (txn->status != RC_OK)
+		return txn->status;
+	if (!key_is_valid(prefix))
+		return fail(txn, RC_INTERNAL);
+	enum rc rc = engine_last(txn->engine_txn, prefix->bytes, prefix->len, last.bytes, STORE_KEY_CAP, &last.len);
+	if (rc == RC_OK)
+		*ret = last;
+	return fail(txn, rc);
+}
+
+/* ---- chunks ---- */
+
+static void chunk_key(struct store_key *key, uint64_t sequence, uint32_t chunk)
+{
+	store_key_init(key, STORE_CHUNK);
+	store_key_u64(key, sequence);
+	store_key_u32(key, chunk);
+}
+
+static size_t chunk_ad(const struct store_key *key, uint64_t slot, uint8_t ad[CHUNK_AD_CAP])
+{
+	struct writer w;
+	writer_init(&w, ad, CHUNK_AD_CAP);
+	write_u8(&w, STORE_FORMAT);
+	write_bytes(&w, key->bytes, key->len);
+	write_u64(&w, slot);
+	return writer_len(&w);
+}
+
+static enum rc grow_salts(struct txn *txn)
+{
+	if (txn->n_salts < txn->cap_salts)
+		return RC_OK;
+	if (txn->n_salts >= MAX_SALTS_IN_TXN)
+		return RC_TOO_LARGE;
+	size_t cap = txn->cap_salts == 0 ? 16 : 2 * txn->cap_salts;
+	uint8_t(*salts)[SLOT_SECRET_LEN] = calloc(cap, sizeof *salts);
+	if (salts == NULL)
+		return RC_NOMEM;
+	if (txn->n_salts > 0) {
+		memcpy(salts, txn->salts, txn->n_salts * sizeof *salts);
+		explicit_bzero(txn->salts, txn->cap_salts * sizeof *salts);
+	}
+	free(txn->salts);
+	txn->salts = salts;
+	txn->cap_salts = cap;
+	return RC_OK;
+}
+
+enum rc store_put_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, const void *plain, size_t len)
+{
+	struct store_key key;
+	uint8_t ad[CHUNK_AD_CAP], *room;
+	struct writer w;
+	if (txn->status != RC_OK)
+		return txn->status;
+	if (!txn->write)
+		return fail(txn, RC_INTERNAL);
+	enum rc rc = grow_salts(txn);
+	if (rc == RC_OK)
+		rc = random_bytes(txn->salts[txn->n_salts], SLOT_SECRET_LEN);
+	if (rc != RC_OK)
+		return fail(txn, rc);
+	uint64_t slot = txn->store->next_slot + txn->n_salts;
+	chunk_key(&key, sequence, chunk);
+	rc = engine_reserve(txn->engine_txn, key.bytes, key.len, CHUNK_SLOT_LEN + len + SEAL_OVERHEAD, &room);
+	if (rc != RC_OK)
+		return fail(txn, rc);
+	writer_init(&w, room, CHUNK_SLOT_LEN);
+	write_u64(&w, slot);
+	size_t ad_len = chunk_ad(&key, slot, ad);
+	rc = seal_chunk(txn->store->seal, txn->salts[txn->n_salts], ad, ad_len, plain, len, room + CHUNK_SLOT_LEN);
+	if (rc == RC_OK)
+		txn->n_salts++;
+	return fail(txn, rc);
+}
+
+enum rc store_get_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, struct buffer *out)
+{
+	struct store_key key;
+	const uint8_t *value;
+	size_t len, before = out->len;
+	uint8_t ad[CHUNK_AD_CAP], salt[SLOT_SECRET_LEN], *room;
+	struct reader r;
+	if (txn->status != RC_OK)
+		return txn->status;
+	chunk_key(&key, sequence, chunk);
+	enum rc rc = engine_get(txn->engine_txn, key.bytes, key.len, &value, &len);
+	if (rc != RC_OK)
+		return fail(txn, rc);
+	/* An empty chunk does not occur; anything shorter than its frame is damage. */
+	if (len <= CHUNK_SLOT_LEN + SEAL_OVERHEAD)
+		return fail(txn, RC_DAMAGED);
+	reader_init(&r, value, len);
+	uint64_t slot = read_u64(&r);
+	rc = slots_read(txn->store->salts, slot, salt);
+	if (rc != RC_OK)
+		return fail(txn, rc == RC_NOTFOUND ? RC_DAMAGED : rc);
+	rc = buffer_room(out, len - CHUNK_SLOT_LEN - SEAL_OVERHEAD, &room);
+	if (rc == RC_OK) {
+		size_t ad_len = chunk_ad(&key, slot, ad);
+		rc = unseal_chunk(txn->store->seal, salt, ad, ad_len, value + CHUNK_SLOT_LEN, len - CHUNK_SLOT_LEN,
+				  room);
+	}
+	explicit_bzero(salt, sizeof salt);
+	if (rc != RC_OK)
+		out->len = before;
+	return fail(txn, rc);
+}
+
+/* ---- secrets ---- */
+
+enum rc store_secret_put(struct store *store, uint32_t name, const uint8_t secret[32])
+{
+	uint8_t one[1][SLOT_SECRET_LEN];
+	enum rc rc = slots_was_destroyed(store->secrets, name);
+	if (rc == RC_OK)
+		return RC_CONFLICT;
+	if (rc != RC_NOTFOUND)
+		return rc;
+	memcpy(one[0], secret, SLOT_SECRET_LEN);
+	rc = slots_write(store->secrets, name, (const uint8_t(*)[SLOT_SECRET_LEN])one, 1);
+	explicit_bzero(one, sizeof one);
+	return rc == RC_OK ? slots_sync(store->secrets) : rc;
+}
+
+enum rc store_secret_get(struct store *store, uint32_t name, uint8_t ret[32])
+{
+	return slots_read(store->secrets, name, ret);
+}
+
+enum rc store_secret_destroy(struct store *store, uint32_t name)
+{
+	return slots_destroy(store->secrets, name);
+}
