@@ -50,8 +50,8 @@ struct link_row {
 	bool missing[STUDY_MAX_FILTERS];
 };
 /* Add a row; *ret_row is its number, 0, 1, 2 … One thread adds at a time; comparisons may run meanwhile. Every revision
- * of a record stays a row; link_run takes, of the rows at the cut, the highest revision of each record (ties: the larger
- * SHA-256 of the filters). Errors: NOMEM, IO (memory that must be locked was not). */
+ * of a record stays a row; link_run takes, of the rows at the cut, the highest revision of each record (ties: the
+ * larger SHA-256 of the filters). Errors: NOMEM, IO (memory that must be locked was not). */
 enum rc link_pool_add(struct link_pool *pool, const struct link_row *row, uint32_t *ret_row) MUST_CHECK;
 uint32_t link_pool_n_rows(const struct link_pool *pool);
 bool link_pool_memory_is_locked(const struct link_pool *pool);

@@ -1,0 +1,479 @@
+/* The linkage model of Fellegi and Sunter (1969): m and u of every level of every comparison, λ of every two sources.
+ *
+ * u comes from random cross-source pairs, less what of them is a match; m and λ from EM over the candidate pairs. The
+ * E-step knows that a person has at most one counterpart in another source: with W the odds of a pair,
+ * p = W / (1 + Σ_row W + Σ_column W − W). Sums run over persons, so that ten releases of one person do not compete with
+ * each other and do not count ten times. λ never exceeds min(n_a, n_b) / (n_a · n_b).
+ *
+ * Within one set of missing filters m and u add up to one: what is missing says nothing. m is shrunk towards u and u
+ * towards m by one pair each, so that what was never seen gets a finite weight, at most log2 of the sample's size. */
+#include "daemon/link/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	U_SAMPLE = 1 << 20,     /* pairs of all sources together */
+	U_SAMPLE_MIN = 1 << 16, /* … but of every two sources at least these */
+	EM_ROUNDS = 100,
+	FREQUENCY_CAP = 8, /* term frequency changes the odds of one comparison by no more than this factor … */
+	FREQUENCY_CAP_ALL = 1024, /* … and of all comparisons together by no more than this */
+};
+
+struct sample {
+	struct link_pattern *high; /* sampled pairs above the floor: some of them are matches */
+	size_t n_high, cap;
+	double counts[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
+};
+
+struct fit {
+	struct run *run;
+	struct sample sample;
+	uint8_t mask[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];   /* missing filters of a level */
+	double ratio[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];   /* m/u */
+	double matches[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1]; /* expected, by level */
+	double *row_sum;                                             /* of odds, by person (rank) */
+	double *odds;                                                /* of each pair of the segment */
+	double *best; /* odds of the pair of persons that the pair belongs to */
+};
+
+static unsigned level_mask(const struct study_comparison *comparison, unsigned level)
+{
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < comparison->n_filters; i++) {
+		mask |= (unsigned)(level % (comparison->n_cuts[i] + 2u) == 0) << i;
+		level /= comparison->n_cuts[i] + 2u;
+	}
+	return mask;
+}
+
+static bool is_cross(const struct run_segment *segment)
+{
+	return segment->slot_a != segment->slot_b;
+}
+
+static uint32_t n_records(const struct run *run, uint16_t slot)
+{
+	return run->first_of_slot[slot + 1] - run->first_of_slot[slot];
+}
+
+static double lambda_cap(const struct run *run, const struct run_segment *segment)
+{
+	uint32_t a = run->n_persons[segment->slot_a], b = run->n_persons[segment->slot_b];
+
+	/* Of one person against one, half: certainty would divide by zero. */
+	return a <= 1 && b <= 1 ? 0.5 : 1.0 / (double)(a > b ? a : b);
+}
+
+/* ---- the sample ---- */
+
+static int32_t reference_weight(const struct study_domain *domain, const struct link_pattern *pattern)
+{
+	int32_t weight = 0;
+
+	for (unsigned c = 0; c < domain->n_comparisons; c++)
+		weight += domain->comparisons[c].reference_weight[pattern->level[c]];
+	return weight;
+}
+
+static enum rc sample_pair(struct fit *fit, uint32_t a, uint32_t b)
+{
+	const struct run *run = fit->run;
+	struct sample *sample = &fit->sample;
+	struct link_pattern pattern = link_pattern_of(run->pool, run->row[a], run->row[b]);
+
+	for (unsigned c = 0; c < run->domain->n_comparisons; c++)
+		sample->counts[c][pattern.level[c]] += 1;
+	if (reference_weight(run->domain, &pattern) < run->domain->floor)
+		return RC_OK;
+	if (sample->n_high == sample->cap) {
+		size_t cap = sample->cap * 2 + 64;
+		struct link_pattern *high = realloc(sample->high, cap * sizeof *high);
+
+		if (high == NULL)
+			return RC_NOMEM;
+		sample->high = high;
+		sample->cap = cap;
+	}
+	sample->high[sample->n_high++] = pattern;
+	return RC_OK;
+}
+
+/* splitmix64 of a counter: which pairs of ranks are taken depends on the records at the cut and on nothing else. */
+static uint64_t mix(uint64_t z)
+{
+	z *= UINT64_C(0x9e3779b97f4a7c15);
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+static enum rc sample_segment(struct fit *fit, const struct run_segment *segment, uint64_t want)
+{
+	const struct run *run = fit->run;
+	uint32_t n_a = n_records(run, segment->slot_a), n_b = n_records(run, segment->slot_b);
+	uint64_t n_all = (uint64_t)n_a * n_b;
+	bool all = n_all <= want;
+	enum rc rc = RC_OK;
+
+	for (uint64_t i = 0; i < (all ? n_all : want) && rc == RC_OK; i++) {
+		uint64_t k = all ? i : mix(i + 1) % n_all;
+
+		rc = sample_pair(fit, run->first_of_slot[segment->slot_a] + (uint32_t)(k / n_b),
+				 run->first_of_slot[segment->slot_b] + (uint32_t)(k % n_b));
+	}
+	return rc;
+}
+
+static enum rc draw_sample(struct fit *fit)
+{
+	const struct run *run = fit->run;
+	uint64_t n_cross = 0, want;
+	enum rc rc = RC_OK;
+
+	for (size_t s = 0; s < run->n_segments; s++)
+		n_cross += is_cross(&run->segments[s]);
+	want = n_cross > 0 ? U_SAMPLE / n_cross : 0;
+	if (want < U_SAMPLE_MIN)
+		want = U_SAMPLE_MIN;
+	for (size_t s = 0; s < run->n_segments && rc == RC_OK; s++) {
+		if (is_cross(&run->segments[s]))
+			rc = sample_segment(fit, &run->segments[s], want);
+	}
+	return rc;
+}
+
+/* ---- M-step ---- */
+
+/* p[level] = (counts[level] + prior[level]) / Σ, apart for each set of missing filters. `prior` adds up to one a set.
+ */
+static void normalise(const struct fit *fit, unsigned c, const double *counts, const double *prior, double *ret)
+{
+	unsigned n_levels = fit->run->domain->comparisons[c].n_levels;
+	double total[N_COMPARED_MASKS] = {0};
+
+	for (unsigned level = 1; level <= n_levels; level++)
+		total[fit->mask[c][level]] += counts[level] + prior[level];
+	for (unsigned level = 1; level <= n_levels; level++) {
+		double sum = total[fit->mask[c][level]];
+
+		ret[level] = sum > 0 ? (counts[level] + prior[level]) / sum : 0;
+	}
+}
+
+/* The prior of a joint comparison: levels of its filters as if they were independent given a match, so that a joint
+ * level that was never seen is not taken for impossible. Of a single filter: u. */
+static void match_prior(const struct fit *fit, unsigned c, double *ret)
+{
+	const struct study_comparison *comparison = &fit->run->domain->comparisons[c];
+	double digit[STUDY_MAX_COMPARED][STUDY_MAX_CUTS + 2] = {{0}}, product[STUDY_MAX_LEVELS + 1];
+	double total[N_COMPARED_MASKS] = {0};
+
+	for (unsigned level = 1; level <= comparison->n_levels; level++) {
+		unsigned rest = level;
+
+		for (unsigned i = 0; i < comparison->n_filters; i++, rest /= comparison->n_cuts[i - 1] + 2u)
+			digit[i][rest % (comparison->n_cuts[i] + 2u)] +=
+				fit->matches[c][level] + fit->run->model.u[c][level];
+	}
+	for (unsigned level = 1; level <= comparison->n_levels; level++) {
+		unsigned rest = level;
+
+		product[level] = comparison->n_filters == 1 ? fit->run->model.u[c][level] : 1;
+		for (unsigned i = 0; comparison->n_filters > 1 && i < comparison->n_filters; i++) {
+			product[level] *= digit[i][rest % (comparison->n_cuts[i] + 2u)];
+			rest /= comparison->n_cuts[i] + 2u;
+		}
+		total[fit->mask[c][level]] += product[level];
+	}
+	for (unsigned level = 1; level <= comparison->n_levels; level++) {
+		double sum = total[fit->mask[c][level]];
+
+		ret[level] = sum > 0 ? product[level] / sum : 0;
+	}
+}
+
+static void update_m(struct fit *fit)
+{
+	double prior[STUDY_MAX_LEVELS + 1];
+
+	for (unsigned c = 0; c < fit->run->domain->n_comparisons; c++) {
+		match_prior(fit, c, prior);
+		normalise(fit, c, fit->matches[c], prior, fit->run->model.m[c]);
+	}
+}
+
+/* Probability of a match of a sampled pair, its competitors unknown. */
+static double sampled_probability(const struct fit *fit, const struct link_pattern *pattern, double lambda)
+{
+	double odds = lambda / (1 - lambda);
+
+	for (unsigned c = 0; c < fit->run->domain->n_comparisons; c++)
+		odds *= fit->ratio[c][pattern->level[c]];
+	return odds / (1 + odds);
+}
+
+static void update_u(struct fit *fit, double lambda)
+{
+	struct run *run = fit->run;
+	double counts[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
+
+	memcpy(counts, fit->sample.counts, sizeof counts);
+	for (size_t i = 0; i < fit->sample.n_high; i++) {
+		const struct link_pattern *pattern = &fit->sample.high[i];
+		double p = sampled_probability(fit, pattern, lambda);
+
+		for (unsigned c = 0; c < run->domain->n_comparisons; c++)
+			counts[c][pattern->level[c]] -= p;
+	}
+	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
+		for (unsigned level = 1; level <= run->domain->comparisons[c].n_levels; level++) {
+			if (counts[c][level] < 0)
+				counts[c][level] = 0;
+		}
+		normalise(fit, c, counts[c], run->model.m[c], run->model.u[c]);
+	}
+}
+
+static void update_ratios(struct fit *fit)
+{
+	const struct model *model = &fit->run->model;
+
+	for (unsigned c = 0; c < fit->run->domain->n_comparisons; c++) {
+		fit->ratio[c][0] = 1;
+		for (unsigned level = 1; level <= fit->run->domain->comparisons[c].n_levels; level++) {
+			double m = model->m[c][level], u = model->u[c][level];
+
+			fit->ratio[c][level] = m > 0 && u > 0 ? m / u : 1;
+		}
+	}
+}
+
+/* ---- E-step ---- */
+
+/* The end of the run of pairs of the same two persons that begins at i. */
+static size_t end_of_persons(const struct run *run, size_t i, size_t end)
+{
+	const struct run_pair *pairs = run->pairs;
+	size_t j = i + 1;
+
+	while (j < end && run->person[pairs[j].a] == run->person[pairs[i].a] &&
+	       run->person[pairs[j].b] == run->person[pairs[i].b])
+		j++;
+	return j;
+}
+
+static void segment_odds(struct fit *fit, const struct run_segment *segment)
+{
+	struct run *run = fit->run;
+	double prior_odds = segment->lambda / (1 - segment->lambda);
+
+	for (size_t i = segment->first; i < segment->end; i++)
+		fit->row_sum[run->person[run->pairs[i].a]] = fit->row_sum[run->person[run->pairs[i].b]] = 0;
+	for (size_t i = segment->first, j; i < segment->end; i = j) {
+		double best = 0;
+
+		j = end_of_persons(run, i, segment->end);
+		for (size_t k = i; k < j; k++) {
+			double odds = prior_odds * run->pairs[k].frequency;
+
+			for (unsigned c = 0; c < run->domain->n_comparisons; c++)
+				odds *= fit->ratio[c][run->pairs[k].pattern.level[c]];
+			fit->odds[k] = odds;
+			if (odds > best)
+				best = odds;
+		}
+		for (size_t k = i; k < j; k++)
+			fit->best[k] = best;
+		fit->row_sum[run->person[run->pairs[i].a]] += best;
+		fit->row_sum[run->person[run->pairs[i].b]] += best;
+	}
+}
+
+static void segment_expect(struct fit *fit, struct run_segment *segment)
+{
+	struct run *run = fit->run;
+	double n_pairs = (double)run->n_persons[segment->slot_a] * run->n_persons[segment->slot_b];
+
+	segment_odds(fit, segment);
+	segment->expected_matches = 0;
+	for (size_t i = segment->first, j; i < segment->end; i = j) {
+		double others = fit->row_sum[run->person[run->pairs[i].a]] +
+				fit->row_sum[run->person[run->pairs[i].b]] - 2 * fit->best[i];
+
+		if (others < 0)
+			others = 0;
+		j = end_of_persons(run, i, segment->end);
+		segment->expected_matches += fit->best[i] / (1 + fit->best[i] + others);
+		for (size_t k = i; k < j; k++) {
+			struct run_pair *pair = &run->pairs[k];
+
+			pair->probability = fit->odds[k] / (1 + fit->odds[k] + others);
+			for (unsigned c = 0; c < run->domain->n_comparisons; c++)
+				fit->matches[c][pair->pattern.level[c]] += pair->probability / (double)(j - i);
+		}
+	}
+	segment->lambda = segment->expected_matches / n_pairs;
+	if (segment->lambda > lambda_cap(run, segment))
+		segment->lambda = lambda_cap(run, segment);
+	if (segment->lambda < 1e-15)
+		segment->lambda = 1e-15;
+}
+
+/* One round; returns the expected number of matches, *ret_lambda their share of all pairs of persons. */
+static double em_round(struct fit *fit, double *ret_lambda)
+{
+	struct run *run = fit->run;
+	double total = 0, n_pairs = 0;
+
+	memset(fit->matches, 0, sizeof fit->matches);
+	for (size_t s = 0; s < run->n_segments; s++) {
+		if (!is_cross(&run->segments[s]))
+			continue;
+		segment_expect(fit, &run->segments[s]);
+		total += run->segments[s].expected_matches;
+		n_pairs += (double)run->n_persons[run->segments[s].slot_a] * run->n_persons[run->segments[s].slot_b];
+	}
+	*ret_lambda = n_pairs > 0 && total < n_pairs ? total / n_pairs : 1e-15;
+	return total;
+}
+
+/* ---- start ---- */
+
+static double power_of_two(int exponent)
+{
+	double x = 1;
+
+	for (; exponent > 0; exponent--)
+		x *= 2;
+	for (; exponent < 0; exponent++)
+		x /= 2;
+	return x;
+}
+
+static void start_values(struct fit *fit)
+{
+	struct run *run = fit->run;
+	double none[STUDY_MAX_LEVELS + 1] = {0}, weighted[STUDY_MAX_LEVELS + 1], flat[STUDY_MAX_LEVELS + 1];
+
+	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
+		const struct study_comparison *comparison = &run->domain->comparisons[c];
+
+		for (unsigned level = 0; level <= comparison->n_levels; level++) {
+			fit->mask[c][level] = (uint8_t)level_mask(comparison, level);
+			flat[level] = 1.0 / comparison->n_levels;
+		}
+		normalise(fit, c, fit->sample.counts[c], flat, run->model.u[c]);
+		for (unsigned level = 1; level <= comparison->n_levels; level++)
+			weighted[level] =
+				run->model.u[c][level] * power_of_two(comparison->reference_weight[level] / 256);
+		normalise(fit, c, weighted, none, run->model.m[c]);
+	}
+	for (size_t s = 0; s < run->n_segments; s++)
+		run->segments[s].lambda = lambda_cap(run, &run->segments[s]) / 2;
+}
+
+/* Term frequency of a pair's identical values as a factor of its odds: Σ f² / f, capped. */
+static void find_frequencies(struct run *run)
+{
+	for (size_t i = 0; i < run->n_pairs; i++) {
+		struct run_pair *pair = &run->pairs[i];
+
+		pair->frequency = 1;
+		for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
+			uint32_t value = run->value[c][pair->a];
+			unsigned mask;
+			double factor;
+
+			if (value == 0 || value != run->value[c][pair->b])
+				continue;
+			mask = run_missing_mask(run, c, pair->a);
+			if (run->value_total[c][mask] == 0)
+				continue;
+			factor = (double)run->value_squares[c][mask] /
+				 ((double)run->value_total[c][mask] *
+				  (double)(run->value_count[c][value] > 0 ? run->value_count[c][value] : 1));
+			if (factor > FREQUENCY_CAP)
+				factor = FREQUENCY_CAP;
+			if (factor < 1.0 / FREQUENCY_CAP)
+				factor = 1.0 / FREQUENCY_CAP;
+			pair->frequency *= factor;
+		}
+		if (pair->frequency > FREQUENCY_CAP_ALL)
+			pair->frequency = FREQUENCY_CAP_ALL;
+		if (pair->frequency < 1.0 / FREQUENCY_CAP_ALL)
+			pair->frequency = 1.0 / FREQUENCY_CAP_ALL;
+	}
+}
+
+enum rc model_fit(struct run *run)
+{
+	struct fit *fit = calloc(1, sizeof *fit);
+	size_t n_persons = run->n > 0 ? run->n : 1, n_pairs = run->n_pairs > 0 ? run->n_pairs : 1;
+	double before = -1, lambda = 0;
+	enum rc rc = RC_NOMEM;
+
+	if (fit == NULL)
+		return RC_NOMEM;
+	fit->run = run;
+	fit->row_sum = calloc(n_persons, sizeof *fit->row_sum);
+	fit->odds = calloc(n_pairs, sizeof *fit->odds);
+	fit->best = calloc(n_pairs, sizeof *fit->best);
+	if (fit->row_sum == NULL || fit->odds == NULL || fit->best == NULL)
+		goto out;
+	rc = draw_sample(fit);
+	if (rc != RC_OK)
+		goto out;
+	find_frequencies(run);
+	start_values(fit);
+	for (unsigned round = 0; round < EM_ROUNDS; round++) {
+		double total;
+
+		update_ratios(fit);
+		total = em_round(fit, &lambda);
+		if (total - before < 1e-5 * total && before - total < 1e-5 * total)
+			break;
+		before = total;
+		update_m(fit);
+		update_u(fit, lambda);
+	}
+out:
+	free(fit->sample.high);
+	free(fit->row_sum);
+	free(fit->odds);
+	free(fit->best);
+	free(fit);
+	return rc;
+}
+
+/* ---- weights ---- */
+
+/* A double in [0, 2^11) as an integer with 52 fraction bits, at least 1. */
+static uint64_t to_fixed(double x)
+{
+	uint64_t v = (uint64_t)(x * 4503599627370496.0);
+
+	return v > 0 ? v : 1;
+}
+
+void model_weigh(struct run *run)
+{
+	struct model *model = &run->model;
+
+	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
+		model->weight[c][0] = 0;
+		for (unsigned level = 1; level <= run->domain->comparisons[c].n_levels; level++) {
+			double m = model->m[c][level], u = model->u[c][level];
+
+			model->weight[c][level] = m > 0 && u > 0 ? fixed_log2_ratio(to_fixed(m), to_fixed(u)) : 0;
+		}
+	}
+	for (size_t i = 0; i < run->n_pairs; i++) {
+		struct run_pair *pair = &run->pairs[i];
+
+		pair->weight = fixed_log2_ratio(to_fixed(pair->frequency), to_fixed(1));
+		for (unsigned c = 0; c < run->domain->n_comparisons; c++)
+			pair->weight += model->weight[c][pair->pattern.level[c]];
+	}
+}

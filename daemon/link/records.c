@@ -1,0 +1,364 @@
+/* Records at the cut of a run: the current revision of each, ranked by record key; which of them are certainly one
+ * person within their source; and how frequent their values are.
+ *
+ * Certain means: the custodian's person number is the same, or all filters are the same and say enough (their reference
+ * weight is at least twice the candidate floor: two records that share a given name and are empty otherwise are not one
+ * person). Different person numbers are never joined. */
+#include "daemon/link/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- ranks ---- */
+
+struct keyed {
+	const struct link_pool *pool;
+	uint32_t row;
+};
+
+static void filters_digest(const struct link_pool *pool, uint32_t row, uint8_t out[32])
+{
+	struct sha256_ctx *ctx = sha256_new();
+
+	for (unsigned f = 0; f < pool->domain->n_filters; f++) {
+		uint8_t missing = pool_is_missing(pool, row, f);
+
+		sha256_update(ctx, &missing, 1);
+		sha256_update(ctx, pool_filter(pool, row, f), pool->domain->filters[f].bits / 8);
+	}
+	sha256_final(ctx, out);
+	sha256_free(ctx);
+}
+
+/* Record key, then the revision that counts first. */
+static int compare_keyed(const void *x, const void *y)
+{
+	const struct keyed *p = x, *q = y;
+	const struct pool_meta *a = pool_meta_of(p->pool, p->row), *b = pool_meta_of(p->pool, q->row);
+	int order = pool_compare_keys(p->pool, p->row, q->row);
+	uint8_t digest_a[32], digest_b[32];
+
+	if (order != 0)
+		return order;
+	if (a->revision != b->revision)
+		return a->revision > b->revision ? -1 : 1;
+	filters_digest(p->pool, p->row, digest_a);
+	filters_digest(p->pool, q->row, digest_b);
+	order = memcmp(digest_b, digest_a, sizeof digest_a);
+	if (order != 0)
+		return order;
+	/* The same content: the person number tells them apart, and where it is the same either row will do. */
+	order = memcmp(b->person_id, a->person_id, PERSON_ID_LEN);
+	return order != 0 ? order : (p->row > q->row) - (p->row < q->row);
+}
+
+static enum rc allocate(struct run *run, uint32_t n_rows)
+{
+	size_t cap = n_rows > 0 ? n_rows : 1;
+
+	run->row = malloc(cap * sizeof *run->row);
+	run->rank = malloc(cap * sizeof *run->rank);
+	run->slot = malloc(cap * sizeof *run->slot);
+	run->certain = malloc(cap * sizeof *run->certain);
+	run->person = malloc(cap * sizeof *run->person);
+	if (run->row == NULL || run->rank == NULL || run->slot == NULL || run->certain == NULL || run->person == NULL)
+		return RC_NOMEM;
+	for (uint32_t i = 0; i < n_rows; i++)
+		run->rank[i] = UINT32_MAX;
+	return RC_OK;
+}
+
+static enum rc take_slot(struct run *run, uint32_t rank, uint16_t source)
+{
+	if (run->n_slots == 0 || run->source_of_slot[run->n_slots - 1] != source) {
+		if (run->n_slots == STUDY_MAX_SOURCES)
+			return RC_INVALID;
+		run->source_of_slot[run->n_slots] = source;
+		run->first_of_slot[run->n_slots] = rank;
+		run->all_numbered[run->n_slots] = true;
+		run->n_slots++;
+	}
+	run->slot[rank] = (uint16_t)(run->n_slots - 1);
+	if (!pool_has_person_id(run->pool, run->row[rank]))
+		run->all_numbered[run->n_slots - 1] = false;
+	return RC_OK;
+}
+
+enum rc run_rank_records(struct run *run)
+{
+	const struct link_run_options *options = run->options;
+	struct keyed *keyed;
+	uint32_t n = 0;
+	enum rc rc = allocate(run, options->end);
+
+	if (rc != RC_OK)
+		return rc;
+	keyed = malloc((options->end > 0 ? options->end : 1) * sizeof *keyed);
+	if (keyed == NULL)
+		return RC_NOMEM;
+	for (uint32_t row = 0; row < options->end; row++) {
+		if (options->excluded == NULL || !options->excluded[row])
+			keyed[n++] = (struct keyed){run->pool, row};
+	}
+	qsort(keyed, n, sizeof *keyed, compare_keyed);
+	for (uint32_t i = 0; i < n && rc == RC_OK; i++) {
+		if (i > 0 && pool_compare_keys(run->pool, keyed[i - 1].row, keyed[i].row) == 0)
+			continue; /* superseded */
+		run->row[run->n] = keyed[i].row;
+		run->rank[keyed[i].row] = run->n;
+		rc = take_slot(run, run->n, pool_meta_of(run->pool, keyed[i].row)->source);
+		run->n++;
+	}
+	run->first_of_slot[run->n_slots] = run->n;
+	free(keyed);
+	return rc;
+}
+
+unsigned run_missing_mask(const struct run *run, unsigned c, uint32_t rank)
+{
+	const struct study_comparison *comparison = &run->domain->comparisons[c];
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < comparison->n_filters; i++)
+		mask |= (unsigned)pool_is_missing(run->pool, run->row[rank], comparison->filters[i]) << i;
+	return mask;
+}
+
+/* ---- union-find ---- */
+
+uint32_t run_root(uint32_t *parent, uint32_t x)
+{
+	while (parent[x] != x) {
+		parent[x] = parent[parent[x]];
+		x = parent[x];
+	}
+	return x;
+}
+
+void run_join(uint32_t *parent, uint32_t x, uint32_t y)
+{
+	x = run_root(parent, x);
+	y = run_root(parent, y);
+	if (x < y)
+		parent[y] = x;
+	else
+		parent[x] = y;
+}
+
+/* ---- equal things by hashing, checked byte by byte ---- */
+
+struct same_ctx {
+	const struct run *run;
+	unsigned c;
+};
+typedef uint64_t (*hash_fn)(const struct same_ctx *ctx, uint32_t rank);
+typedef bool (*same_fn)(const struct same_ctx *ctx, uint32_t a, uint32_t b);
+
+/* first[i] = the smallest rank that is the same as rank i. Errors: NOMEM. */
+static enum rc find_first_same(const struct same_ctx *ctx, hash_fn hash, same_fn same, uint32_t *first)
+{
+	size_t cap = 16;
+	uint32_t *table;
+
+	while (cap < (size_t)ctx->run->n * 2)
+		cap *= 2;
+	table = malloc(cap * sizeof *table);
+	if (table == NULL)
+		return RC_NOMEM;
+	memset(table, 0xff, cap * sizeof *table);
+	for (uint32_t i = 0; i < ctx->run->n; i++) {
+		size_t at = hash(ctx, i) & (cap - 1);
+
+		while (table[at] != UINT32_MAX && !same(ctx, table[at], i))
+			at = (at + 1) & (cap - 1);
+		if (table[at] == UINT32_MAX)
+			table[at] = i;
+		first[i] = table[at];
+	}
+	free(table);
+	return RC_OK;
+}
+
+static uint64_t hash_bytes(uint64_t h, const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t word = 0;
+
+		memcpy(&word, bytes + i, len - i < 8 ? len - i : 8);
+		h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 29;
+	}
+	return h;
+}
+
+static uint64_t hash_filter(const struct run *run, uint64_t h, uint32_t rank, unsigned f)
+{
+	return hash_bytes(h, pool_filter(run->pool, run->row[rank], f), run->domain->filters[f].bits / 8);
+}
+
+static bool same_filter(const struct run *run, uint32_t a, uint32_t b, unsigned f)
+{
+	return memcmp(pool_filter(run->pool, run->row[a], f), pool_filter(run->pool, run->row[b], f),
+		      run->domain->filters[f].bits / 8) == 0;
+}
+
+static uint64_t hash_value(const struct same_ctx *ctx, uint32_t rank)
+{
+	const struct study_comparison *comparison = &ctx->run->domain->comparisons[ctx->c];
+	uint64_t h = 0;
+
+	for (unsigned i = 0; i < comparison->n_filters; i++)
+		h = hash_filter(ctx->run, h, rank, comparison->filters[i]);
+	return h;
+}
+
+static bool same_value(const struct same_ctx *ctx, uint32_t a, uint32_t b)
+{
+	const struct study_comparison *comparison = &ctx->run->domain->comparisons[ctx->c];
+
+	for (unsigned i = 0; i < comparison->n_filters; i++) {
+		if (!same_filter(ctx->run, a, b, comparison->filters[i]))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t hash_record(const struct same_ctx *ctx, uint32_t rank)
+{
+	uint64_t h = ctx->run->slot[rank];
+
+	for (unsigned f = 0; f < ctx->run->domain->n_filters; f++)
+		h = hash_filter(ctx->run, h, rank, f);
+	return hash_bytes(h, pool_meta_of(ctx->run->pool, ctx->run->row[rank])->person_id, PERSON_ID_LEN);
+}
+
+/* The same source, filters and person number (or none): records with and without a number are not joined by filters,
+ * since a number may later tell two namesakes apart. */
+static bool same_record(const struct same_ctx *ctx, uint32_t a, uint32_t b)
+{
+	const struct run *run = ctx->run;
+
+	if (run->slot[a] != run->slot[b] || memcmp(pool_meta_of(run->pool, run->row[a])->person_id,
+						   pool_meta_of(run->pool, run->row[b])->person_id, PERSON_ID_LEN) != 0)
+		return false;
+	for (unsigned f = 0; f < run->domain->n_filters; f++) {
+		if (!same_filter(run, a, b, f))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t hash_number(const struct same_ctx *ctx, uint32_t rank)
+{
+	uint32_t row = ctx->run->row[rank];
+
+	if (!pool_has_person_id(ctx->run->pool, row)) /* like nobody: must not crowd into one chain */
+		return hash_bytes(~(uint64_t)0, (const uint8_t *)&rank, sizeof rank);
+	return hash_bytes(ctx->run->slot[rank], pool_meta_of(ctx->run->pool, row)->person_id, PERSON_ID_LEN);
+}
+
+static bool same_number(const struct same_ctx *ctx, uint32_t a, uint32_t b)
+{
+	const struct run *run = ctx->run;
+
+	if (a == b)
+		return true;
+	return run->slot[a] == run->slot[b] && pool_has_person_id(run->pool, run->row[a]) &&
+	       memcmp(pool_meta_of(run->pool, run->row[a])->person_id, pool_meta_of(run->pool, run->row[b])->person_id,
+		      PERSON_ID_LEN) == 0;
+}
+
+/* ---- certain persons ---- */
+
+/* Reference weight of a record with itself: what agreement on all that it has would say. */
+static int32_t self_weight(const struct run *run, uint32_t rank)
+{
+	int32_t weight = 0;
+
+	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
+		const struct study_comparison *comparison = &run->domain->comparisons[c];
+		unsigned level = 0, radix = 1, missing = run_missing_mask(run, c, rank);
+
+		for (unsigned i = 0; i < comparison->n_filters; i++) {
+			if ((missing >> i & 1) == 0)
+				level += radix * (comparison->n_cuts[i] + 1u);
+			radix *= comparison->n_cuts[i] + 2u;
+		}
+		weight += comparison->reference_weight[level];
+	}
+	return weight;
+}
+
+enum rc run_find_certain_persons(struct run *run)
+{
+	struct same_ctx ctx = {run, 0};
+	uint32_t *first = malloc((run->n > 0 ? run->n : 1) * sizeof *first);
+	enum rc rc;
+
+	if (first == NULL)
+		return RC_NOMEM;
+	for (uint32_t i = 0; i < run->n; i++)
+		run->certain[i] = i;
+	rc = find_first_same(&ctx, hash_record, same_record, first);
+	if (rc != RC_OK)
+		goto out;
+	for (uint32_t i = 0; i < run->n; i++) {
+		if (first[i] != i && self_weight(run, i) >= 2 * run->domain->floor)
+			run_join(run->certain, first[i], i);
+	}
+	rc = find_first_same(&ctx, hash_number, same_number, first);
+	if (rc != RC_OK)
+		goto out;
+	for (uint32_t i = 0; i < run->n; i++) {
+		if (pool_has_person_id(run->pool, run->row[i]))
+			run_join(run->certain, first[i], i);
+	}
+	for (uint32_t i = 0; i < run->n; i++) {
+		run->certain[i] = run_root(run->certain, i);
+		run->person[i] = run->certain[i];
+		run->n_certain[run->slot[i]] += run->certain[i] == i;
+	}
+	memcpy(run->n_persons, run->n_certain, sizeof run->n_persons);
+out:
+	free(first);
+	return rc;
+}
+
+/* ---- values and their frequencies ---- */
+
+enum rc run_find_values(struct run *run)
+{
+	size_t cap = (size_t)run->n + 1;
+
+	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
+		struct same_ctx ctx = {run, c};
+		unsigned all_missing = (1u << run->domain->comparisons[c].n_filters) - 1;
+		enum rc rc;
+
+		run->value[c] = malloc(cap * sizeof *run->value[c]);
+		run->value_count[c] = calloc(cap, sizeof *run->value_count[c]);
+		if (run->value[c] == NULL || run->value_count[c] == NULL)
+			return RC_NOMEM;
+		rc = find_first_same(&ctx, hash_value, same_value, run->value[c]);
+		if (rc != RC_OK)
+			return rc;
+		/* Count persons, not records: somebody who was released ten times does not make a name common. */
+		for (uint32_t i = 0; i < run->n; i++) {
+			unsigned mask = run_missing_mask(run, c, i);
+			uint32_t *count;
+
+			if (mask == all_missing) {
+				run->value[c][i] = 0;
+				continue;
+			}
+			count = &run->value_count[c][run->value[c][i] + 1];
+			run->value[c][i]++;
+			if (run->certain[i] == i) {
+				run->value_squares[c][mask] += 2 * (uint64_t)*count + 1;
+				run->value_total[c][mask]++;
+				++*count;
+			}
+		}
+	}
+	return RC_OK;
+}

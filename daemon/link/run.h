@@ -1,0 +1,129 @@
+/* One run of the linkage at a cut: what its steps hand to each other.
+ *
+ * Everything is numbered by rank = place in the order of record keys among the records at the cut, so that nothing
+ * depends on the order of arrival. Sums of doubles are made in rank order, with + − × ÷ alone: IEEE 754 fixes each of
+ * these results to the last bit, so they too are the same on every machine (docs/methods.md, "Linkage: arithmetic"). */
+#ifndef DAEMON_LINK_RUN_H
+#define DAEMON_LINK_RUN_H
+
+#include <float.h>
+
+#include "daemon/link/pool.h"
+
+_Static_assert(FLT_EVAL_METHOD == 0, "doubles must not be evaluated in a wider format: results would differ");
+
+enum {
+	WEIGHT_ONE = 65536, /* one log2 unit of match weight */
+	N_COMPARED_MASKS = 1 << STUDY_MAX_COMPARED,
+};
+
+/* A candidate pair of records at the cut. */
+struct run_pair {
+	uint32_t a, b; /* ranks; the source of a, then the person of a, is the smaller one */
+	struct link_pattern pattern;
+	int32_t weight;     /* after model_weigh */
+	double frequency;   /* odds factor of term frequency */
+	double probability; /* of a match, given the other candidates of both persons; after model_fit */
+};
+
+/* Candidate pairs of the same two sources, sorted by person of a, person of b, a, b. */
+struct run_segment {
+	uint16_t slot_a, slot_b; /* slots of sources; equal = within a source */
+	size_t first, end;       /* of run.pairs */
+	double lambda;           /* share of person pairs that are matches; cross-source only */
+	double expected_matches; /* among the candidates */
+};
+
+struct model {
+	double m[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], u[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
+	int32_t weight[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
+};
+
+struct run {
+	const struct link_pool *pool;
+	const struct study_domain *domain;
+	const struct link_run_options *options;
+	uint32_t n;     /* records at the cut */
+	uint32_t *row;  /* of each rank */
+	uint32_t *rank; /* of each row; UINT32_MAX = not at the cut */
+	uint16_t *slot; /* source slot of each rank */
+	uint16_t n_slots;
+	uint16_t source_of_slot[STUDY_MAX_SOURCES];
+	uint32_t first_of_slot[STUDY_MAX_SOURCES + 1];
+	bool all_numbered[STUDY_MAX_SOURCES]; /* every record of the source has a person number */
+
+	/* Persons within their source: the smallest rank of the person, of each rank. `certain` by person numbers and
+	 * identical filters alone, `person` with what the model joins. */
+	uint32_t *certain, *person;
+	uint32_t n_certain[STUDY_MAX_SOURCES], n_persons[STUDY_MAX_SOURCES];
+
+	/* Value of each comparison of each rank, for term frequency: index of the value, and how many certain persons
+	 * have it; 0 = all missing. */
+	uint32_t *value[STUDY_MAX_COMPARISONS];
+	uint32_t *value_count[STUDY_MAX_COMPARISONS];
+	uint64_t value_total[STUDY_MAX_COMPARISONS][N_COMPARED_MASKS];
+	uint64_t value_squares[STUDY_MAX_COMPARISONS][N_COMPARED_MASKS];
+
+	struct run_pair *pairs;
+	size_t n_pairs;
+	struct run_segment *segments;
+	size_t n_segments;
+	struct model model;
+	struct link_result *result;
+};
+
+/* records.c: ranks, sources, certain persons, values. */
+enum rc run_rank_records(struct run *run) MUST_CHECK;
+enum rc run_find_values(struct run *run) MUST_CHECK;
+enum rc run_find_certain_persons(struct run *run) MUST_CHECK;
+/* Missing filters of a comparison, bit i for its filter i. */
+unsigned run_missing_mask(const struct run *run, unsigned c, uint32_t rank);
+uint32_t run_root(uint32_t *parent, uint32_t x); /* union-find; the root is the smallest rank */
+void run_join(uint32_t *parent, uint32_t x, uint32_t y);
+
+/* segments.c: candidate pairs by ranks, cut into segments. Called again when persons have changed. */
+enum rc run_take_pairs(struct run *run, const struct link_pair *pairs, size_t n_pairs) MUST_CHECK;
+enum rc run_cut_segments(struct run *run) MUST_CHECK;
+
+/* model.c */
+enum rc model_fit(struct run *run) MUST_CHECK;
+void model_weigh(struct run *run);
+
+/* An edge between two persons of a run: their best pair of records. */
+struct run_edge {
+	uint32_t person_a, person_b; /* ranks */
+	uint32_t pair;               /* of run.pairs */
+	int32_t weight;
+};
+/* The best pair of every two persons (`person` is run->person or run->certain) among pairs [first, end) of run.pairs,
+ * heaviest first, ties by record keys. Pairs inside one person are left out. The caller frees. Errors: NOMEM. */
+enum rc run_best_edges(const struct run *run, const uint32_t *person, size_t first, size_t end,
+		       struct run_edge **ret_edges, size_t *ret_n) MUST_CHECK;
+
+/* within.c: duplicates within a source. */
+enum { WITHIN_BINS = 256, WITHIN_BIN_OF_ZERO = 64 }; /* bins of one log2 unit of weight */
+struct within_estimate {
+	bool has_duplicates;
+	double false_share[WITHIN_BINS]; /* of the within-source pairs of this weight that are no duplicates */
+	int32_t join_from;               /* weight from which duplicates prevail; INT32_MAX = nowhere */
+};
+unsigned within_bin(int32_t weight);
+enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_edge *edges, size_t n_edges,
+			struct within_estimate *ret) MUST_CHECK;
+/* Join records of a source that are very likely one person. *ret_joined says whether any were. */
+enum rc run_join_within(struct run *run, bool *ret_joined) MUST_CHECK;
+const struct run_segment *run_find_segment(const struct run *run, uint16_t slot_a, uint16_t slot_b);
+
+/* null.c: thresholds from the within-source null. */
+struct null_estimate {
+	int32_t threshold; /* INT32_MAX when no threshold gives more true links than chance explains */
+	double n_links;    /* at the threshold, of this pair of sources alone */
+	double n_false;    /* of these, expected */
+};
+enum rc run_choose_threshold(const struct run *run, const struct run_segment *segment,
+			     struct null_estimate *ret) MUST_CHECK;
+
+/* persons.c: persons across sources, and what is said of them. `estimates` has one element a segment. */
+enum rc run_form_persons(struct run *run, const struct null_estimate *estimates) MUST_CHECK;
+
+#endif

@@ -1,0 +1,264 @@
+/* libs: tc_link */
+/* The pool keeps what it is given; the comparison finds exactly the pairs of a brute-force loop, whatever the kernel,
+ * the number of threads or the order in which rows came. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "daemon/link/pool.h"
+#include "tests/unit/link_fixture.h"
+
+enum { N_ROWS = 700 };
+
+static struct link_pool *make_pool(const struct study_domain *domain, enum link_kernel kernel, unsigned n_threads,
+				   uint32_t n_rows)
+{
+	struct link_options options = {kernel, LINK_MEMORY_TRY_LOCK, n_threads};
+	struct link_pool *pool = NULL;
+	struct fixture_row r;
+
+	assert_int_equal(link_pool_new(domain, &options, &pool), RC_OK);
+	for (uint32_t i = 0; i < n_rows; i++) {
+		uint32_t row = UINT32_MAX;
+
+		fixture_person(domain, &r, (uint16_t)(i % 2), i, i / 2, 30, 4, 10);
+		assert_int_equal(link_pool_add(pool, &r.row, &row), RC_OK);
+		assert_int_equal(row, i);
+	}
+	assert_int_equal(link_pool_n_rows(pool), n_rows);
+	return pool;
+}
+
+/* The level by the definition, in doubles far from any cut's rounding. */
+static unsigned level_by_definition(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	static const double cuts[] = {.4, .6, .8, 1};
+	unsigned na = 0, nb = 0, both = 0, digit = 1;
+
+	for (size_t i = 0; i < len * 8; i++) {
+		unsigned x = (unsigned)a[i / 8] >> i % 8 & 1, y = (unsigned)b[i / 8] >> i % 8 & 1;
+
+		na += x;
+		nb += y;
+		both += x & y;
+	}
+	if (na == 0 || nb == 0)
+		return 0;
+	for (unsigned k = 0; k < 4; k++)
+		digit += 2.0 * both / (na + nb) >= cuts[k] - 1e-9;
+	return digit;
+}
+
+static size_t brute_force(const struct study_domain *domain, const struct link_pool *pool, struct link_pair *pairs)
+{
+	size_t n = 0;
+
+	for (uint32_t b = 0; b < N_ROWS; b++) {
+		for (uint32_t a = 0; a < b; a++) {
+			struct link_pair pair = {.a = a, .b = b};
+			int32_t weight = 0;
+			unsigned digit[5];
+
+			for (unsigned f = 0; f < 5; f++)
+				digit[f] = level_by_definition(pool_filter(pool, a, f), pool_filter(pool, b, f),
+							       domain->filters[f].bits / 8);
+			for (unsigned c = 0; c < 3; c++)
+				pair.pattern.level[c] = (uint8_t)digit[c];
+			pair.pattern.level[3] = (uint8_t)(digit[3] + 6 * digit[4]);
+			for (unsigned c = 0; c < 4; c++)
+				weight += domain->comparisons[c].reference_weight[pair.pattern.level[c]];
+			if (weight >= domain->floor)
+				pairs[n++] = pair;
+		}
+	}
+	return n;
+}
+
+static void assert_same_pairs(const struct link_pair *x, size_t n_x, const struct link_pair *y, size_t n_y)
+{
+	assert_int_equal(n_x, n_y);
+	for (size_t i = 0; i < n_x; i++) {
+		assert_int_equal(x[i].a, y[i].a);
+		assert_int_equal(x[i].b, y[i].b);
+		assert_memory_equal(&x[i].pattern, &y[i].pattern, sizeof x[i].pattern);
+	}
+}
+
+static void test_equals_brute_force(void **state)
+{
+	static struct link_pair expected[N_ROWS * N_ROWS / 2];
+	struct study_domain domain;
+	size_t n_expected;
+
+	fixture_domain(&domain, NULL);
+	for (enum link_kernel id = LINK_KERNEL_AUTO; id <= LINK_KERNEL_AVX512; id++) {
+		for (unsigned n_threads = 1; n_threads <= 3; n_threads++) {
+			struct link_pool *pool;
+			struct link_pair *pairs = NULL;
+			size_t n = 0;
+
+			if (!link_kernel_is_available(id))
+				continue;
+			pool = make_pool(&domain, id, n_threads, N_ROWS);
+			n_expected = brute_force(&domain, pool, expected);
+			assert_true(n_expected > N_ROWS / 4);
+			assert_int_equal(link_compare(pool, 0, N_ROWS, NULL, &pairs, &n), RC_OK);
+			assert_same_pairs(pairs, n, expected, n_expected);
+			for (size_t i = 0; i < n; i += 17) {
+				struct link_pattern pattern = link_pattern_of(pool, pairs[i].a, pairs[i].b);
+
+				assert_memory_equal(&pattern, &pairs[i].pattern, sizeof pattern);
+			}
+			free(pairs);
+			link_pool_free(pool);
+		}
+	}
+}
+
+static void test_incremental_equals_all_at_once(void **state)
+{
+	enum { MANY = POOL_BLOCK_ROWS + 123 };
+	static const uint32_t ends[] = {0, 1, 2, 700, 701, POOL_BLOCK_ROWS, POOL_BLOCK_ROWS + 1, MANY};
+	struct study_domain domain;
+	struct link_pool *pool;
+	struct link_pair *all = NULL, *joined;
+	size_t n_all = 0, n_joined = 0;
+
+	fixture_domain(&domain, NULL);
+	domain.floor = 20 * 256;
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, MANY);
+	assert_int_equal(link_compare(pool, 0, MANY, NULL, &all, &n_all), RC_OK);
+	assert_true(n_all > 1000);
+	joined = calloc(n_all, sizeof *joined);
+	assert_non_null(joined);
+	for (size_t i = 1; i < sizeof ends / sizeof ends[0]; i++) {
+		struct link_pair *some = NULL;
+		size_t n_some = 0;
+
+		assert_int_equal(link_compare(pool, ends[i - 1], ends[i], NULL, &some, &n_some), RC_OK);
+		assert_true(n_joined + n_some <= n_all);
+		if (n_some > 0)
+			memcpy(joined + n_joined, some, n_some * sizeof *some);
+		n_joined += n_some;
+		free(some);
+	}
+	assert_same_pairs(joined, n_joined, all, n_all);
+	free(joined);
+	free(all);
+	link_pool_free(pool);
+}
+
+static void test_cancel_and_bad_bounds(void **state)
+{
+	atomic_bool cancel = true;
+	struct study_domain domain;
+	struct link_pool *pool;
+	struct link_pair *pairs = NULL;
+	size_t n = 99;
+
+	fixture_domain(&domain, NULL);
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, 100);
+	assert_int_equal(link_compare(pool, 0, 100, &cancel, &pairs, &n), RC_STOPPING);
+	assert_int_equal(link_compare(pool, 0, 101, NULL, &pairs, &n), RC_INVALID);
+	assert_int_equal(link_compare(pool, 51, 50, NULL, &pairs, &n), RC_INVALID);
+	assert_null(pairs);
+	assert_int_equal(n, 99);
+	assert_int_equal(link_compare(pool, 100, 100, NULL, &pairs, &n), RC_OK);
+	assert_int_equal(n, 0);
+	free(pairs);
+	link_pool_free(pool);
+}
+
+static void test_unusable_domains_are_refused(void **state)
+{
+	struct link_options options = {LINK_KERNEL_SCALAR, LINK_MEMORY_PLAIN, 1};
+	struct study_domain domain;
+	struct link_pool *pool = NULL;
+
+	fixture_domain(&domain, NULL);
+	domain.filters[2].bits = 511;
+	assert_int_equal(link_pool_new(&domain, &options, &pool), RC_INVALID);
+	fixture_domain(&domain, NULL);
+	domain.comparisons[3].filters[1] = 5;
+	assert_int_equal(link_pool_new(&domain, &options, &pool), RC_INVALID);
+	fixture_domain(&domain, NULL);
+	domain.comparisons[3].n_levels = 24;
+	assert_int_equal(link_pool_new(&domain, &options, &pool), RC_INVALID);
+	fixture_domain(&domain, NULL);
+	domain.n_comparisons = 0;
+	assert_int_equal(link_pool_new(&domain, &options, &pool), RC_INVALID);
+	fixture_domain(&domain, NULL);
+	options.kernel = (enum link_kernel)99;
+	assert_int_equal(link_pool_new(&domain, &options, &pool), RC_INVALID);
+	assert_null(pool);
+}
+
+/* A filter without a bit, flagged or not, is missing: two of them must not agree. */
+static void test_empty_filters_are_missing(void **state)
+{
+	struct study_domain domain;
+	struct link_options options = {LINK_KERNEL_AUTO, LINK_MEMORY_PLAIN, 1};
+	struct link_pool *pool = NULL;
+	struct fixture_row r;
+	struct link_pattern pattern;
+	uint32_t row;
+
+	fixture_domain(&domain, NULL);
+	assert_int_equal(link_pool_new(&domain, &options, &pool), RC_OK);
+	assert_false(link_pool_memory_is_locked(pool));
+	for (uint32_t i = 0; i < 2; i++) {
+		fixture_person(&domain, &r, 0, i, 7, 30, 0, 0);
+		memset(r.bytes[0], 0, sizeof r.bytes[0]);
+		r.row.missing[3] = true; /* flagged missing with bits set: the flag wins */
+		assert_int_equal(link_pool_add(pool, &r.row, &row), RC_OK);
+	}
+	pattern = link_pattern_of(pool, 0, 1);
+	assert_int_equal(pattern.level[0], 0);
+	assert_int_equal(pattern.level[1], 5);
+	assert_int_equal(pattern.level[3], 6 * 5);
+	link_pool_free(pool);
+}
+
+static void test_levels(void **state)
+{
+	static const uint16_t cuts[] = {300, 700, 1000};
+	struct level_inverse plain, diffused;
+
+	assert_int_equal(level_inverse_init(&plain, 512, 0), RC_OK);
+	assert_int_equal(level_digit(&plain, cuts, 3, 100, 100, 100), 4);
+	assert_int_equal(level_digit(&plain, cuts, 3, 100, 100, 99), 3);
+	assert_int_equal(level_digit(&plain, cuts, 3, 100, 100, 70), 3); /* exactly .7 reaches the cut */
+	assert_int_equal(level_digit(&plain, cuts, 3, 100, 100, 69), 2);
+	assert_int_equal(level_digit(&plain, cuts, 3, 100, 99, 99), 3);
+	assert_int_equal(level_digit(&plain, cuts, 3, 1, 1, 0), 1);
+	assert_int_equal(level_digit(&plain, cuts, 3, 0, 0, 0), 1);
+	level_inverse_deinit(&plain);
+
+	/* t = 2: h' = 2h(1-h). 20 % of the input bits set gives 32 % of the output bits; undone, in eighths of a bit.
+	 */
+	assert_int_equal(level_inverse_init(&diffused, 1000, 2), RC_OK);
+	assert_in_range(diffused.of[320], 200 * 8 - 2, 200 * 8 + 2);
+	assert_int_equal(diffused.of[0], 0);
+	assert_int_equal(diffused.of[500], 4000);
+	assert_int_equal(diffused.of[1000], 4000);
+	for (unsigned q = 1; q <= 1000; q++)
+		assert_true(diffused.of[q] >= diffused.of[q - 1]);
+	assert_int_equal(level_digit(&diffused, cuts, 3, 320, 320, 320), 4);
+	/* 60 input bits differ: 112.8 output bits do; Dice (400 - 60) / 400 = .85. */
+	assert_int_equal(level_digit(&diffused, cuts, 3, 320, 320, 320 - 56), 3);
+	/* Two independent filters differ in 435 output bits: nothing is left in common. */
+	assert_int_equal(level_digit(&diffused, cuts, 3, 320, 320, 320 - 217), 1);
+	level_inverse_deinit(&diffused);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_equals_brute_force),        cmocka_unit_test(test_incremental_equals_all_at_once),
+		cmocka_unit_test(test_cancel_and_bad_bounds),     cmocka_unit_test(test_unusable_domains_are_refused),
+		cmocka_unit_test(test_empty_filters_are_missing), cmocka_unit_test(test_levels),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
