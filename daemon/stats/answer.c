@@ -1,0 +1,263 @@
+/* Choosing and adding rows. A sum is given only when every row in it is shown: taking a hidden row for zero would
+ * bias the rates. */
+#include "daemon/stats/answer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which table, which dimensions ---- */
+
+static int find_dimension(const struct body_table *table, const char *name)
+{
+	for (unsigned i = 0; i < table->n_by; i++) {
+		if (strcmp(table->by[i].name, name) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* Mask of the asked dimensions. */
+static enum rc asked_dimensions(const struct body_table *table, const struct stats_query *query, unsigned *ret_mask,
+				struct diag *diag)
+{
+	unsigned mask = query->by_given ? 0 : (1U << table->n_by) - 1;
+
+	for (int i = 0; query->by_given && i < query->n_by; i++) {
+		int at = find_dimension(table, query->by[i]);
+		if (at < 0)
+			return diag_set(diag, RC_USAGE, "by: table %s has no dimension %s in this release", table->name,
+					query->by[i]);
+		mask |= 1U << at;
+	}
+	*ret_mask = mask;
+	return RC_OK;
+}
+
+static bool fits_exactly(const struct body_table *other, const struct body_table *table, unsigned mask)
+{
+	if (strcmp(other->measure, table->measure) != 0 || other->period_kind != table->period_kind ||
+	    other->n_bands != table->n_bands || memcmp(other->bands, table->bands, sizeof table->bands) != 0 ||
+	    other->n_by != (unsigned)__builtin_popcount(mask))
+		return false;
+	for (unsigned i = 0; i < other->n_by; i++) {
+		int at = find_dimension(table, other->by[i].name);
+		if (at < 0 || (mask >> at & 1U) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* A declared table with just the asked dimensions has less noise and no holes: prefer it to a sum. */
+static enum rc choose_table(struct answer *a, unsigned *mask)
+{
+	if (*mask == (1U << a->table.n_by) - 1)
+		return RC_OK;
+	for (size_t i = 0; i < json_array_size(a->head.tables); i++) {
+		struct body_table other;
+		enum rc rc = body_read_table(json_array_get(a->head.tables, i), &other);
+		if (rc != RC_OK)
+			return rc;
+		if (fits_exactly(&other, &a->table, *mask)) {
+			a->table = other;
+			*mask = (1U << other.n_by) - 1;
+			return RC_OK;
+		}
+	}
+	return RC_OK;
+}
+
+/* ---- rows ---- */
+
+static enum rc read_periods(struct answer *a, const struct stats_query *query, struct diag *diag)
+{
+	size_t n = json_array_size(a->table.periods);
+
+	a->periods = calloc(n ? n : 1, sizeof *a->periods);
+	if (a->periods == NULL)
+		return RC_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct body_period *p = &a->periods[a->n_periods];
+		enum rc rc = body_read_period(&a->table, i, p);
+		if (rc != RC_OK)
+			return rc;
+		if (query->period[0] == '\0' || strcmp(query->period, p->period) == 0)
+			a->n_periods++;
+	}
+	if (n == 0)
+		return diag_set(diag, RC_NOTFOUND,
+				"table %s has no published period in release %lld: none is closed yet", a->table.name,
+				(long long)a->head.release);
+	if (a->n_periods == 0)
+		return diag_set(
+			diag, RC_NOTFOUND,
+			"period %s of table %s is not published in release %lld: it is not closed, or before the "
+			"first published one",
+			query->period, a->table.name, (long long)a->head.release);
+	return RC_OK;
+}
+
+/* Row of the answer that row `at` of the table is summed into. */
+static unsigned target_row(const struct answer *a, unsigned mask, unsigned at)
+{
+	unsigned row = 0, factor = 1;
+
+	for (unsigned i = a->table.n_by; i-- > 0;) {
+		unsigned code = at % a->table.by[i].n_codes;
+		at /= a->table.by[i].n_codes;
+		if ((mask >> i & 1U) != 0) {
+			row += code * factor;
+			factor *= a->table.by[i].n_codes;
+		}
+	}
+	return row;
+}
+
+static void add_row(struct answer_row *to, const int64_t *cells, unsigned n_outcomes, uint32_t n_summed)
+{
+	for (unsigned c = 0; c < n_outcomes; c++)
+		to->cells[c] += cells[c];
+	to->n_summed += n_summed;
+}
+
+static enum rc read_rows(struct answer *a, unsigned mask)
+{
+	for (size_t p = 0; p < a->n_periods; p++) {
+		struct answer_row *rows = &a->rows[p * a->n_rows];
+		for (unsigned r = 0; r < a->n_rows; r++) {
+			rows[r].shown = true;
+			rows[r].n_periods = 1;
+		}
+		for (unsigned at = 0; at < a->table.n_rows; at++) {
+			struct body_row row;
+			enum rc rc = body_read_row(&a->table, &a->periods[p], at, &row);
+			if (rc != RC_OK)
+				return rc;
+			struct answer_row *to = &rows[target_row(a, mask, at)];
+			to->shown &= row.shown;
+			add_row(to, row.cells, a->table.n_outcomes, 1);
+		}
+		for (unsigned r = 0; r < a->n_rows; r++) {
+			if (!rows[r].shown)
+				memset(rows[r].cells, 0, sizeof rows[r].cells);
+		}
+	}
+	return RC_OK;
+}
+
+static void pool_periods(struct answer *a)
+{
+	for (size_t i = 0; i < a->n_periods * a->n_rows; i++) {
+		struct answer_row *pooled = &a->pooled[i % a->n_rows];
+		if (!a->rows[i].shown || !a->periods[i / a->n_rows].is_final)
+			continue;
+		add_row(pooled, a->rows[i].cells, a->table.n_outcomes, a->rows[i].n_summed);
+		pooled->n_periods++;
+	}
+	for (unsigned r = 0; r < a->n_rows; r++)
+		a->pooled[r].shown = a->pooled[r].n_periods > 1;
+}
+
+static enum rc fill(struct answer *a, const json_t *body, const struct stats_query *query, struct diag *diag)
+{
+	const json_t *table = body_find_table(body, query->table);
+	unsigned mask = 0;
+	enum rc rc = body_read_head(body, &a->head);
+
+	if (rc == RC_OK && table == NULL)
+		return diag_set(diag, RC_NOTFOUND, "release %lld has no table %s", (long long)a->head.release,
+				query->table);
+	if (rc == RC_OK)
+		rc = body_read_table(table, &a->table);
+	if (rc != RC_OK)
+		return rc;
+	a->asked_table = a->table.name;
+	rc = asked_dimensions(&a->table, query, &mask, diag);
+	if (rc == RC_OK)
+		rc = choose_table(a, &mask);
+	if (rc == RC_OK)
+		rc = read_periods(a, query, diag);
+	if (rc != RC_OK)
+		return rc;
+	a->n_rows = 1;
+	for (unsigned i = 0; i < a->table.n_by; i++) {
+		if ((mask >> i & 1U) != 0) {
+			a->by[a->n_by++] = a->table.by[i];
+			a->n_rows *= a->table.by[i].n_codes;
+		}
+	}
+	/* Bounded by the body: every period was checked to hold all rows of the table. */
+	a->rows = calloc(a->n_periods ? a->n_periods * a->n_rows : 1, sizeof *a->rows);
+	a->pooled = calloc(a->n_periods ? a->n_rows : 1, sizeof *a->pooled);
+	if (a->rows == NULL || a->pooled == NULL)
+		return RC_NOMEM;
+	rc = read_rows(a, mask);
+	if (rc == RC_OK && a->n_periods > 0)
+		pool_periods(a);
+	return rc;
+}
+
+enum rc answer_init(struct answer *answer, const json_t *body, const struct stats_query *query, struct diag *diag)
+{
+	struct answer a = {0};
+	struct diag why = {""};
+	enum rc rc = fill(&a, body, query, &why);
+
+	if (rc != RC_OK) {
+		answer_deinit(&a);
+		if (diag != NULL)
+			*diag = why;
+		return rc == RC_DAMAGED ? diag_set(diag, rc, "the stored release is damaged") : rc;
+	}
+	*answer = a;
+	return RC_OK;
+}
+
+void answer_deinit(struct answer *answer)
+{
+	free(answer->periods);
+	free(answer->rows);
+	free(answer->pooled);
+	memset(answer, 0, sizeof *answer);
+}
+
+/* ---- figures of a row ---- */
+
+void answer_row_codes(const struct answer *answer, unsigned row, unsigned ret[STUDY_MAX_BY])
+{
+	for (unsigned i = answer->n_by; i-- > 0;) {
+		ret[i] = row % answer->by[i].n_codes;
+		row /= answer->by[i].n_codes;
+	}
+}
+
+int64_t answer_total(const struct answer *answer, const struct answer_row *row)
+{
+	int64_t n = 0;
+
+	for (unsigned c = 0; c < answer->table.n_outcomes; c++)
+		n += row->cells[c];
+	return n;
+}
+
+int64_t answer_observable(const struct answer *answer, const struct answer_row *row)
+{
+	return answer_total(answer, row) - row->cells[answer->table.n_bands + CONTINUITY_NOT_OBSERVABLE];
+}
+
+int64_t answer_within(const struct answer *answer, const struct answer_row *row, unsigned band)
+{
+	int64_t n = 0;
+
+	for (unsigned c = 0; c <= band; c++)
+		n += row->cells[c];
+	return n;
+}
+
+struct rate answer_rate(const struct answer *answer, const struct answer_row *row, unsigned band)
+{
+	int64_t within = answer_within(answer, row, band);
+	uint64_t k_within = band + 1U, k_rest = answer->table.n_outcomes - 1U - k_within;
+
+	return rate_interval(within, answer_observable(answer, row) - within, k_within * row->n_summed,
+			     k_rest * row->n_summed, (uint32_t)answer->table.sigma2_milli);
+}

@@ -1,0 +1,67 @@
+/* Reading a release body. The body that core passes is its own, but it has been stored in between, and the renderers are
+ * fuzzed with hostile ones: every type, length and range is checked here once, so that the rest can index freely. */
+#ifndef DAEMON_STATS_BODY_H
+#define DAEMON_STATS_BODY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/stats/continuity.h"
+#include "proto/rc.h"
+#include "proto/study.h"
+
+enum { BODY_MAX_COUNT = 1 << 30, BODY_MAX_PERIODS = 4096 };
+
+/* Strings are borrowed from the body. */
+struct body_head {
+	const char *study, *study_digest, *title, *as_of, *method, *secret;
+	bool synthetic;
+	int64_t release, threshold, rho_micro, rho_total_micro;
+	int64_t log_index;               /* -1 = not in the facts */
+	const json_t *tables;            /* array */
+};
+
+struct body_dimension {
+	const char *name;
+	unsigned n_codes;                /* unknown included */
+	const char *codes[STUDY_MAX_CODES + 1];
+};
+
+struct body_table {
+	const char *name, *measure, *kind;
+	enum period_kind period_kind;
+	int64_t sigma2_milli, threshold;
+	unsigned n_bands, n_outcomes, n_by, n_rows;
+	uint16_t bands[STUDY_MAX_BANDS];
+	const char *outcomes[CONTINUITY_MAX_OUTCOMES];
+	struct body_dimension by[STUDY_MAX_BY];
+	const json_t *periods;           /* array of at most BODY_MAX_PERIODS */
+};
+
+struct body_period {
+	const char *period;
+	int32_t index;
+	bool is_final;
+	int64_t released_in;
+	const json_t *rows;              /* array of n_rows */
+};
+
+struct body_row {
+	bool shown;
+	int64_t cells[CONTINUITY_MAX_OUTCOMES];
+};
+
+const char *period_kind_name(enum period_kind kind);
+/* All return DAMAGED for what is not a body. */
+enum rc body_read_head(const json_t *body, struct body_head *ret) MUST_CHECK;
+enum rc body_read_table(const json_t *table, struct body_table *ret) MUST_CHECK;
+enum rc body_read_period(const struct body_table *table, size_t at, struct body_period *ret) MUST_CHECK;
+/* Row `at` of a period; also checks that it stands where its codes say. */
+enum rc body_read_row(const struct body_table *table, const struct body_period *period, unsigned at,
+		      struct body_row *ret) MUST_CHECK;
+/* NULL when there is none. */
+const json_t *body_find_table(const json_t *body, const char *name);
+
+#endif

@@ -1,0 +1,226 @@
+/* The body of a release. Closed periods that an earlier release published are copied as they stand, so that no second
+ * draw of their noise exists to average; what is new is counted, noised and appended. Everything that decides which
+ * periods are computed is known before a record is read, so that the ledger is charged first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/stats/body.h"
+#include "daemon/stats/stats.h"
+#include "daemon/stats/tables.h"
+#include "daemon/stats/timeline.h"
+
+/* Closed periods are carried forward while the table is the same one. The threshold may change: it decides over the
+ * rows of new periods only. */
+static bool same_definition(const json_t *definition, const json_t *table)
+{
+	const char *key;
+	const json_t *value;
+
+	json_object_foreach((json_t *)definition, key, value)
+	{
+		if (strcmp(key, "threshold") != 0 && !json_equal(value, json_object_get(table, key)))
+			return false;
+	}
+	return json_object_size(table) == json_object_size(definition) + 1;
+}
+
+/* What one table of a release consists of. */
+struct table_work {
+	json_t *table; /* owned: definition, and "periods" with the carried ones */
+	struct table_plan plan;
+	bool is_first; /* no closed period was published before */
+};
+
+/* Closed periods of the previous body, appended as they are. They must ascend. */
+static enum rc carry_periods(const json_t *previous_table, json_t *periods, int32_t *ret_last)
+{
+	struct body_table table;
+	int32_t last = 0;
+	enum rc rc = body_read_table(previous_table, &table);
+
+	for (size_t i = 0; rc == RC_OK && i < json_array_size(table.periods); i++) {
+		struct body_period period;
+		rc = body_read_period(&table, i, &period);
+		if (rc != RC_OK || !period.is_final)
+			continue;
+		if (json_array_size(periods) > 0 && period.index <= last)
+			return RC_INVALID;
+		last = period.index;
+		if (json_array_append(periods, json_array_get(table.periods, i)) != 0)
+			return RC_NOMEM;
+	}
+	if (rc != RC_OK)
+		return rc == RC_DAMAGED ? RC_INVALID : rc;
+	*ret_last = last;
+	return RC_OK;
+}
+
+static enum rc plan_table(const struct study *study, const struct study_table *table, int32_t as_of,
+			  const json_t *previous, struct table_work *ret)
+{
+	json_t *definition = NULL, *periods = json_array();
+	const json_t *before = previous != NULL ? body_find_table(previous, table->name) : NULL;
+	int32_t last = 0;
+	enum rc rc = table_definition(study, table, &definition);
+
+	if (rc == RC_OK && before != NULL && same_definition(definition, before))
+		rc = carry_periods(before, periods, &last);
+	if (rc == RC_OK && json_object_set(definition, "periods", periods) != 0)
+		rc = RC_NOMEM;
+	if (rc == RC_OK) {
+		ret->is_first = json_array_size(periods) == 0;
+		ret->plan = table_plan(study, table, as_of, !ret->is_first, last);
+		ret->table = json_incref(definition);
+	}
+	json_decref(definition);
+	json_decref(periods);
+	return rc;
+}
+
+static uint64_t table_charge_micro(const struct study *study, const struct study_table *table,
+				   const struct table_plan *plan)
+{
+	uint32_t sigma2_milli = table_sigma2_milli(study, table);
+
+	if (plan->n_final + plan->n_provisional == 0 || sigma2_milli == 0)
+		return 0;
+	return (UINT64_C(1000000000) + sigma2_milli - 1) / sigma2_milli;
+}
+
+struct release_work {
+	struct table_work tables[STUDY_MAX_TABLES];
+	uint64_t rho_micro;
+};
+
+static void release_work_deinit(struct release_work *work)
+{
+	for (int i = 0; i < STUDY_MAX_TABLES; i++)
+		json_decref(work->tables[i].table);
+}
+
+static enum rc check_previous(const struct study *study, const json_t *previous)
+{
+	struct body_head head;
+
+	if (previous == NULL)
+		return RC_OK;
+	if (body_read_head(previous, &head) != RC_OK || strcmp(head.study, study->name) != 0)
+		return RC_INVALID;
+	return RC_OK;
+}
+
+static enum rc release_work_init(struct release_work *work, const struct study *study, int32_t as_of,
+				 const json_t *previous)
+{
+	uint64_t n_cells = 0;
+	enum rc rc = as_of < DAY_MIN || as_of > DAY_MAX ? RC_INVALID : check_previous(study, previous);
+
+	memset(work, 0, sizeof *work);
+	for (int i = 0; rc == RC_OK && i < study->n_tables; i++) {
+		const struct study_table *table = &study->tables[i];
+		rc = plan_table(study, table, as_of, previous, &work->tables[i]);
+		if (rc != RC_OK)
+			break;
+		const struct table_plan *plan = &work->tables[i].plan;
+		n_cells += ((uint64_t)plan->n_final + plan->n_provisional) * table_n_rows(study, table) *
+			   table_n_cells(study, table);
+		if (n_cells > STATS_MAX_CELLS)
+			rc = RC_TOO_LARGE;
+		work->rho_micro += table_charge_micro(study, table, plan);
+	}
+	if (rc != RC_OK)
+		release_work_deinit(work);
+	return rc;
+}
+
+enum rc stats_release_charge(const struct study *study, int32_t as_of, const json_t *previous, uint64_t *ret_rho_micro)
+{
+	struct release_work work;
+	enum rc rc = release_work_init(&work, study, as_of, previous);
+
+	if (rc != RC_OK)
+		return rc;
+	*ret_rho_micro = work.rho_micro;
+	release_work_deinit(&work);
+	return RC_OK;
+}
+
+static enum rc fill_table(const struct study *study, const struct study_table *table, struct table_work *work,
+			  const struct timeline *timeline, const struct stats_params *params)
+{
+	json_t *periods = json_object_get(work->table, "periods");
+	uint32_t n_periods = work->plan.n_final + work->plan.n_provisional;
+	struct table_cells cells;
+	enum rc rc = table_cells_init(&cells, study, table, &work->plan, timeline, params);
+
+	if (rc != RC_OK)
+		return rc;
+	for (uint32_t p = work->is_first ? table_skip_empty(&cells) : 0; rc == RC_OK && p < n_periods; p++) {
+		json_t *block = NULL;
+		rc = table_block_json(&cells, p, params->release, &block);
+		if (rc == RC_OK && json_array_append_new(periods, block) != 0)
+			rc = RC_NOMEM;
+	}
+	table_cells_deinit(&cells);
+	return rc;
+}
+
+static json_t *disclosure_json(const struct study *study, const struct stats_params *params, uint64_t rho_micro)
+{
+	bool none = study->disclosure.method == DISCLOSURE_NONE;
+
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "method", none ? "none" : "keyed-noise", "threshold",
+			 (json_int_t)study->disclosure.threshold, "rho_micro", (json_int_t)rho_micro, "rho_total_micro",
+			 (json_int_t)(params->rho_spent_micro + rho_micro), "max_index_events",
+			 (json_int_t)study->disclosure.max_index_events, "secret",
+			 params->secret_injected ? "injected" : "destroyed");
+}
+
+static enum rc assemble(const struct study *study, const struct stats_params *params, const struct release_work *work,
+			json_t **ret_body)
+{
+	char digest[65], as_of[DAY_TEXT_LEN];
+	json_t *tables = json_array(), *disclosure = disclosure_json(study, params, work->rho_micro);
+	json_t *facts = params->facts != NULL ? json_deep_copy(params->facts) : json_object();
+	json_t *body = NULL;
+	bool ok = true;
+
+	for (int i = 0; i < study->n_tables; i++)
+		ok &= json_array_append(tables, work->tables[i].table) == 0;
+	hex_encode(study->digest, sizeof study->digest, digest);
+	day_format(params->as_of, as_of);
+	if (ok && disclosure != NULL && facts != NULL)
+		body = json_pack("{s:i, s:s, s:s, s:s, s:b, s:I, s:s, s:O, s:O, s:O}", "v", 1, "study", study->name,
+				 "study_digest", digest, "title", study->title, "synthetic", (int)study->synthetic,
+				 "release", (json_int_t)params->release, "as_of", as_of, "disclosure", disclosure,
+				 "facts", facts, "tables", tables);
+	json_decref(tables);
+	json_decref(disclosure);
+	json_decref(facts);
+	if (body == NULL)
+		return RC_NOMEM;
+	*ret_body = body;
+	return RC_OK;
+}
+
+enum rc stats_release(const struct study *study, const struct stats_event *events, size_t n_events,
+		      const struct stats_params *params, json_t **ret_body)
+{
+	struct release_work work;
+	struct timeline timeline = {0};
+	enum rc rc;
+
+	if (params->release == 0 || params->prf == NULL || (params->secret_injected && !study->synthetic))
+		return RC_INVALID;
+	rc = release_work_init(&work, study, params->as_of, params->previous);
+	if (rc != RC_OK)
+		return rc;
+	rc = timeline_init(&timeline, study, events, n_events, params->as_of);
+	for (int i = 0; rc == RC_OK && i < study->n_tables; i++)
+		rc = fill_table(study, &study->tables[i], &work.tables[i], &timeline, params);
+	if (rc == RC_OK)
+		rc = assemble(study, params, &work, ret_body);
+	timeline_deinit(&timeline);
+	release_work_deinit(&work);
+	return rc;
+}

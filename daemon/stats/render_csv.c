@@ -1,0 +1,138 @@
+/* CSV with one observation a row (RFC 4180, but line ends are LF) and the metadata in columns, so that a row cut out of
+ * the file still says what it is. Counts have the unit "releases", rates "percent" with their limits. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "daemon/stats/answer.h"
+#include "daemon/stats/text.h"
+
+static void put_header(struct buffer *out, const struct answer *a)
+{
+	buffer_printf(out, "study,synthetic,release,as_of,table,measure,period,period_state,released_in");
+	for (unsigned i = 0; i < a->n_by; i++) {
+		buffer_append(out, ",", 1);
+		text_csv(out, a->by[i].name);
+	}
+	buffer_printf(out, ",statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,study_digest\n");
+}
+
+/* What is the same in every row. */
+static void put_head(struct buffer *out, const struct answer *a)
+{
+	text_csv(out, a->head.study);
+	buffer_printf(out, ",%s,%" PRId64 ",", a->head.synthetic ? "synthetic" : "no", a->head.release);
+	text_csv(out, a->head.as_of);
+	buffer_append(out, ",", 1);
+	text_csv(out, a->table.name);
+	buffer_append(out, ",", 1);
+	text_csv(out, a->table.measure);
+}
+
+static void put_tail(struct buffer *out, const struct answer *a)
+{
+	buffer_append(out, ",", 1);
+	text_csv(out, a->head.method);
+	buffer_append(out, ",", 1);
+	text_milli(out, a->table.sigma2_milli);
+	buffer_printf(out, ",%" PRId64 ",", a->table.threshold);
+	if (a->head.log_index >= 0)
+		buffer_printf(out, "%" PRId64, a->head.log_index);
+	buffer_append(out, ",", 1);
+	text_csv(out, a->head.study_digest);
+	buffer_append(out, "\n", 1);
+}
+
+struct line {
+	const struct answer *a;
+	const struct body_period *period;
+	const struct answer_row *row;
+	unsigned codes[STUDY_MAX_BY];
+};
+
+static void put_start(struct buffer *out, const struct line *line)
+{
+	const struct answer *a = line->a;
+
+	put_head(out, a);
+	buffer_append(out, ",", 1);
+	text_csv(out, line->period->period);
+	buffer_printf(out, ",%s,%" PRId64, line->period->is_final ? "final" : "provisional", line->period->released_in);
+	for (unsigned i = 0; i < a->n_by; i++) {
+		buffer_append(out, ",", 1);
+		text_csv(out, a->by[i].codes[line->codes[i]]);
+	}
+	buffer_append(out, ",", 1);
+}
+
+static const char *status_of(const struct line *line)
+{
+	if (!line->row->shown)
+		return "hidden";
+	return line->period->is_final ? "final" : "provisional";
+}
+
+static void put_count(struct buffer *out, const struct line *line, const char *statistic, int64_t value)
+{
+	put_start(out, line);
+	text_csv(out, statistic);
+	if (line->row->shown)
+		buffer_printf(out, ",%" PRId64, value);
+	else
+		buffer_append(out, ",", 1);
+	buffer_printf(out, ",,,releases,%s", status_of(line));
+	put_tail(out, line->a);
+}
+
+static void put_rate(struct buffer *out, const struct line *line, unsigned band)
+{
+	struct rate r = {false, 0, 0, 0};
+
+	if (line->row->shown)
+		r = answer_rate(line->a, line->row, band);
+	put_start(out, line);
+	buffer_printf(out, "within_%u,", line->a->table.bands[band]);
+	if (r.available) {
+		text_percent(out, r.value);
+		buffer_append(out, ",", 1);
+		text_percent(out, r.low);
+		buffer_append(out, ",", 1);
+		text_percent(out, r.high);
+	} else {
+		buffer_append(out, ",,", 2);
+	}
+	buffer_printf(out, ",percent,%s", !line->row->shown || r.available ? status_of(line) : "unavailable");
+	put_tail(out, line->a);
+}
+
+static void put_row(struct buffer *out, const struct line *line)
+{
+	const struct answer *a = line->a;
+
+	put_count(out, line, "n", answer_total(a, line->row));
+	for (unsigned c = 0; c < a->table.n_outcomes; c++)
+		put_count(out, line, a->table.outcomes[c], line->row->cells[c]);
+	for (unsigned b = 0; b < a->table.n_bands; b++)
+		put_rate(out, line, b);
+}
+
+enum rc stats_render_csv(const json_t *body, const struct stats_query *query, struct buffer *out, struct diag *diag)
+{
+	struct answer a;
+	size_t start = out->len;
+	enum rc rc = answer_init(&a, body, query, diag);
+
+	if (rc != RC_OK)
+		return rc;
+	put_header(out, &a);
+	for (size_t i = 0; i < a.n_periods * a.n_rows; i++) {
+		struct line line = {&a, &a.periods[i / a.n_rows], &a.rows[i], {0}};
+		answer_row_codes(&a, (unsigned)(i % a.n_rows), line.codes);
+		put_row(out, &line);
+	}
+	answer_deinit(&a);
+	if (out->failed) {
+		out->len = start;
+		return RC_NOMEM;
+	}
+	return RC_OK;
+}

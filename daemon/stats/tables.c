@@ -1,0 +1,349 @@
+/* Counting, noise and threshold of one table. Invariant: once table_cells_init has returned, `values` are noisy; what
+ * decides over showing a row or leaving out a period reads them and nothing else (post-processing costs nothing). */
+#include "daemon/stats/tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/stats/noise.h"
+#include "proto/day.h"
+#include "proto/json.h"
+
+enum { DEFAULT_REACH_YEARS = 10 };
+
+static bool is_closed(const struct study *study, const struct study_table *table, int32_t period, int32_t as_of)
+{
+	int64_t follow_up = continuity_follow_up_days(study, &study->measures[table->measure]);
+
+	return table->period != PERIOD_ALL && period_last_day(table->period, period) + follow_up <= as_of;
+}
+
+struct table_plan table_plan(const struct study *study, const struct study_table *table, int32_t as_of,
+			     bool has_published, int32_t last_published)
+{
+	int year, month, day_of_month;
+	int32_t current = period_of_day(table->period, as_of), first, open = current;
+
+	day_to_civil(as_of, &year, &month, &day_of_month);
+	int reach = study->retention_years != 0 ? study->retention_years : DEFAULT_REACH_YEARS;
+	first = period_of_day(table->period, day_from_civil(year - reach < 1671 ? 1671 : year - reach, month, 1));
+	if (table->period == PERIOD_ALL)
+		return (struct table_plan){0, 0, study->disclosure.provisional ? 1 : 0};
+	if (has_published && last_published >= first)
+		first = last_published + 1;
+	while (open >= first && !is_closed(study, table, open, as_of))
+		open--;
+	open++; /* the first period that is not closed; `first` or later unless time ran backwards */
+	struct table_plan plan = {first, 0, 0};
+	if (open > first)
+		plan.n_final = (uint32_t)(open - first);
+	if (study->disclosure.provisional && current >= first + (int32_t)plan.n_final)
+		plan.n_provisional = (uint32_t)(current - first) + 1 - plan.n_final;
+	return plan;
+}
+
+unsigned table_n_rows(const struct study *study, const struct study_table *table)
+{
+	unsigned n = 1;
+
+	for (int i = 0; i < table->n_by; i++)
+		n *= study->dimensions[table->by[i]].n_codes + 1U;
+	return n;
+}
+
+unsigned table_n_cells(const struct study *study, const struct study_table *table)
+{
+	return continuity_n_outcomes(&study->measures[table->measure]);
+}
+
+uint32_t table_sigma2_milli(const struct study *study, const struct study_table *table)
+{
+	return study->disclosure.method == DISCLOSURE_NONE ? 0 : table->sigma2_milli;
+}
+
+int64_t table_threshold(const struct study *study, const struct study_table *table)
+{
+	/* (2.5)² · cells · σ², compared as squares: 6.25 · cells · milli / 1000. */
+	uint64_t square = (uint64_t)table_n_cells(study, table) * table_sigma2_milli(study, table) * 25 / 4000;
+	int64_t raised = 0;
+
+	while ((uint64_t)raised * (uint64_t)raised < square)
+		raised++;
+	return raised > study->disclosure.threshold ? raised : study->disclosure.threshold;
+}
+
+/* The code of each dimension of a row; the last dimension varies fastest. */
+static void row_codes(const struct study *study, const struct study_table *table, unsigned row,
+		      unsigned ret[STUDY_MAX_BY])
+{
+	for (int i = table->n_by; i-- > 0;) {
+		unsigned radix = study->dimensions[table->by[i]].n_codes + 1U;
+		ret[i] = row % radix;
+		row /= radix;
+	}
+}
+
+static unsigned row_of(const struct study *study, const struct study_table *table, const struct index_event *x)
+{
+	unsigned row = 0;
+
+	for (int i = 0; i < table->n_by; i++)
+		row = row * (study->dimensions[table->by[i]].n_codes + 1U) + x->codes[table->by[i]];
+	return row;
+}
+
+/* ---- counting ---- */
+
+static enum rc count_cells(struct table_cells *cells, const struct timeline *timeline, int32_t as_of)
+{
+	const struct study *study = cells->study;
+	const struct study_table *table = cells->table;
+	uint32_t n_periods = cells->plan.n_final + cells->plan.n_provisional;
+	size_t cap = 0, len;
+	struct index_event *found = NULL;
+	enum rc rc = RC_OK;
+
+	for (size_t at = 0; at < timeline->n_events; at += len) {
+		len = timeline_person_len(timeline, at);
+		if (len > cap) {
+			free(found);
+			cap = len * 2;
+			found = calloc(cap, sizeof *found);
+			if (found == NULL) {
+				rc = RC_NOMEM;
+				goto out;
+			}
+		}
+		size_t n = continuity_index_events(study, &study->measures[table->measure], &timeline->events[at], len,
+						   as_of, found);
+		n = continuity_limit(found, n, table->period, study->disclosure.max_index_events);
+		for (size_t i = 0; i < n; i++) {
+			int64_t period = (int64_t)period_of_day(table->period, found[i].day) - cells->plan.first;
+			if (period < 0 || period >= n_periods)
+				continue;
+			size_t row = (size_t)period * cells->n_rows + row_of(study, table, &found[i]);
+			cells->values[row * cells->n_cells + found[i].outcome]++;
+		}
+	}
+out:
+	free(found);
+	return rc;
+}
+
+/* ---- noise ---- */
+
+/* What every cell of one row says of itself; the outcome is set cell by cell. */
+static json_t *row_identity(const struct table_cells *cells, uint32_t period, unsigned row)
+{
+	const struct study *study = cells->study;
+	const struct study_table *table = cells->table;
+	char period_text[PERIOD_TEXT_LEN];
+	unsigned codes[STUDY_MAX_BY];
+	json_t *by = json_object();
+
+	row_codes(study, table, row, codes);
+	for (int i = 0; i < table->n_by; i++) {
+		const struct study_dimension *d = &study->dimensions[table->by[i]];
+		if (json_object_set_new(by, d->name, json_string(d->codes[codes[i]])) != 0) {
+			json_decref(by);
+			return NULL;
+		}
+	}
+	period_format(table->period, cells->plan.first + (int32_t)period, period_text);
+	return json_pack("{s:s, s:s, s:o, s:I, s:s}", "measure", study->measures[table->measure].name, "period",
+			 period_text, "by", by, "sigma2_milli", (json_int_t)table_sigma2_milli(study, table), "study",
+			 study->name);
+}
+
+static enum rc add_cell_noise(const struct table_cells *cells, json_t *identity, unsigned outcome,
+			      const struct stats_params *params, struct buffer *text, int64_t *value)
+{
+	char name[32];
+	uint8_t seed[NOISE_SEED_LEN] = {0};
+	struct noise_stream stream;
+	int64_t noise = 0;
+
+	continuity_outcome_name(&cells->study->measures[cells->table->measure], outcome, name);
+	if (json_object_set_new(identity, "outcome", json_string(name)) != 0)
+		return RC_NOMEM;
+	buffer_reset(text);
+	enum rc rc = json_canonical(identity, text);
+	if (rc == RC_OK)
+		rc = params->prf(params->prf_ctx, text->data, text->len, seed);
+	if (rc != RC_OK)
+		return rc;
+	noise_init(&stream, seed);
+	rc = noise_gaussian(&stream, table_sigma2_milli(cells->study, cells->table), &noise);
+	if (rc == RC_OK)
+		*value += noise;
+	noise_deinit(&stream);
+	explicit_bzero(seed, sizeof seed);
+	return rc;
+}
+
+static enum rc add_noise(struct table_cells *cells, const struct stats_params *params)
+{
+	uint32_t n_periods = cells->plan.n_final + cells->plan.n_provisional;
+	struct buffer text;
+	enum rc rc = RC_OK;
+
+	if (cells->study->disclosure.method == DISCLOSURE_NONE)
+		return cells->study->synthetic ? RC_OK : RC_NOT_ALLOWED;
+	if (cells->table->sigma2_milli == 0)
+		return RC_INVALID;
+	buffer_init(&text);
+	for (uint32_t p = 0; p < n_periods && rc == RC_OK; p++) {
+		for (unsigned row = 0; row < cells->n_rows && rc == RC_OK; row++) {
+			int64_t *values = &cells->values[((size_t)p * cells->n_rows + row) * cells->n_cells];
+			json_t *identity = row_identity(cells, p, row);
+			if (identity == NULL)
+				rc = RC_NOMEM;
+			for (unsigned c = 0; c < cells->n_cells && rc == RC_OK; c++)
+				rc = add_cell_noise(cells, identity, c, params, &text, &values[c]);
+			json_decref(identity);
+		}
+	}
+	buffer_deinit(&text);
+	return rc;
+}
+
+enum rc table_cells_init(struct table_cells *cells, const struct study *study, const struct study_table *table,
+			 const struct table_plan *plan, const struct timeline *timeline,
+			 const struct stats_params *params)
+{
+	struct table_cells c = {study, table, *plan, table_n_rows(study, table), table_n_cells(study, table), NULL};
+	uint64_t n_values = ((uint64_t)plan->n_final + plan->n_provisional) * c.n_rows * c.n_cells;
+
+	if (n_values > STATS_MAX_CELLS)
+		return RC_TOO_LARGE;
+	c.values = calloc(n_values ? n_values : 1, sizeof *c.values);
+	if (c.values == NULL)
+		return RC_NOMEM;
+	enum rc rc = count_cells(&c, timeline, params->as_of);
+	if (rc == RC_OK)
+		rc = add_noise(&c, params);
+	if (rc != RC_OK) {
+		table_cells_deinit(&c);
+		return rc;
+	}
+	*cells = c;
+	return RC_OK;
+}
+
+void table_cells_deinit(struct table_cells *cells)
+{
+	size_t n = ((size_t)cells->plan.n_final + cells->plan.n_provisional) * cells->n_rows * cells->n_cells;
+
+	if (cells->values != NULL)
+		explicit_bzero(cells->values, n * sizeof *cells->values);
+	free(cells->values);
+	cells->values = NULL;
+}
+
+/* ---- what noisy values decide ---- */
+
+static const int64_t *row_values(const struct table_cells *cells, uint32_t period, unsigned row)
+{
+	return &cells->values[((size_t)period * cells->n_rows + row) * cells->n_cells];
+}
+
+int64_t table_row_total(const struct table_cells *cells, uint32_t period, unsigned row)
+{
+	const int64_t *values = row_values(cells, period, row);
+	int64_t n = 0;
+
+	for (unsigned c = 0; c < cells->n_cells; c++)
+		n += values[c];
+	return n;
+}
+
+bool table_row_is_shown(const struct table_cells *cells, uint32_t period, unsigned row)
+{
+	return table_row_total(cells, period, row) >= table_threshold(cells->study, cells->table);
+}
+
+/* Is a noisy sum of `n_rows` rows at least `tenths`/10 standard deviations above an empty one? */
+static bool stands_out(const struct table_cells *cells, int64_t n, unsigned n_rows, uint64_t tenths)
+{
+	uint64_t variance_milli = (uint64_t)n_rows * cells->n_cells * table_sigma2_milli(cells->study, cells->table);
+
+	return n > 0 && (unsigned __int128)((uint64_t)n * (uint64_t)n) * 100000 >=
+				(unsigned __int128)variance_milli * tenths * tenths;
+}
+
+/* 2 = the period or one of its rows cannot be mere noise, 1 = the period may be more than noise, 0 = nothing to see. Of
+ * 36 empty periods of 12 rows, one is taken for full in fewer than 1 of 100 releases. */
+static int period_strength(const struct table_cells *cells, uint32_t period)
+{
+	int64_t total = 0;
+
+	for (unsigned row = 0; row < cells->n_rows; row++) {
+		int64_t n = table_row_total(cells, period, row);
+		if (stands_out(cells, n, 1, 45))
+			return 2;
+		total += n;
+	}
+	if (stands_out(cells, total, cells->n_rows, 40))
+		return 2;
+	return stands_out(cells, total, cells->n_rows, 25) ? 1 : 0;
+}
+
+uint32_t table_skip_empty(const struct table_cells *cells)
+{
+	uint32_t skip = 0;
+
+	for (; skip + 1 < cells->plan.n_final; skip++) {
+		int strength = period_strength(cells, skip);
+		if (strength == 2 || (strength == 1 && period_strength(cells, skip + 1) > 0))
+			break;
+	}
+	return skip;
+}
+
+static json_t *row_json(const struct table_cells *cells, uint32_t period, unsigned row)
+{
+	unsigned codes[STUDY_MAX_BY];
+	json_t *code_list = json_array(), *cell_list;
+	bool ok = true;
+
+	row_codes(cells->study, cells->table, row, codes);
+	for (int i = 0; i < cells->table->n_by; i++)
+		ok &= json_array_append_new(code_list, json_integer(codes[i])) == 0;
+	if (!ok) {
+		json_decref(code_list);
+		return NULL;
+	}
+	if (!table_row_is_shown(cells, period, row))
+		return json_pack("{s:o, s:b}", "codes", code_list, "shown", 0);
+	cell_list = json_array();
+	for (unsigned c = 0; c < cells->n_cells; c++)
+		ok &= json_array_append_new(cell_list, json_integer(row_values(cells, period, row)[c])) == 0;
+	if (!ok) {
+		json_decref(code_list);
+		json_decref(cell_list);
+		return NULL;
+	}
+	return json_pack("{s:o, s:b, s:I, s:o}", "codes", code_list, "shown", 1, "n",
+			 (json_int_t)table_row_total(cells, period, row), "cells", cell_list);
+}
+
+enum rc table_block_json(const struct table_cells *cells, uint32_t period, uint32_t release, json_t **ret)
+{
+	char period_text[PERIOD_TEXT_LEN];
+	json_t *rows = json_array();
+
+	for (unsigned row = 0; row < cells->n_rows; row++) {
+		if (json_array_append_new(rows, row_json(cells, period, row)) != 0) {
+			json_decref(rows);
+			return RC_NOMEM;
+		}
+	}
+	period_format(cells->table->period, cells->plan.first + (int32_t)period, period_text);
+	json_t *block = json_pack("{s:s, s:s, s:I, s:o}", "period", period_text, "state",
+				  period < cells->plan.n_final ? "final" : "provisional", "released_in",
+				  (json_int_t)release, "rows", rows);
+	if (block == NULL)
+		return RC_NOMEM;
+	*ret = block;
+	return RC_OK;
+}

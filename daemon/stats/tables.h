@@ -1,0 +1,64 @@
+/* Tables: which periods of a table a release publishes, the true counts of their cells, and the noise on them.
+ *
+ * Nothing true leaves tables.c: a cell is counted, noised and forgotten in one place, and what `block_json` gives out
+ * is a function of noisy values alone. Which periods are published depends on dates and earlier releases only, never on
+ * records. */
+#ifndef DAEMON_STATS_TABLES_H
+#define DAEMON_STATS_TABLES_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/stats/continuity.h"
+#include "daemon/stats/stats.h"
+#include "daemon/stats/timeline.h"
+
+/* Periods of one table that a release computes anew: first … last, as period indexes. `n_final` of them, from the
+ * first on, are closed; the rest are provisional. */
+struct table_plan {
+	int32_t first;
+	uint32_t n_final, n_provisional;
+};
+
+/* `last_published` is the index of the last closed period that an earlier release published; has_published false =
+ * none, then closed periods reach back as far as the study keeps records (`retention_years`, 10 where it does not say).
+ */
+struct table_plan table_plan(const struct study *study, const struct study_table *table, int32_t as_of,
+			     bool has_published, int32_t last_published);
+
+unsigned table_n_rows(const struct study *study, const struct study_table *table);
+unsigned table_n_cells(const struct study *study, const struct study_table *table); /* of a row */
+/* σ² in thousandths; 0 with method none. */
+uint32_t table_sigma2_milli(const struct study *study, const struct study_table *table);
+/* A row is shown when its noisy total is at least this: the study's threshold, or, where noise alone would lift more
+ * than 1 % of empty rows above it, 2.5 standard deviations of a row total. */
+int64_t table_threshold(const struct study *study, const struct study_table *table);
+
+/* All of a table in a release body but its periods. On RC_OK the caller owns *ret. Errors: NOMEM. */
+enum rc table_definition(const struct study *study, const struct study_table *table, json_t **ret) MUST_CHECK;
+
+/* The noisy cells of the planned periods, [period][row][cell]. */
+struct table_cells {
+	const struct study *study;
+	const struct study_table *table;
+	struct table_plan plan;
+	unsigned n_rows, n_cells;
+	int64_t *values; /* owned */
+};
+
+/* Count and add noise. Errors: NOMEM, TOO_LARGE, or the PRF's. */
+enum rc table_cells_init(struct table_cells *cells, const struct study *study, const struct study_table *table,
+			 const struct table_plan *plan, const struct timeline *timeline,
+			 const struct stats_params *params) MUST_CHECK;
+void table_cells_deinit(struct table_cells *cells); /* wipes */
+
+int64_t table_row_total(const struct table_cells *cells, uint32_t period, unsigned row);
+bool table_row_is_shown(const struct table_cells *cells, uint32_t period, unsigned row);
+/* Leading closed periods in which nothing stands out of the noise: they are left out of a first publication. A function
+ * of noisy values; the last closed period always stays. */
+uint32_t table_skip_empty(const struct table_cells *cells);
+/* One period of the release body. Errors: NOMEM. */
+enum rc table_block_json(const struct table_cells *cells, uint32_t period, uint32_t release, json_t **ret) MUST_CHECK;
+
+#endif
