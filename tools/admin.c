@@ -1,0 +1,368 @@
+/* throughcare admin: what the operator may see and do. The daemon's state holds volumes that were submitted, never a
+ * figure that comes from linkage, so nothing here needs hiding. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/day.h"
+#include "proto/json.h"
+#include "tools/command.h"
+#include "tools/https.h"
+#include "tools/options.h"
+#include "tools/progress.h"
+
+enum { POLL_MS = 300 };
+
+struct admin {
+	struct https_options https_options;
+	bool json, no_wait;
+	const char *as_of;
+	uint64_t timeout_s;
+	struct https *https;
+	struct diag diag;
+};
+
+/* ---- status ---- */
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* Numbers with a unit in their name are shown in one that people read. */
+static void print_number(const char *key, json_int_t v)
+{
+	char text[BYTES_TEXT_CAP];
+
+	if (v >= 0 && ends_with(key, "_bytes")) {
+		printf("%s\n", bytes_text((uint64_t)v, text));
+	} else if (v >= 0 && ends_with(key, "_micro")) {
+		printf("%" JSON_INTEGER_FORMAT ".%06" JSON_INTEGER_FORMAT "\n", v / 1000000, v % 1000000);
+	} else if (v >= 0 && ends_with(key, "_s")) {
+		printf("%" JSON_INTEGER_FORMAT " d %02d:%02d:%02d\n", v / 86400, (int)(v / 3600 % 24),
+		       (int)(v / 60 % 60), (int)(v % 60));
+	} else if (v >= 0) {
+		char count[COUNT_TEXT_CAP];
+		printf("%s\n", count_text((uint64_t)v, count));
+	} else {
+		printf("%" JSON_INTEGER_FORMAT "\n", v);
+	}
+}
+
+static void print_text(const char *text)
+{
+	for (; *text != '\0'; text++)
+		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+	putchar('\n');
+}
+
+static void print_label(const char *key, int depth)
+{
+	char label[64];
+	size_t n = 0;
+
+	for (; key[n] != '\0' && n + 1 < sizeof label; n++)
+		label[n] = (char)(key[n] == '_' ? ' ' : (unsigned char)key[n] < 0x20 ? '?' : key[n]);
+	label[n] = '\0';
+	/* The unit is said with the value. */
+	static const char *const units[] = {" bytes", " micro", " s"};
+	for (size_t i = 0; i < 3; i++) {
+		if (ends_with(label, units[i]))
+			label[strlen(label) - strlen(units[i])] = '\0';
+	}
+	printf("%*s%-*s ", 2 * depth, "", 28 - 2 * depth, label);
+}
+
+static void print_value(const char *key, const json_t *value, int depth);
+
+static void print_object(const json_t *object, int depth)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value)
+	{
+		print_label(key, depth);
+		print_value(key, value, depth);
+	}
+}
+
+static void print_array(const json_t *array, int depth)
+{
+	size_t i;
+	json_t *value;
+
+	putchar('\n');
+	json_array_foreach((json_t *)array, i, value)
+	{
+		const char *name = json_string_value(json_object_get(value, "name"));
+		print_label(name != NULL ? name : "-", depth + 1);
+		print_value("", value, depth + 1);
+	}
+}
+
+static void print_value(const char *key, const json_t *value, int depth)
+{
+	if (json_is_object(value)) {
+		putchar('\n');
+		print_object(value, depth + 1);
+	} else if (json_is_array(value)) {
+		print_array(value, depth);
+	} else if (json_is_string(value)) {
+		print_text(json_string_value(value));
+	} else if (json_is_integer(value)) {
+		print_number(key, json_integer_value(value));
+	} else if (json_is_real(value)) {
+		printf("%g\n", json_real_value(value));
+	} else {
+		printf("%s\n", json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "-");
+	}
+}
+
+static enum rc show_status(struct admin *a)
+{
+	json_t *status = NULL;
+
+	enum rc rc = https_get_json(a->https, "/v1/status", &status, &a->diag);
+	if (rc != RC_OK)
+		return rc;
+	if (a->json) {
+		json_dumpf(status, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+		putchar('\n');
+	} else {
+		print_object(status, 0);
+	}
+	json_decref(status);
+	return RC_OK;
+}
+
+/* ---- publish ---- */
+
+static enum rc start_release(struct admin *a, json_int_t *ret_number)
+{
+	json_t *answer = NULL;
+	struct https_response response;
+	char body[64];
+
+	if (a->as_of != NULL)
+		snprintf(body, sizeof body, "{\"as_of\":\"%.10s\"}", a->as_of);
+	else
+		strcpy(body, "{}");
+	const struct https_request request = {
+		.method = "POST",
+		.path = "/v1/releases",
+		.content_type = "application/json",
+		.body = (const uint8_t *)body,
+		.body_len = strlen(body),
+	};
+	enum rc rc = https_send(a->https, &request, &response, &a->diag);
+	if (rc != RC_OK)
+		return rc;
+	rc = https_check(&response, &a->diag);
+	if (rc == RC_OK) {
+		json_int_t number = 0;
+		if (json_parse_strict((const char *)response.body.data, response.body.len, &answer, NULL) == RC_OK)
+			number = json_integer_value(json_object_get(answer, "release"));
+		if (number > 0)
+			*ret_number = number;
+		else
+			rc = diag_set(&a->diag, RC_PROTOCOL, "the answer does not say which release was started");
+		json_decref(answer);
+	}
+	https_response_deinit(&response);
+	return rc;
+}
+
+static enum rc failure_of(struct admin *a, const json_t *release)
+{
+	const char *why = json_string_value(json_object_get(release, "error"));
+	enum rc rc = RC_INTERNAL;
+
+	for (int i = 1; why != NULL && i < RC_COUNT; i++) {
+		size_t len = strlen(rc_name((enum rc)i));
+		if (strncmp(why, rc_name((enum rc)i), len) == 0 && (why[len] == '\0' || why[len] == ':'))
+			rc = (enum rc)i;
+	}
+	return diag_set(&a->diag, rc, "release %" JSON_INTEGER_FORMAT " failed: %s",
+			json_integer_value(json_object_get(release, "number")), why != NULL ? why : "no reason given");
+}
+
+/* What one look at the status says. *ret_state borrows from `release`. */
+static enum rc judge(struct admin *a, const json_t *release, json_int_t number, bool *ret_done)
+{
+	const char *state = json_string_value(json_object_get(release, "state"));
+	json_int_t current = json_integer_value(json_object_get(release, "number"));
+
+	if (state == NULL)
+		return diag_set(&a->diag, RC_PROTOCOL, "the status does not say how the release stands");
+	if (current == number && strcmp(state, "failed") == 0)
+		return failure_of(a, release);
+	*ret_done =
+		current > number || (current == number && (strcmp(state, "done") == 0 || strcmp(state, "idle") == 0));
+	return RC_OK;
+}
+
+static void show_state(const json_t *release, json_int_t number, int64_t elapsed_ms)
+{
+	const char *state = json_string_value(json_object_get(release, "state"));
+	if (isatty(STDERR_FILENO) == 1 && state != NULL)
+		fprintf(stderr, "\rrelease %" JSON_INTEGER_FORMAT ": %.20s, %lld s\033[K", number, state,
+			(long long)(elapsed_ms / 1000));
+}
+
+static enum rc wait_for_release(struct admin *a, json_int_t number)
+{
+	int64_t start = monotonic_ms();
+	bool done = false;
+	enum rc rc = RC_OK;
+
+	while (!done && rc == RC_OK) {
+		json_t *status = NULL;
+		int64_t elapsed = monotonic_ms() - start;
+		if (elapsed / 1000 >= (int64_t)a->timeout_s) {
+			rc = diag_set(&a->diag, RC_TIMEOUT,
+				      "release %" JSON_INTEGER_FORMAT " is not done after %llu s; it goes on, see "
+				      "'throughcare admin status'",
+				      number, (unsigned long long)a->timeout_s);
+			break;
+		}
+		rc = https_get_json(a->https, "/v1/status", &status, &a->diag);
+		if (rc == RC_BUSY || rc == RC_RATE)
+			rc = RC_OK; /* ask again */
+		if (status != NULL) {
+			const json_t *release = json_object_get(status, "release");
+			show_state(release, number, elapsed);
+			rc = judge(a, release, number, &done);
+			json_decref(status);
+		}
+		if (!done && rc == RC_OK)
+			nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+	}
+	if (isatty(STDERR_FILENO) == 1)
+		fprintf(stderr, "\r\033[K");
+	return rc;
+}
+
+static enum rc publish(struct admin *a)
+{
+	json_int_t number = 0;
+
+	enum rc rc = start_release(a, &number);
+	if (rc != RC_OK)
+		return rc;
+	if (a->no_wait) {
+		printf("release %" JSON_INTEGER_FORMAT " started\n", number);
+		return RC_OK;
+	}
+	int64_t start = monotonic_ms();
+	rc = wait_for_release(a, number);
+	if (rc == RC_OK) {
+		int64_t ms = monotonic_ms() - start;
+		printf("release %" JSON_INTEGER_FORMAT " published after %lld.%lld s\n", number, (long long)(ms / 1000),
+		       (long long)(ms % 1000 / 100));
+	}
+	return rc;
+}
+
+/* ---- the commands ---- */
+
+static int run(struct admin *a, const struct option_table *table, int argc, char **argv,
+	       enum rc (*action)(struct admin *))
+{
+	int first, status = 0;
+	bool help;
+	int32_t day;
+
+	enum rc rc = options_parse(table, argc, argv, &first, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	if (a->as_of != NULL && day_parse(a->as_of, &day) != RC_OK)
+		rc = diag_set(&a->diag, RC_USAGE, "--as-of: expected a date YYYY-MM-DD");
+	if (rc == RC_OK)
+		rc = https_open(&a->https_options, &a->https, &a->diag);
+	if (rc == RC_OK)
+		rc = action(a);
+	if (rc != RC_OK) {
+		fflush(stdout);
+		status = https_fail(table->command, rc, &a->diag);
+	}
+	https_close(a->https);
+	return status;
+}
+
+static int admin_status(int argc, char **argv)
+{
+	struct admin a = {0};
+	const struct option_row rows[] = {
+		HTTPS_OPTION_ROWS(a.https_options),
+		{.name = "json", .letter = 'j', .kind = OPTION_FLAG, .value = &a.json, .help = "as JSON, for programs"},
+	};
+	const struct option_table table = {
+		.command = "throughcare admin status",
+		.usage = "[OPTION]...",
+		.about = "Show the state of the linkage unit: volumes, releases, budget, memory lock, free space.",
+		.example = "throughcare admin status --url https://linkage.example:8443 \\\n"
+			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
+		OPTION_ROWS(rows),
+	};
+	return run(&a, &table, argc, argv, show_status);
+}
+
+static int admin_publish(int argc, char **argv)
+{
+	struct admin a = {.timeout_s = 3600};
+	const struct option_row rows[] = {
+		HTTPS_OPTION_ROWS(a.https_options),
+		{.name = "as-of",
+		 .kind = OPTION_TEXT,
+		 .value = &a.as_of,
+		 .argument = "DATE",
+		 .help = "count periods as closed on this day, YYYY-MM-DD (today)"},
+		{.name = "no-wait", .kind = OPTION_FLAG, .value = &a.no_wait, .help = "do not wait until it is done"},
+		{.name = "timeout",
+		 .kind = OPTION_NUMBER,
+		 .value = &a.timeout_s,
+		 .min = 1,
+		 .max = 1000000,
+		 .argument = "SECONDS",
+		 .help = "how long to wait (3600)"},
+	};
+	const struct option_table table = {
+		.command = "throughcare admin publish",
+		.usage = "[OPTION]...",
+		.about = "Start a release and wait until it is readable. The study says how often, and what it costs.\n"
+			 "The exit status is 0 when it is published, 75 when it is too early or takes too long.",
+		.example = "throughcare admin publish --as-of 2024-12-31 --url https://linkage.example:8443 \\\n"
+			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
+		OPTION_ROWS(rows),
+	};
+	return run(&a, &table, argc, argv, publish);
+}
+
+static void usage(FILE *out)
+{
+	fprintf(out, "usage: throughcare admin COMMAND [OPTION]...\n\n"
+		     "  status   state of the linkage unit\n"
+		     "  publish  start a release and wait until it is readable\n\n"
+		     "'throughcare admin COMMAND --help' shows options and an example.\n"
+		     "example:\n"
+		     "  throughcare admin status --url https://linkage.example:8443 \\\n"
+		     "    --cert operator/client.crt --key operator/client.key --ca ca/ca.crt\n");
+}
+
+int cmd_admin(int argc, char **argv)
+{
+	if (argc >= 2 && strcmp(argv[1], "status") == 0)
+		return admin_status(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "publish") == 0)
+		return admin_publish(argc - 1, argv + 1);
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		usage(stdout);
+		return 0;
+	}
+	fprintf(stderr, "throughcare admin: expected 'status' or 'publish'\n");
+	usage(stderr);
+	return rc_exit_code(RC_USAGE);
+}
