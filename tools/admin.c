@@ -189,7 +189,7 @@ static enum rc failure_of(struct admin *a, const json_t *release)
 			json_integer_value(json_object_get(release, "number")), why != NULL ? why : "no reason given");
 }
 
-/* What one look at the status says. *ret_state borrows from `release`. */
+/* What one look at the status says. */
 static enum rc judge(struct admin *a, const json_t *release, json_int_t number, bool *ret_done)
 {
 	const char *state = json_string_value(json_object_get(release, "state"));
@@ -199,8 +199,7 @@ static enum rc judge(struct admin *a, const json_t *release, json_int_t number, 
 		return diag_set(&a->diag, RC_PROTOCOL, "the status does not say how the release stands");
 	if (current == number && strcmp(state, "failed") == 0)
 		return failure_of(a, release);
-	*ret_done =
-		current > number || (current == number && (strcmp(state, "done") == 0 || strcmp(state, "idle") == 0));
+	*ret_done = current > number || (current == number && strcmp(state, "done") == 0);
 	return RC_OK;
 }
 
