@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "proto/bytes.h"
-
 enum { KEY_LINE_CAP = 128 };
 
 /* Is the opened file fit to hold a key? */
@@ -32,22 +30,46 @@ static enum rc check_file(const char *path, int fd, struct diag *diag)
 	return RC_OK;
 }
 
-static enum rc read_line(int fd, char *line, size_t cap, size_t *ret_len)
+/* Open a file that may hold a key. O_NONBLOCK: a FIFO in its place is an error, not a daemon that hangs. */
+static enum rc open_private(const char *path, int *ret_fd, struct diag *diag)
 {
-	size_t len = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return diag_set(diag, RC_KEY, "%s: %s", path, strerror(errno));
+	enum rc rc = check_file(path, fd, diag);
+	if (rc != RC_OK)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return rc;
+}
 
-	while (len < cap) {
-		ssize_t n = read(fd, line + len, cap - len);
-		if (n < 0 && errno == EINTR)
+enum rc private_file_read(const char *path, size_t max, struct buffer *out, struct diag *diag)
+{
+	uint8_t part[4096];
+	size_t total = 0;
+	ssize_t n = 0;
+	int fd = -1;
+
+	enum rc rc = open_private(path, &fd, diag);
+	if (rc != RC_OK)
+		return rc;
+	while (rc == RC_OK && (n = read(fd, part, sizeof part)) != 0) {
+		if (n < 0) {
+			rc = errno == EINTR ? RC_OK : diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
 			continue;
-		if (n < 0)
-			return RC_IO;
-		if (n == 0)
-			break;
-		len += (size_t)n;
+		}
+		total += (size_t)n;
+		if (total > max)
+			rc = diag_set(diag, RC_TOO_LARGE, "%s: is larger than %zu bytes", path, max);
+		else
+			buffer_append(out, part, (size_t)n);
 	}
-	*ret_len = len;
-	return RC_OK;
+	if (rc == RC_OK && out->failed)
+		rc = diag_set(diag, RC_NOMEM, "%s: no memory to read it", path);
+	explicit_bzero(part, sizeof part);
+	close(fd);
+	return rc;
 }
 
 static enum rc parse_line(const char *path, const char *kind, const char *line, size_t len, uint8_t bytes[32],
@@ -66,24 +88,19 @@ static enum rc parse_line(const char *path, const char *kind, const char *line, 
 
 enum rc key_file_read(const char *path, const char *kind, struct secret_key **ret, struct diag *diag)
 {
-	char line[KEY_LINE_CAP];
+	struct buffer line;
 	uint8_t bytes[32];
-	size_t len = 0;
 
-	/* O_NONBLOCK: a FIFO in the key's place is an error, not a daemon that hangs. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		return diag_set(diag, RC_KEY, "%s: %s", path, strerror(errno));
-	enum rc rc = check_file(path, fd, diag);
-	if (rc == RC_OK && (rc = read_line(fd, line, sizeof line, &len)) != RC_OK)
-		diag_set(diag, rc, "%s: cannot be read", path);
+	buffer_init(&line);
+	enum rc rc = private_file_read(path, KEY_LINE_CAP, &line, diag);
+	if (rc == RC_TOO_LARGE)
+		rc = diag_set(diag, RC_KEY, "%s: is not a key file", path);
 	if (rc == RC_OK)
-		rc = parse_line(path, kind, line, len, bytes, diag);
+		rc = parse_line(path, kind, (const char *)line.data, line.len, bytes, diag);
 	if (rc == RC_OK && (rc = secret_key_new(bytes, ret)) != RC_OK)
 		diag_set(diag, rc, "%s: no memory for a key", path);
-	explicit_bzero(line, sizeof line);
 	explicit_bzero(bytes, sizeof bytes);
-	close(fd);
+	buffer_wipe(&line);
 	return rc;
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/bytes.h"
 #include "proto/rc.h"
 
 /* 32 secret bytes in pages of their own, between two guard pages: outside core dumps, not inherited by a forked child,
@@ -29,6 +30,9 @@ enum rc key_file_read(const char *path, const char *kind, struct secret_key **re
 enum rc key_file_write(const char *path, const char *kind, const uint8_t bytes[32], struct diag *diag) MUST_CHECK;
 /* The same rules for any other private file (a TLS key in PEM): create with mode 0600, never overwrite, durable. */
 enum rc private_file_write(const char *path, const void *data, size_t len, struct diag *diag) MUST_CHECK;
+/* Append such a file's bytes, at most `max`, to `out` (to be wiped). Errors: KEY (absent or unsafe, as for key files),
+ * TOO_LARGE, IO, NOMEM. */
+enum rc private_file_read(const char *path, size_t max, struct buffer *out, struct diag *diag) MUST_CHECK;
 
 /* Random bytes from the kernel (getrandom). Errors: CRYPTO. */
 enum rc random_bytes(void *out, size_t len) MUST_CHECK;

@@ -1,0 +1,56 @@
+/* throughcare keys: a table of its own commands. */
+#include "tools/keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/rc.h"
+#include "tools/command.h"
+
+static const struct {
+	const char *name;
+	command_fn run;
+	const char *help;
+} commands[] = {
+	{"init", keys_init, "make a whole development key set"},
+	{"ca", keys_ca, "make a certificate authority"},
+	{"cert", keys_cert, "issue a certificate to a client or a server"},
+	{"revoke", keys_revoke, "enter certificates into the revocation list"},
+	{"linkage", keys_linkage, "make the linkage secret of a domain, print its key check"},
+	{"record", keys_record, "make the key that hides a custodian's record numbers"},
+	{"seal", keys_seal, "make a sealing key"},
+	{"log", keys_log, "make a log key, its signer state and its public key"},
+	{"signer-state", keys_signer_state, "make a lost signer state anew from a checkpoint"},
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void usage(FILE *out)
+{
+	fprintf(out, "usage: throughcare keys COMMAND [OPTION]...\n\n");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].help);
+	fprintf(out, "\nexample:\n  throughcare keys init keys --study deploy/study-two-registers.yaml\n"
+		     "\n'throughcare keys COMMAND --help' shows options and an example.\n");
+}
+
+int cmd_keys(int argc, char **argv)
+{
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		usage(stdout);
+		return 0;
+	}
+	for (size_t i = 0; argc >= 2 && i < N_COMMANDS; i++) {
+		if (strcmp(commands[i].name, argv[1]) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	}
+	if (argc >= 2)
+		fprintf(stderr, "throughcare keys: there is no command '%s'\n\n", argv[1]);
+	usage(stderr);
+	return rc_exit_code(RC_USAGE);
+}
+
+int keys_fail(enum rc rc, const struct diag *diag)
+{
+	fprintf(stderr, "throughcare keys: %s\n", diag->text[0] != '\0' ? diag->text : rc_text(rc));
+	return rc_exit_code(rc);
+}

@@ -1,0 +1,293 @@
+/* throughcare keys linkage | record | seal | log | signer-state: single key files. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "keys/key_file.h"
+#include "keys/linkage_secret.h"
+#include "keys/log_key.h"
+#include "proto/study.h"
+#include "tools/keys.h"
+#include "tools/options.h"
+#include "tools/whole_file.h"
+
+enum rc keys_make_file(const char *path, const char *kind, struct diag *diag)
+{
+	uint8_t bytes[32];
+
+	enum rc rc = random_bytes(bytes, sizeof bytes);
+	if (rc == RC_OK)
+		rc = key_file_write(path, kind, bytes, diag);
+	explicit_bzero(bytes, sizeof bytes);
+	return rc;
+}
+
+enum rc keys_make_linkage(const char *path, const char *domain, uint8_t ret_check[16], struct diag *diag)
+{
+	uint8_t secret[LINKAGE_SECRET_LEN], check[LINKAGE_KEY_CHECK_LEN];
+
+	/* A random secret fails the check for weak ones less than once in 10^9: then draw again. */
+	enum rc rc = RC_CRYPTO;
+	for (int i = 0; i < 3 && rc != RC_OK; i++) {
+		rc = random_bytes(secret, sizeof secret);
+		if (rc == RC_OK)
+			rc = linkage_secret_check(secret, sizeof secret, diag);
+	}
+	if (rc == RC_OK)
+		rc = linkage_key_check(secret, sizeof secret, domain, check);
+	if (rc == RC_OK)
+		rc = key_file_write(path, "linkage", secret, diag);
+	explicit_bzero(secret, sizeof secret);
+	if (rc == RC_OK)
+		memcpy(ret_check, check, sizeof check);
+	return rc;
+}
+
+static enum rc format_vkey(const char *path, const char *origin, char *ret_vkey, size_t cap, struct diag *diag)
+{
+	struct secret_key *key = NULL;
+	uint8_t public_key[32];
+
+	enum rc rc = key_file_read(path, "log", &key, diag);
+	if (rc != RC_OK)
+		return rc;
+	rc = log_key_public(secret_key_bytes(key), public_key);
+	secret_key_free(key);
+	if (rc == RC_OK)
+		rc = tlog_vkey_format(origin, public_key, ret_vkey, cap);
+	return rc == RC_OK
+		       ? RC_OK
+		       : diag_set(diag, rc, "'%.100s' is not an origin: expected a name without spaces and plus signs",
+				  origin);
+}
+
+enum rc keys_make_log(const char *path, const char *origin, char *ret_vkey, size_t vkey_cap, struct diag *diag)
+{
+	if (tlog_name_check(origin) != RC_OK)
+		return diag_set(diag, RC_INVALID,
+				"'%.100s' is not an origin: expected a name without spaces and plus signs", origin);
+	enum rc rc = keys_make_file(path, "log", diag);
+	if (rc == RC_OK)
+		rc = log_signer_create(path, "", origin, NULL, 0, diag);
+	return rc == RC_OK ? format_vkey(path, origin, ret_vkey, vkey_cap, diag) : rc;
+}
+
+enum rc keys_read_study(const char *path, struct buffer *text, struct study **ret, struct diag *diag)
+{
+	enum rc rc = whole_file_read(path, STUDY_MAX_BYTES, text, diag);
+
+	return rc == RC_OK ? study_parse(path, (const char *)text->data, text->len, ret, diag) : rc;
+}
+
+/* ---- linkage ------------------------------------------------------------------------------------------------- */
+
+/* The domain that is meant: named, or the study's only one. */
+static enum rc choose_domain(const char *study_path, const char *domain, char ret[STUDY_NAME_CAP], struct diag *diag)
+{
+	struct buffer text;
+	struct study *study = NULL;
+
+	buffer_init(&text);
+	enum rc rc = keys_read_study(study_path, &text, &study, diag);
+	buffer_deinit(&text);
+	if (rc != RC_OK)
+		return rc;
+	int i = domain ? study_find_domain(study, domain) : study->n_domains == 1 ? 0 : -1;
+	if (i >= 0)
+		memcpy(ret, study->domains[i].name, STUDY_NAME_CAP);
+	else if (domain == NULL)
+		rc = diag_set(diag, RC_USAGE, "the study has %d encoding domains; say which with --domain",
+			      study->n_domains);
+	else
+		rc = diag_set(diag, RC_NOTFOUND, "the study has no encoding domain '%.64s'", domain);
+	study_free(study);
+	return rc;
+}
+
+static enum rc show_check(const char *path, const char *domain, uint8_t ret[LINKAGE_KEY_CHECK_LEN], struct diag *diag)
+{
+	struct secret_key *key = NULL;
+
+	enum rc rc = key_file_read(path, "linkage", &key, diag);
+	if (rc != RC_OK)
+		return rc;
+	rc = linkage_secret_check(secret_key_bytes(key), LINKAGE_SECRET_LEN, diag);
+	if (rc == RC_OK)
+		rc = linkage_key_check(secret_key_bytes(key), LINKAGE_SECRET_LEN, domain, ret);
+	secret_key_free(key);
+	return rc;
+}
+
+int keys_linkage(int argc, char **argv)
+{
+	const char *study = NULL, *domain = NULL;
+	bool show = false, help = false;
+	const struct option_row rows[] = {
+		{"study", 's', OPTION_TEXT, &study, .argument = "FILE", .required = true,
+		 .help = "the study that the secret is for"},
+		{"domain", 'd', OPTION_TEXT, &domain, .argument = "NAME",
+		 .help = "encoding domain; needed where the study has several"},
+		{"show", 0, OPTION_FLAG, &show, .help = "make nothing; print the key check of the secret in FILE"},
+	};
+	const struct option_table table = {.command = "throughcare keys linkage",
+					   .usage = "FILE --study FILE [--domain NAME] [--show]",
+					   .about = "Make the linkage secret of an encoding domain and print its key "
+						    "check, which is then pinned in the\n"
+						    "study (linkage.key_check). The file is for the domain's "
+						    "custodians only, never for the linkage unit.",
+					   .example = "throughcare keys linkage main.secret --study study.yaml",
+					   OPTION_ROWS(rows),
+					   .min_operands = 1,
+					   .max_operands = 1};
+	struct diag diag = {""};
+	char name[STUDY_NAME_CAP], hex[2 * LINKAGE_KEY_CHECK_LEN + 1];
+	uint8_t check[LINKAGE_KEY_CHECK_LEN];
+	int at = 0;
+
+	enum rc rc = options_parse(&table, argc, argv, &at, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	rc = choose_domain(study, domain, name, &diag);
+	if (rc == RC_OK)
+		rc = show ? show_check(argv[at], name, check, &diag) : keys_make_linkage(argv[at], name, check, &diag);
+	if (rc != RC_OK)
+		return keys_fail(rc, &diag);
+	hex_encode(check, sizeof check, hex);
+	printf("key_check: %s\n", hex);
+	return 0;
+}
+
+/* ---- record, seal -------------------------------------------------------------------------------------------- */
+
+static int make_one(const struct option_table *table, const char *kind, int argc, char **argv)
+{
+	struct diag diag = {""};
+	bool help = false;
+	int at = 0;
+
+	enum rc rc = options_parse(table, argc, argv, &at, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	rc = keys_make_file(argv[at], kind, &diag);
+	if (rc != RC_OK)
+		return keys_fail(rc, &diag);
+	printf("%s key in %s\n", kind, argv[at]);
+	return 0;
+}
+
+int keys_record(int argc, char **argv)
+{
+	static const struct option_table table = {
+		.command = "throughcare keys record",
+		.usage = "FILE",
+		.about = "Make the key under which a custodian's own record and person numbers are hidden before they "
+			 "are sent.\n"
+			 "Keep it: the same record gets the same hidden number only under the same key.",
+		.example = "throughcare keys record record.key",
+		.min_operands = 1,
+		.max_operands = 1};
+
+	return make_one(&table, "record", argc, argv);
+}
+
+int keys_seal(int argc, char **argv)
+{
+	static const struct option_table table = {.command = "throughcare keys seal",
+						  .usage = "FILE",
+						  .about = "Make a sealing key. Without it nobody, you included, can "
+							   "read the daemon's store: keep a copy apart\n"
+							   "from the store and its backups.",
+						  .example = "throughcare keys seal seal.key",
+						  .min_operands = 1,
+						  .max_operands = 1};
+
+	return make_one(&table, "seal", argc, argv);
+}
+
+/* ---- log, signer-state --------------------------------------------------------------------------------------- */
+
+int keys_log(int argc, char **argv)
+{
+	const char *origin = NULL, *vkey_path = NULL;
+	bool show = false, help = false;
+	const struct option_row rows[] = {
+		{"origin", 'O', OPTION_TEXT, &origin, .argument = "NAME", .required = true,
+		 .help = "the log's name, such as linkage.example.org/log; it can never be changed"},
+		{"vkey", 0, OPTION_TEXT, &vkey_path, .argument = "FILE", .help = "write the public key there too"},
+		{"show", 0, OPTION_FLAG, &show, .help = "make nothing; print the public key of the key in FILE"},
+	};
+	const struct option_table table = {
+		.command = "throughcare keys log",
+		.usage = "FILE --origin NAME [--vkey FILE] [--show]",
+		.about = "Make the key that signs the audit log and, beside it, FILE.state, in which the signer "
+			 "remembers what it\n"
+			 "signed last. Print the public key (C2SP signed-note verifier key), which everybody may have.",
+		.example = "throughcare keys log log.key --origin linkage.example.org/log --vkey log.vkey",
+		OPTION_ROWS(rows),
+		.min_operands = 1,
+		.max_operands = 1};
+	char vkey[TLOG_VKEY_CAP + 1];
+	struct diag diag = {""};
+	int at = 0;
+
+	enum rc rc = options_parse(&table, argc, argv, &at, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	rc = show ? format_vkey(argv[at], origin, vkey, TLOG_VKEY_CAP, &diag)
+		  : keys_make_log(argv[at], origin, vkey, TLOG_VKEY_CAP, &diag);
+	if (rc != RC_OK)
+		return keys_fail(rc, &diag);
+	strcat(vkey, "\n");
+	if (vkey_path != NULL) {
+		rc = whole_file_create(vkey_path, vkey, strlen(vkey), &diag);
+		if (rc != RC_OK)
+			return keys_fail(rc, &diag);
+	}
+	fputs(vkey, stdout);
+	return 0;
+}
+
+int keys_signer_state(int argc, char **argv)
+{
+	const char *key = NULL, *origin = NULL, *state = "", *checkpoint = NULL;
+	bool empty = false, help = false;
+	const struct option_row rows[] = {
+		{"key", 'k', OPTION_TEXT, &key, .argument = "FILE", .required = true, .help = "the log key"},
+		{"origin", 'O', OPTION_TEXT, &origin, .argument = "NAME", .required = true, .help = "the log's name"},
+		{"state", 's', OPTION_TEXT, &state, .argument = "FILE",
+		 .help = "where the daemon's signer_state is; left out: beside the key"},
+		{"checkpoint", 'c', OPTION_TEXT, &checkpoint, .argument = "FILE",
+		 .help = "the newest checkpoint that anybody holds, an auditor's for instance"},
+		{"empty", 0, OPTION_FLAG, &empty, .help = "nothing was ever signed with this key"},
+	};
+	const struct option_table table = {.command = "throughcare keys signer-state",
+					   .usage = "--key FILE --origin NAME (--checkpoint FILE | --empty)",
+					   .about = "Make the log signer's state file anew after it was lost. The "
+						    "daemon will then sign only what extends the\n"
+						    "given checkpoint. An older one than the last that was signed "
+						    "would let the log be forked: ask everybody who\n"
+						    "may hold a newer one first.",
+					   .example = "throughcare keys signer-state --key log.key --origin "
+						      "linkage.example.org/log --checkpoint auditor.state",
+					   OPTION_ROWS(rows)};
+	struct buffer note;
+	struct diag diag = {""};
+	int at = 0;
+
+	enum rc rc = options_parse(&table, argc, argv, &at, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	buffer_init(&note);
+	if ((checkpoint != NULL) == empty)
+		rc = diag_set(&diag, RC_USAGE, "expected either --checkpoint FILE or --empty");
+	else if (checkpoint != NULL)
+		rc = whole_file_read(checkpoint, TLOG_MAX_NOTE, &note, &diag);
+	if (rc == RC_OK)
+		rc = log_signer_create(key, state, origin, empty ? NULL : (const char *)note.data, note.len, &diag);
+	buffer_deinit(&note);
+	if (rc != RC_OK)
+		return keys_fail(rc, &diag);
+	printf("signer state made for log '%s'\n", origin);
+	return 0;
+}
