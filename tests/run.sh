@@ -31,7 +31,7 @@ jobs=$(nproc)
 run() { # run PRESET CTEST-ARGUMENTS...
 	preset=$1; shift
 	printf '\n== %s\n' "$preset"
-	cmake --preset "$preset" -DTC_TESTS=ON -DPython3_EXECUTABLE=/usr/bin/python3 >/dev/null
+	cmake --preset "$preset" -DTC_TESTS=ON >/dev/null
 	cmake --build --preset "$preset" -j "$jobs" | tail -n 1
 	ctest --preset "$preset" -j "$jobs" --no-tests=error "$@"
 }
