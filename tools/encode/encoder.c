@@ -443,8 +443,13 @@ bool encoder_feature_missing(const struct encoder_worker *w, uint16_t feature)
 
 bool encoder_feature_date(const struct encoder_worker *w, uint16_t feature, struct date *ret)
 {
-	if (!encoder_uses(w->encoder, feature) || !w->features[feature].formatted.is_date)
+	if (!encoder_uses(w->encoder, feature))
 		return false;
-	*ret = w->features[feature].formatted.date;
-	return true;
+	const struct formatted *f = &w->features[feature].formatted;
+	if (f->is_date) {
+		*ret = f->date;
+		return true;
+	}
+	/* A date of birth that the study sends as text, since its register has days that do not exist. */
+	return is_eight_digits(&f->text) && date_parse("%Y%m%d", &f->text, ret) == RC_OK;
 }

@@ -53,7 +53,8 @@ struct encode_error {
 enum rc encoder_encode(struct encoder_worker *worker, const struct encode_value *values, uint8_t *out, bool *missing,
 		       struct encode_error *error) MUST_CHECK;
 
-/* After encoder_encode(): whether a feature had nothing to encode, and its date if it is one that was read. */
+/* After encoder_encode(): whether a feature had nothing to encode; and its date, if it is one or is text of
+ * eight digits YYYYMMDD that name a real day. */
 bool encoder_feature_missing(const struct encoder_worker *worker, uint16_t feature);
 bool encoder_feature_date(const struct encoder_worker *worker, uint16_t feature, struct date *ret);
 

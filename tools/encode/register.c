@@ -326,6 +326,11 @@ int register_column(const struct register_file *f, const char *name, unsigned nt
 	return -1;
 }
 
+const char *register_column_name(const struct register_file *f, int column)
+{
+	return column >= 0 && (size_t)column < f->n_columns ? f->names[column] : "";
+}
+
 size_t register_n_columns(const struct register_file *f)
 {
 	return f->n_columns;

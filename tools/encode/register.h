@@ -41,6 +41,9 @@ void register_close(struct register_file *file); /* wipes */
 
 /* Place of the nth (from 0) column of that name, -1 when there is none. */
 int register_column(const struct register_file *file, const char *name, unsigned nth);
+/* Name of a column, borrowed. Show it only when the columns that are needed were found: else it may be a person's data.
+ */
+const char *register_column_name(const struct register_file *file, int column);
 size_t register_n_columns(const struct register_file *file);
 /* What probably went wrong when columns are not found, as a sentence part, or "". */
 const char *register_hint(const struct register_file *file);

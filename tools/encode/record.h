@@ -1,0 +1,59 @@
+/* From a row of a register to a record of a batch: ids hidden, event, day, strata and filters. */
+#ifndef TOOLS_ENCODE_RECORD_H
+#define TOOLS_ENCODE_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/batch.h"
+#include "proto/rc.h"
+#include "proto/study.h"
+#include "tools/encode/encoder.h"
+#include "tools/encode/register.h"
+
+enum { RECORD_RULE_CAP = 320 };
+
+/* What is wrong with a row: column (borrowed from study or schema; "" = the row as such) and rule; never the value. */
+struct record_error {
+	const char *column;
+	char rule[RECORD_RULE_CAP];
+};
+
+/* Counts over the rows that were read without error. */
+struct record_counts {
+	uint64_t records;
+	uint64_t nothing_to_encode;             /* every filter missing: such a record links to nobody */
+	uint64_t missing[SCHEMA_MAX_FEATURES];  /* a feature of the schema */
+	uint64_t unknown[STUDY_MAX_DIMENSIONS]; /* code 0 */
+	uint64_t no_person_id;
+};
+
+struct record_reader;
+struct record_options {
+	const struct study *study; /* borrowed, as all of these */
+	int source;
+	const struct encoder *encoder; /* of the source's domain */
+	const uint8_t *record_key;     /* 32 bytes: the custodian's own */
+	int32_t latest_day;            /* an event after it is refused; DAY_MAX = no limit */
+};
+
+/* Find the columns. Borrows file. Errors: INVALID (a needed column is missing or stands twice; diag names it), NOMEM,
+ * CRYPTO. */
+enum rc record_reader_new(const struct record_options *options, const struct register_file *file,
+			  struct record_reader **ret, struct diag *diag) MUST_CHECK;
+void record_reader_free(struct record_reader *reader);
+
+/* Read a row into place `i` of a chunk of the domain (n_records is not changed). On INVALID, *error says what is wrong
+ * with the row, and the place may be used again. Errors: INVALID, CRYPTO, NOMEM. */
+enum rc record_read(struct record_reader *reader, const struct register_row *row, struct batch_chunk *chunk, uint32_t i,
+		    struct record_error *error) MUST_CHECK;
+const struct record_counts *record_reader_counts(const struct record_reader *reader);
+
+/* How a custodian's number leaves him: the first 16 bytes of HMAC-SHA256 under his record key of label, NUL, number,
+ * with label "throughcare record id v1" or "throughcare person id v1". */
+enum rc record_hide_id(const uint8_t key[32], const char *label, const char *id, size_t len,
+		       uint8_t ret[RECORD_ID_LEN]) MUST_CHECK;
+#define RECORD_LABEL "throughcare record id v1"
+#define PERSON_LABEL "throughcare person id v1"
+
+#endif

@@ -1,0 +1,158 @@
+/* throughcare encode --clks: clkhash's own output from clkhash's own inputs, no study needed. */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/bytes.h"
+#include "proto/schema.h"
+#include "tools/encode/encoder.h"
+#include "tools/encode_job.h"
+#include "tools/output_file.h"
+
+enum { MAX_SCHEMA_BYTES = 1 << 20, MAX_SECRET_BYTES = 1 << 16 };
+
+struct clk_job {
+	struct schema *schema;
+	struct encoder *encoder;
+	struct encoder_worker *worker;
+	struct output_file *out;
+	struct encode_input in;
+	int columns[SCHEMA_MAX_FEATURES];
+	uint8_t *clk;
+	char *text;
+	uint64_t written, empty;
+};
+
+static enum rc load(const struct encode_job *job, struct clk_job *c, struct diag *diag)
+{
+	char *schema = NULL, *secret = NULL;
+	size_t schema_len = 0, secret_len = 0;
+	struct diag inner = {""};
+	enum rc rc = encode_read_file(job->schema, MAX_SCHEMA_BYTES, &schema, &schema_len, diag);
+	if (rc == RC_OK)
+		rc = encode_read_file(job->secret, MAX_SECRET_BYTES, &secret, &secret_len, diag);
+	if (rc != RC_OK)
+		goto out;
+	rc = schema_parse(schema, schema_len, &c->schema, &inner);
+	if (rc == RC_OK)
+		rc = encoder_new_clk(c->schema, (const uint8_t *)secret, secret_len, true, &c->encoder, &inner);
+	if (rc == RC_OK)
+		rc = encoder_worker_new(c->encoder, &c->worker, &inner);
+	if (rc != RC_OK)
+		diag_set(diag, rc, "%s: %s", job->schema, inner.text);
+	else if (c->schema->has_xorFolds)
+		fprintf(stderr,
+			"throughcare encode: %s: warning: xorFolds is not read, as by clkhash; xor_folds would be\n",
+			job->schema);
+out:
+	if (secret != NULL)
+		explicit_bzero(secret, secret_len);
+	free(secret);
+	free(schema);
+	return rc;
+}
+
+/* Features of one name take the columns of that name in order, as clkhash allows both to repeat. */
+static enum rc find_columns(struct clk_job *c, struct diag *diag)
+{
+	for (uint16_t i = 0; i < c->schema->n_features; i++) {
+		const char *name = c->schema->features[i].identifier;
+		unsigned nth = 0;
+		for (uint16_t j = 0; j < i; j++)
+			nth += strcmp(c->schema->features[j].identifier, name) == 0;
+		c->columns[i] = -1;
+		if (!encoder_uses(c->encoder, i))
+			continue;
+		c->columns[i] = register_column(c->in.file, name, nth);
+		if (c->columns[i] < 0)
+			return diag_set(diag, RC_INVALID, "%s: row 1: the header has no column '%s'%s", c->in.name,
+					name, register_hint(c->in.file));
+	}
+	return RC_OK;
+}
+
+static enum rc write_clk(struct clk_job *c, struct diag *diag)
+{
+	size_t n = encoder_record_bytes(c->encoder);
+	enum rc rc = output_file_write(c->out, c->written == 0 ? "\"" : ", \"", c->written == 0 ? 1 : 3, diag);
+	if (rc != RC_OK)
+		return rc;
+	base64_encode(c->clk, n, c->text);
+	strcat(c->text, "\"");
+	c->written++;
+	return output_file_write(c->out, c->text, strlen(c->text), diag);
+}
+
+static enum rc encode_row(struct clk_job *c, const struct register_row *row, struct diag *diag)
+{
+	struct encode_value values[SCHEMA_MAX_FEATURES];
+	struct encode_error error = {0, ""};
+	bool missing[1] = {false};
+	if (row->problem != NULL)
+		return encode_input_refuse(&c->in, row->number, register_column_name(c->in.file, row->problem_column),
+					   row->problem, diag);
+	for (uint16_t i = 0; i < c->schema->n_features; i++)
+		values[i] = c->columns[i] < 0 ? (struct encode_value){"", 0} : row->fields[c->columns[i]];
+	enum rc rc = encoder_encode(c->worker, values, c->clk, missing, &error);
+	if (rc == RC_INVALID)
+		return encode_input_refuse(&c->in, row->number, c->schema->features[error.feature].identifier,
+					   error.rule, diag);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "%s: row %llu: %s", c->in.name, (unsigned long long)row->number, rc_text(rc));
+	c->empty += missing[0];
+	return write_clk(c, diag);
+}
+
+static enum rc encode_rows(struct clk_job *c, struct diag *diag)
+{
+	struct register_row row;
+	size_t n = encoder_record_bytes(c->encoder);
+	bool more = true;
+	c->clk = calloc(1, n);
+	c->text = malloc(base64_encoded_len(n) + 2);
+	if (c->clk == NULL || c->text == NULL)
+		return diag_set(diag, RC_NOMEM, "out of memory");
+	enum rc rc = output_file_write(c->out, "{\"clks\": [", 10, diag);
+	while (rc == RC_OK) {
+		rc = encode_input_next(&c->in, &row, &more, diag);
+		if (rc != RC_OK || !more)
+			break;
+		rc = encode_row(c, &row, diag);
+	}
+	if (rc == RC_OK)
+		rc = output_file_write(c->out, "]}", 2, diag);
+	return rc;
+}
+
+enum rc encode_clks(const struct encode_job *job, struct diag *diag)
+{
+	struct clk_job c = {.in.fd = -1};
+	enum rc rc = load(job, &c, diag);
+	if (rc == RC_OK)
+		rc = encode_input_open(job, &c.in, diag);
+	if (rc == RC_OK)
+		rc = find_columns(&c, diag);
+	if (rc == RC_OK)
+		rc = output_file_open(job->clks, &c.out, diag);
+	if (rc == RC_OK)
+		rc = encode_rows(&c, diag);
+	struct diag close_diag = {""};
+	enum rc closed = encode_input_close(&c.in, &close_diag);
+	if (rc == RC_OK && closed != RC_OK)
+		rc = diag_set(diag, closed, "%s", close_diag.text);
+	if (rc == RC_OK)
+		rc = output_file_commit(c.out, diag);
+	if (rc == RC_OK)
+		printf("%s: %llu rows, %llu CLKs, %llu rows set aside, %llu records with nothing to encode\n",
+		       c.in.name, (unsigned long long)c.in.rows, (unsigned long long)c.written,
+		       (unsigned long long)c.in.rejected, (unsigned long long)c.empty);
+	output_file_close(c.out);
+	if (c.clk != NULL)
+		explicit_bzero(c.clk, encoder_record_bytes(c.encoder));
+	free(c.clk);
+	free(c.text);
+	encoder_worker_free(c.worker);
+	encoder_free(c.encoder);
+	schema_free(c.schema);
+	return rc;
+}

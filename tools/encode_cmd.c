@@ -1,0 +1,209 @@
+/* throughcare encode: options, and what its two jobs share. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/command.h"
+#include "tools/encode_job.h"
+#include "tools/options.h"
+
+static double seconds_now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static ssize_t read_input(void *ctx, void *buffer, size_t cap)
+{
+	const struct encode_input *in = ctx;
+	ssize_t n;
+	do
+		n = read(in->fd, buffer, cap);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+enum rc encode_read_file(const char *path, size_t max, char **ret, size_t *ret_len, struct diag *diag)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
+	char *data = malloc(max + 1);
+	size_t len = 0;
+	ssize_t n = data != NULL ? 1 : -1;
+	while (n > 0 && len < max + 1) {
+		n = read(fd, data + len, max + 1 - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	int error = errno;
+	close(fd);
+	if (n >= 0 && len <= max) {
+		data[len] = '\0';
+		*ret = data;
+		*ret_len = len;
+		return RC_OK;
+	}
+	if (data != NULL)
+		explicit_bzero(data, len < max ? len : max);
+	free(data);
+	return n < 0 ? diag_set(diag, RC_IO, "%s: %s", path, strerror(error))
+		     : diag_set(diag, RC_TOO_LARGE, "%s: larger than %zu bytes", path, max);
+}
+
+enum rc encode_input_open(const struct encode_job *job, struct encode_input *in, struct diag *diag)
+{
+	struct register_source source = {read_input, in};
+	struct diag inner = {""};
+	bool is_stdin = strcmp(job->input, "-") == 0;
+	*in = (struct encode_input){.name = is_stdin ? "standard input" : job->input, .started = seconds_now()};
+	in->progress = isatty(STDERR_FILENO);
+	in->fd = is_stdin ? STDIN_FILENO : open(job->input, O_RDONLY | O_CLOEXEC);
+	if (in->fd < 0)
+		return diag_set(diag, RC_IO, "%s: %s", in->name, strerror(errno));
+	enum rc rc = register_open(&source, &in->file, &inner);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "%s: %s", in->name, inner.text);
+	if (job->reject != NULL) {
+		int fd = open(job->reject, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		in->reject = fd >= 0 ? fdopen(fd, "w") : NULL;
+		if (in->reject == NULL)
+			return diag_set(diag, RC_IO, "%s: %s", job->reject, strerror(errno));
+		fprintf(in->reject, "row,column,reason\n");
+	}
+	return RC_OK;
+}
+
+static void show_progress(struct encode_input *in)
+{
+	double now = seconds_now();
+	if (!in->progress || now - in->shown < 0.2)
+		return;
+	in->shown = now;
+	fprintf(stderr, "\r%s: %llu rows, %.0f a second ", in->name, (unsigned long long)in->rows,
+		(double)in->rows / (now - in->started + 1e-9));
+}
+
+static void end_progress(struct encode_input *in)
+{
+	if (in->shown > 0)
+		fprintf(stderr, "\r\033[K");
+	in->shown = 0;
+}
+
+enum rc encode_input_next(struct encode_input *in, struct register_row *row, bool *ret_more, struct diag *diag)
+{
+	struct diag inner = {""};
+	enum rc rc = register_next(in->file, row, ret_more, &inner);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "%s: %s", in->name, inner.text);
+	if (*ret_more && ++in->rows % 512 == 0)
+		show_progress(in);
+	return RC_OK;
+}
+
+enum rc encode_input_refuse(struct encode_input *in, uint64_t row, const char *column, const char *rule,
+			    struct diag *diag)
+{
+	if (in->reject == NULL)
+		return diag_set(diag, RC_INVALID, "%s: row %llu%s%s: %s", in->name, (unsigned long long)row,
+				column[0] != '\0' ? ", column " : "", column, rule);
+	in->rejected++;
+	/* Column names and rules come from study and schema; quoted, since rules list codes with commas. */
+	fprintf(in->reject, "%llu,\"%s\",\"%s\"\n", (unsigned long long)row, column, rule);
+	return RC_OK;
+}
+
+enum rc encode_input_close(struct encode_input *in, struct diag *diag)
+{
+	bool failed = false;
+	end_progress(in);
+	register_close(in->file);
+	if (in->fd > STDIN_FILENO)
+		close(in->fd);
+	if (in->reject != NULL) {
+		failed = ferror(in->reject) != 0;
+		failed |= fclose(in->reject) != 0;
+	}
+	return failed ? diag_set(diag, RC_IO, "the file of rows set aside could not be written") : RC_OK;
+}
+
+static enum rc check_options(const struct encode_job *job, struct diag *diag)
+{
+	bool clks = job->schema != NULL || job->clks != NULL;
+	if (clks && (job->study != NULL || job->source != NULL || job->output != NULL || job->record_key != NULL))
+		return diag_set(diag, RC_USAGE,
+				"--schema with --clks makes clkhash's CLKs and takes no study, source, "
+				"record key or output");
+	if (clks && (job->schema == NULL || job->clks == NULL))
+		return diag_set(diag, RC_USAGE, "--schema and --clks go together");
+	if (!clks && (job->study == NULL || job->source == NULL || job->output == NULL))
+		return diag_set(diag, RC_USAGE, "--study, --source and --output are needed (or --schema and --clks)");
+	if (!clks && job->record_key == NULL)
+		return diag_set(diag, RC_USAGE,
+				"--record-key is needed: the custodian's own key that hides record numbers "
+				"(DIR/SOURCE/record.key of 'throughcare keys init')");
+	return RC_OK;
+}
+
+int cmd_encode(int argc, char **argv)
+{
+	struct encode_job job = {.batch_records = UINT32_MAX};
+	const struct option_row rows[] = {
+		{"study", 0, OPTION_TEXT, &job.study, .argument = "FILE",
+		 .help = "the study, with its key check pinned"},
+		{"secret", 0, OPTION_TEXT, &job.secret, .argument = "FILE", .required = true,
+		 .help = "the linkage secret that the custodians share"},
+		{"source", 0, OPTION_TEXT, &job.source, .argument = "NAME",
+		 .help = "this register's name in the study"},
+		{"record-key", 0, OPTION_TEXT, &job.record_key, .argument = "FILE",
+		 .help = "the custodian's own key, which hides record and person numbers"},
+		{"output", 'o', OPTION_TEXT, &job.output, .argument = "OUT.batch", .help = "the batch file to write"},
+		{"batch-records", 0, OPTION_NUMBER, &job.batch_records, 1, UINT32_MAX, .argument = "N",
+		 .help = "at most so many records a batch (and never more than 64 MiB)"},
+		{"reject", 0, OPTION_TEXT, &job.reject, .argument = "FILE",
+		 .help = "set bad rows aside (row, column, reason; no values) and go on; else the first one ends it"},
+		{"schema", 0, OPTION_TEXT, &job.schema, .argument = "FILE",
+		 .help = "a clkhash linkage schema, with --clks"},
+		{"clks", 0, OPTION_TEXT, &job.clks, .argument = "OUT.json",
+		 .help = "write clkhash's own CLKs; the secret file's bytes are taken as they are"},
+	};
+	const struct option_table table = {
+		.command = "throughcare encode",
+		.usage = "[OPTION]... IN.csv",
+		.about = "Turn a register into batches of encoded records. Identifiers stay here: what is written "
+			 "holds Bloom\n"
+			 "filters, day dates, strata, and record numbers under a key of your own. IN.csv may be - for "
+			 "standard\n"
+			 "input. It is UTF-8 with commas and a header line; docs/protocol.md names the columns. "
+			 "Messages name row,\n"
+			 "column and rule (the header is row 1) and never show a value.",
+		.example = "throughcare encode --study study.yaml --secret main.secret --source prison --record-key "
+			   "record.key \\\n"
+			   "    -o prison.batch prison.csv\n"
+			   "throughcare encode --schema schema.json --secret secret.txt --clks clks.json people.csv",
+		OPTION_ROWS(rows),
+		.min_operands = 1,
+		.max_operands = 1,
+	};
+	struct diag diag = {""};
+	bool help = false;
+	int operands = 0;
+	enum rc rc = options_parse(&table, argc, argv, &operands, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	job.input = argv[operands];
+	rc = check_options(&job, &diag);
+	if (rc == RC_OK)
+		rc = job.clks != NULL ? encode_clks(&job, &diag) : encode_study(&job, &diag);
+	if (rc != RC_OK)
+		fprintf(stderr, "throughcare encode: %s\n", diag.text[0] != '\0' ? diag.text : rc_text(rc));
+	if (rc == RC_USAGE)
+		fprintf(stderr, "'throughcare encode --help' shows options and an example.\n");
+	return rc_exit_code(rc);
+}

@@ -1,0 +1,49 @@
+/* The two jobs of `throughcare encode`, behind its options. Internal to the command. */
+#ifndef TOOLS_ENCODE_JOB_H
+#define TOOLS_ENCODE_JOB_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proto/rc.h"
+#include "tools/encode/register.h"
+
+struct encode_job {
+	const char *study, *secret, *source, *record_key; /* files and a name; NULL where not given */
+	const char *schema, *clks;
+	const char *output, *reject;
+	const char *input; /* "-" = standard input */
+	uint64_t batch_records;
+};
+
+/* What both jobs share: the register, the file of rows set aside, and the progress line. */
+struct encode_input {
+	const char *name; /* of the register, for messages */
+	int fd;
+	struct register_file *file;
+	FILE *reject; /* NULL = stop at the first bad row */
+	uint64_t rows, rejected;
+	double started, shown; /* seconds; `shown` is when the progress line was last written */
+	int progress;          /* standard error is a terminal */
+};
+
+/* Open register and reject file. Errors are in diag, with the name of the file. */
+enum rc encode_input_open(const struct encode_job *job, struct encode_input *in, struct diag *diag) MUST_CHECK;
+/* The next row, counted. Errors as register_next(), with the name of the file. */
+enum rc encode_input_next(struct encode_input *in, struct register_row *row, bool *ret_more,
+			  struct diag *diag) MUST_CHECK;
+/* A bad row: set aside (RC_OK) where the user asked for it, else the error that ends the job. */
+enum rc encode_input_refuse(struct encode_input *in, uint64_t row, const char *column, const char *rule,
+			    struct diag *diag) MUST_CHECK;
+/* Errors: IO when the reject file could not be written. */
+enum rc encode_input_close(struct encode_input *in, struct diag *diag) MUST_CHECK;
+
+/* Read a small file whole. The caller wipes and frees. Errors: IO, TOO_LARGE. */
+enum rc encode_read_file(const char *path, size_t max, char **ret, size_t *ret_len, struct diag *diag) MUST_CHECK;
+
+/* Encode for a study, into batches. */
+enum rc encode_study(const struct encode_job *job, struct diag *diag) MUST_CHECK;
+/* Make clkhash's own CLKs. */
+enum rc encode_clks(const struct encode_job *job, struct diag *diag) MUST_CHECK;
+
+#endif

@@ -1,0 +1,286 @@
+/* throughcare encode for a study: everything about keys and study is checked before the register is read, so that a
+ * wrong secret, schema or source is told at once; then row by row into chunks and batches. */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "keys/key_file.h"
+#include "keys/linkage_secret.h"
+#include "proto/batch.h"
+#include "proto/bytes.h"
+#include "proto/study.h"
+#include "tools/encode/encoder.h"
+#include "tools/encode/record.h"
+#include "tools/encode_job.h"
+#include "tools/output_file.h"
+
+struct study_job {
+	const struct encode_job *job;
+	struct study *study;
+	int source, domain;
+	struct secret_key *record_key;
+	struct encoder *encoder;
+	struct record_reader *reader;
+	struct encode_input in;
+	struct output_file *out;
+	struct buffer buffer; /* what a batch writer made and the file did not get yet */
+	struct batch_header header;
+	struct batch_writer *writer; /* NULL = no batch is open */
+	struct batch_chunk *chunk;
+	uint32_t chunk_cap;
+	uint64_t chunk_first_row, batch_records, batches;
+};
+
+static enum rc load_study(struct study_job *s, struct diag *diag)
+{
+	char *yaml = NULL;
+	size_t len = 0;
+	enum rc rc = encode_read_file(s->job->study, STUDY_MAX_BYTES, &yaml, &len, diag);
+	if (rc == RC_OK)
+		rc = study_parse(s->job->study, yaml, len, &s->study, diag);
+	free(yaml);
+	if (rc != RC_OK)
+		return rc;
+	s->source = study_find_source(s->study, s->job->source);
+	if (s->source < 0)
+		return diag_set(diag, RC_INVALID,
+				"%s: there is no source of that name; its sources are under 'sources'", s->job->study);
+	s->domain = s->study->sources[s->source].domain;
+	return RC_OK;
+}
+
+/* The secret against the study's pinned key check: a custodian with another secret would silently link to nobody. */
+static enum rc check_secret(struct study_job *s, const uint8_t *secret, struct diag *diag)
+{
+	const struct study_domain *domain = &s->study->domains[s->domain];
+	struct diag inner = {""};
+	uint8_t check[LINKAGE_KEY_CHECK_LEN];
+	char ours[2 * LINKAGE_KEY_CHECK_LEN + 1], pinned[2 * LINKAGE_KEY_CHECK_LEN + 1];
+	enum rc rc = linkage_secret_check(secret, LINKAGE_SECRET_LEN, &inner);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "%s: %s", s->job->secret, inner.text);
+	if (!domain->has_key_check)
+		return diag_set(diag, RC_NOT_ALLOWED,
+				"%s: linkage.key_check is unset; take the study that 'throughcare keys init' pinned",
+				s->job->study);
+	rc = linkage_key_check(secret, LINKAGE_SECRET_LEN, domain->name, check);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "the key check could not be computed");
+	memcpy(s->header.key_check, check, sizeof check);
+	if (bytes_equal_const_time(check, domain->key_check, sizeof check))
+		return RC_OK;
+	hex_encode(check, sizeof check, ours);
+	hex_encode(domain->key_check, sizeof domain->key_check, pinned);
+	return diag_set(diag, RC_SECRET,
+			"%s: this is not the linkage secret of domain '%s': its key check is %s, the study has %s. "
+			"Compare both "
+			"files with the other custodians; nothing was read",
+			s->job->secret, domain->name, ours, pinned);
+}
+
+static enum rc load_keys(struct study_job *s, struct diag *diag)
+{
+	const struct study_domain *domain = &s->study->domains[s->domain];
+	struct secret_key *secret = NULL;
+	struct diag inner = {""};
+	enum rc rc = key_file_read(s->job->secret, "linkage", &secret, diag);
+	if (rc == RC_OK)
+		rc = key_file_read(s->job->record_key, "record", &s->record_key, diag);
+	if (rc == RC_OK)
+		rc = check_secret(s, secret_key_bytes(secret), diag);
+	if (rc == RC_OK) {
+		rc = encoder_new_domain(domain, secret_key_bytes(secret), LINKAGE_SECRET_LEN, &s->encoder, &inner);
+		if (rc != RC_OK)
+			diag_set(diag, rc, "%s: %s", s->job->study, inner.text);
+	}
+	secret_key_free(secret);
+	if (rc == RC_OK && domain->schema->has_xorFolds)
+		fprintf(stderr,
+			"throughcare encode: %s: warning: xorFolds is not read, as by clkhash; xor_folds would be\n",
+			s->job->study);
+	return rc;
+}
+
+/* ---- batches ---- */
+
+static enum rc flush_buffer(struct study_job *s, struct diag *diag)
+{
+	if (s->buffer.failed)
+		return diag_set(diag, RC_NOMEM, "out of memory");
+	enum rc rc = output_file_write(s->out, s->buffer.data, s->buffer.len, diag);
+	buffer_reset(&s->buffer);
+	return rc;
+}
+
+static enum rc end_batch(struct study_job *s, struct diag *diag)
+{
+	uint8_t id[BATCH_ID_LEN];
+	if (s->writer == NULL)
+		return RC_OK;
+	enum rc rc = batch_writer_end(s->writer, id);
+	if (rc != RC_OK)
+		diag_set(diag, rc, "a batch could not be ended: %s", rc_text(rc));
+	batch_writer_free(s->writer);
+	s->writer = NULL;
+	s->batch_records = 0;
+	s->batches++;
+	return rc == RC_OK ? flush_buffer(s, diag) : rc;
+}
+
+static enum rc begin_batch(struct study_job *s, struct diag *diag)
+{
+	s->header.first_row = s->chunk_first_row;
+	enum rc rc = batch_writer_new(s->study, &s->header, &s->buffer, &s->writer);
+	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "a batch could not be begun: %s", rc_text(rc));
+}
+
+/* Write the chunk at hand, into the next batch where this one is full. */
+static enum rc end_chunk(struct study_job *s, struct diag *diag)
+{
+	enum rc rc = RC_OK;
+	if (s->chunk->n_records == 0)
+		return RC_OK;
+	if (s->writer == NULL)
+		rc = begin_batch(s, diag);
+	if (rc == RC_OK) {
+		rc = batch_writer_chunk(s->writer, s->chunk);
+		if (rc == RC_TOO_LARGE && s->batch_records > 0) {
+			rc = end_batch(s, diag);
+			if (rc == RC_OK)
+				rc = begin_batch(s, diag);
+			if (rc == RC_OK)
+				rc = batch_writer_chunk(s->writer, s->chunk);
+		}
+		if (rc != RC_OK && diag->text[0] == '\0')
+			diag_set(diag, rc, "a chunk could not be written: %s", rc_text(rc));
+	}
+	if (rc != RC_OK)
+		return rc;
+	s->batch_records += s->chunk->n_records;
+	s->chunk->n_records = 0;
+	rc = flush_buffer(s, diag);
+	if (rc == RC_OK && s->batch_records >= s->job->batch_records)
+		rc = end_batch(s, diag);
+	return rc;
+}
+
+static enum rc add_row(struct study_job *s, const struct register_row *row, struct diag *diag)
+{
+	struct record_error error = {.column = ""};
+	uint32_t i = s->chunk->n_records;
+	enum rc rc = record_read(s->reader, row, s->chunk, i, &error);
+	if (rc == RC_INVALID)
+		return encode_input_refuse(&s->in, row->number, error.column, error.rule, diag);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "%s: row %llu: %s", s->in.name, (unsigned long long)row->number, rc_text(rc));
+	if (i == 0)
+		s->chunk_first_row = row->number;
+	s->chunk->n_records++;
+	uint64_t left = s->job->batch_records - s->batch_records;
+	if (s->chunk->n_records == s->chunk_cap || s->chunk->n_records >= left)
+		return end_chunk(s, diag);
+	return RC_OK;
+}
+
+static enum rc encode_rows(struct study_job *s, struct diag *diag)
+{
+	struct register_row row;
+	bool more = true;
+	enum rc rc = RC_OK;
+	while (rc == RC_OK) {
+		rc = encode_input_next(&s->in, &row, &more, diag);
+		if (rc != RC_OK || !more)
+			break;
+		rc = add_row(s, &row, diag);
+	}
+	if (rc == RC_OK)
+		rc = end_chunk(s, diag);
+	if (rc == RC_OK)
+		rc = end_batch(s, diag);
+	if (rc == RC_OK && s->batches == 0)
+		rc = diag_set(diag, RC_INVALID, "%s: there is no record to encode after the header", s->in.name);
+	return rc;
+}
+
+static enum rc prepare(struct study_job *s, struct diag *diag)
+{
+	const struct study_domain *domain = &s->study->domains[s->domain];
+	struct record_options options = {
+		.study = s->study,
+		.source = s->source,
+		.encoder = s->encoder,
+		.record_key = secret_key_bytes(s->record_key),
+		/* One day of grace, since the daemon counts days in UTC. */
+		.latest_day = (int32_t)(time(NULL) / 86400) + 1,
+	};
+	struct diag inner = {""};
+	memcpy(s->header.source, s->study->sources[s->source].name, sizeof s->header.source);
+	memcpy(s->header.encoding_id, domain->encoding_id, sizeof s->header.encoding_id);
+	snprintf(s->header.software, sizeof s->header.software, "throughcare %s", TC_VERSION);
+	enum rc rc = encode_input_open(s->job, &s->in, diag);
+	if (rc != RC_OK)
+		return rc;
+	rc = record_reader_new(&options, s->in.file, &s->reader, &inner);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "%s: %s", s->in.name, inner.text);
+	s->chunk_cap = batch_chunk_cap(s->study, s->domain);
+	rc = batch_chunk_new(s->study, s->domain, s->chunk_cap, &s->chunk);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "out of memory");
+	return output_file_open(s->job->output, &s->out, diag);
+}
+
+static void print_share(const char *name, uint64_t n, uint64_t of)
+{
+	if (n > 0)
+		printf("  %-24s %10llu  %5.1f %%\n", name, (unsigned long long)n, 100.0 * (double)n / (double)of);
+}
+
+static void print_summary(const struct study_job *s)
+{
+	const struct record_counts *c = record_reader_counts(s->reader);
+	const struct schema *schema = s->study->domains[s->domain].schema;
+	printf("%s: %llu rows, %llu records in %llu batch%s, %.1f MB; %llu rows set aside\n", s->in.name,
+	       (unsigned long long)s->in.rows, (unsigned long long)c->records, (unsigned long long)s->batches,
+	       s->batches == 1 ? "" : "es", (double)output_file_size(s->out) / 1e6, (unsigned long long)s->in.rejected);
+	printf("missing, by field:\n");
+	for (uint16_t f = 0; f < schema->n_features; f++)
+		print_share(schema->features[f].identifier, c->missing[f], c->records);
+	printf("unknown, by dimension:\n");
+	for (uint8_t d = 0; d < s->study->n_dimensions; d++)
+		print_share(s->study->dimensions[d].name, c->unknown[d], c->records);
+	if (c->nothing_to_encode > 0)
+		printf("%llu records have nothing to encode and can link to nobody\n",
+		       (unsigned long long)c->nothing_to_encode);
+}
+
+enum rc encode_study(const struct encode_job *job, struct diag *diag)
+{
+	struct study_job s = {.job = job, .in.fd = -1};
+	buffer_init(&s.buffer);
+	enum rc rc = load_study(&s, diag);
+	if (rc == RC_OK)
+		rc = load_keys(&s, diag);
+	if (rc == RC_OK)
+		rc = prepare(&s, diag);
+	if (rc == RC_OK)
+		rc = encode_rows(&s, diag);
+	struct diag close_diag = {""};
+	enum rc closed = encode_input_close(&s.in, &close_diag);
+	if (rc == RC_OK && closed != RC_OK)
+		rc = diag_set(diag, closed, "%s", close_diag.text);
+	if (rc == RC_OK)
+		rc = output_file_commit(s.out, diag);
+	if (rc == RC_OK)
+		print_summary(&s);
+	output_file_close(s.out);
+	batch_writer_free(s.writer);
+	batch_chunk_free(s.chunk);
+	buffer_wipe(&s.buffer);
+	record_reader_free(s.reader);
+	encoder_free(s.encoder);
+	secret_key_free(s.record_key);
+	study_free(s.study);
+	return rc;
+}

@@ -1,0 +1,20 @@
+/* A file that appears whole or not at all: written under another name in the same folder, renamed at the end. */
+#ifndef TOOLS_OUTPUT_FILE_H
+#define TOOLS_OUTPUT_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/rc.h"
+
+struct output_file;
+/* Create with mode 0600. Errors: IO, NOMEM (diag names the file and the reason). */
+enum rc output_file_open(const char *path, struct output_file **ret, struct diag *diag) MUST_CHECK;
+enum rc output_file_write(struct output_file *file, const void *data, size_t len, struct diag *diag) MUST_CHECK;
+uint64_t output_file_size(const struct output_file *file);
+/* Make durable and rename to its name, over an older file. Errors: IO, NOSPACE; then nothing is left of the new one. */
+enum rc output_file_commit(struct output_file *file, struct diag *diag) MUST_CHECK;
+/* Frees; removes what was not committed. NULL is a no-op. */
+void output_file_close(struct output_file *file);
+
+#endif
