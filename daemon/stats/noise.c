@@ -52,7 +52,7 @@ static unsigned next_bit(struct trial *t)
 		s->bits_used = 0;
 	}
 	unsigned at = s->bits_used++;
-	return (s->block[at / 8] >> (7 - at % 8)) & 1U;
+	return ((unsigned)s->block[at / 8] >> (7 - at % 8)) & 1U;
 }
 
 static unsigned bit_length(u128 v)

@@ -139,11 +139,11 @@ static void put_codes(struct buffer *out, const struct answer *a, unsigned row)
 
 static void put_rates_of(struct buffer *out, const struct answer *a, const struct answer_row *row)
 {
-	buffer_printf(out, ",\"n\":%" PRId64 ",\"observable\":%" PRId64 ",\"rates\":[", answer_total(a, row),
+	buffer_printf(out, ",\"n\":%" PRId64 ",\"observable\":%" PRId64 ",\"within\":[", answer_total(a, row),
 		      answer_observable(a, row));
 	for (unsigned b = 0; b < a->table.n_bands; b++) {
 		struct rate r = answer_rate(a, row, b);
-		buffer_printf(out, "%s{\"within_days\":%u,\"count\":%" PRId64, b == 0 ? "" : ",", a->table.bands[b],
+		buffer_printf(out, "%s{\"days\":%u,\"count\":%" PRId64, b == 0 ? "" : ",", a->table.bands[b],
 			      answer_within(a, row, b));
 		if (r.available) {
 			buffer_printf(out, ",\"percent\":");
@@ -162,7 +162,7 @@ static void put_rates_of(struct buffer *out, const struct answer *a, const struc
 
 static void put_rates(struct buffer *out, const struct answer *a)
 {
-	buffer_printf(out, ",\"rows\":[");
+	buffer_printf(out, ",\"rates\":[");
 	for (size_t i = 0; i < a->n_periods * a->n_rows; i++) {
 		const struct body_period *p = &a->periods[i / a->n_rows];
 		put_comma(out, i == 0);

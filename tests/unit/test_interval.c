@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <jansson.h>
 
 
 #include "daemon/stats/interval.h"
@@ -75,9 +76,30 @@ static void test_edges(void **state)
 	assert_false(rate_interval(5, 5, UINT64_MAX, 5, 10000).available);
 }
 
+/* The vectors of tests/ref/interval.py, which solves the quadratic instead of bisecting. */
+static void test_reference(void **state)
+{
+	json_t *file = json_load_file(TC_SOURCE_DIR "/tests/data/vectors/interval.json", 0, NULL), *v;
+	size_t i;
+
+	(void)state;
+	assert_true(json_array_size(json_object_get(file, "vectors")) > 700);
+	json_array_foreach (json_object_get(file, "vectors"), i, v) {
+		int64_t x[8];
+		for (size_t c = 0; c < 8; c++)
+			x[c] = json_integer_value(json_array_get(v, c));
+		struct rate r = rate_interval(x[0], x[1], (uint64_t)x[2], (uint64_t)x[3], (uint32_t)x[4]);
+		if (r.available == json_is_null(json_array_get(v, 5)) ||
+		    (r.available && (r.value != x[5] || r.low != x[6] || r.high != x[7])))
+			fail_msg("vector %zu: %u %u %u", i, r.value, r.low, r.high);
+	}
+	json_decref(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_reference),
 		cmocka_unit_test(test_wilson),
 		cmocka_unit_test(test_noise_widens),
 		cmocka_unit_test(test_symmetry),
