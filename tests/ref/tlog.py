@@ -155,13 +155,21 @@ def verify(public, text, signature):
 
 # ---- C2SP signed-note and tlog-checkpoint ----
 
+def decode64(text):
+    """Canonical base64 only: no stray bits behind the last byte."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError('not canonical base64')
+    return data
+
+
 def key_id(name, public):
     return sha256(name.encode() + b'\n\x01' + public)[:4]
 
 
 def parse_vkey(vkey):
     name, key_hash, key = vkey.strip().split('+', 2)
-    key = base64.b64decode(key, validate=True)
+    key = decode64(key)
     assert key[0] == 1 and len(key) == 33 and key_id(name, key[1:]).hex() == key_hash
     return name, key[1:]
 
@@ -186,7 +194,7 @@ def open_checkpoint(note, vkey):
     good = False
     for line in signatures[:-1].split('\n'):
         dash, signer, encoded = line.split(' ')
-        data = base64.b64decode(encoded, validate=True)
+        data = decode64(encoded)
         if dash != '\u2014' or len(data) < 5:
             raise ValueError('not a signature line')
         if signer == name and data[:4] == key_id(name, public):
@@ -196,4 +204,4 @@ def open_checkpoint(note, vkey):
     origin, size, root_hash = text.split('\n')[:3]
     if not good or origin != name:
         raise ValueError('not signed by this key')
-    return int(size), base64.b64decode(root_hash, validate=True)
+    return int(size), decode64(root_hash)
