@@ -1,5 +1,6 @@
-/* clkhash linkage schema version 3: reading and checking. The rules are those of clkhash's own schema document and of what
- * its code refuses later; where the two differ (numbers written 2.0, `xorFolds`) the code wins, since the bits do. */
+/* clkhash linkage schema version 3: reading and checking. The rules are those of clkhash's own schema document and of
+ * what its code refuses later; where the two differ (numbers written 2.0, `xorFolds`) the code wins, since the bits do.
+ */
 #include "proto/schema.h"
 
 #include "proto/json.h"
@@ -15,7 +16,7 @@
 /* Where we are: the path of the object being read, for errors. */
 struct place {
 	struct diag *diag;
-	const char *path;              /* "" = the whole schema */
+	const char *path; /* "" = the whole schema */
 };
 
 static enum rc fail(const struct place *at, const char *key, const char *format, ...)
@@ -30,13 +31,13 @@ static enum rc fail(const struct place *at, const char *key, const char *format,
 	vsnprintf(message, sizeof message, format, args);
 	va_end(args);
 	return diag_set(at->diag, RC_INVALID, "%s%s%s%s%s", at->path, at->path[0] != 0 && key[0] != 0 ? "." : "", key,
-	                at->path[0] != 0 || key[0] != 0 ? ": " : "", message);
+			at->path[0] != 0 || key[0] != 0 ? ": " : "", message);
 }
 
 /* ---- typed reading; a key that is not there leaves the default ---- */
 
 static enum rc get_integer(const struct place *at, const json_t *object, const char *key, int64_t min, int64_t max,
-                           uint32_t *value)
+			   uint32_t *value)
 {
 	const json_t *v = json_object_get(object, key);
 
@@ -53,7 +54,7 @@ static enum rc get_integer(const struct place *at, const json_t *object, const c
 }
 
 static enum rc need_integer(const struct place *at, const json_t *object, const char *key, int64_t min, int64_t max,
-                            uint32_t *value)
+			    uint32_t *value)
 {
 	if (json_object_get(object, key) == NULL)
 		return fail(at, key, "is missing");
@@ -69,8 +70,9 @@ static enum rc get_bound(const struct place *at, const json_t *object, const cha
 		return RC_OK;
 	if (json_is_integer(v)) {
 		*value = json_integer_value(v);
-	} else if (json_is_real(v) && json_real_value(v) >= -9007199254740992.0 && json_real_value(v) <= 9007199254740992.0 &&
-	           json_real_value(v) == (double)(int64_t)json_real_value(v)) {
+	} else if (json_is_real(v) && json_real_value(v) >= -9007199254740992.0 &&
+		   json_real_value(v) <= 9007199254740992.0 &&
+		   json_real_value(v) == (double)(int64_t)json_real_value(v)) {
 		*value = (int64_t)json_real_value(v);
 	} else {
 		return fail(at, key, "a whole number is needed here");
@@ -112,7 +114,7 @@ static enum rc check_description(const struct place *at, const json_t *object)
 
 /* One of the NULL-terminated words. */
 static enum rc get_word(const struct place *at, const json_t *object, const char *key, const char *const *words,
-                        int *value)
+			int *value)
 {
 	const json_t *v = json_object_get(object, key);
 	char known[160] = "";
@@ -144,7 +146,8 @@ static enum rc need_object(const struct place *at, const json_t *object, const c
 
 static enum rc only_keys(const struct place *at, const json_t *object, const char *const *keys)
 {
-	for (void *it = json_object_iter((json_t *)object); it != NULL; it = json_object_iter_next((json_t *)object, it)) {
+	for (void *it = json_object_iter((json_t *)object); it != NULL;
+	     it = json_object_iter_next((json_t *)object, it)) {
 		const char *const *key = keys;
 		while (*key != NULL && strcmp(*key, json_object_iter_key(it)) != 0)
 			key++;
@@ -167,8 +170,8 @@ static int base64_value(char c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Base64 as Python reads it, since the salt decides the bits: characters outside the alphabet are skipped, reading stops at
- * the padding that completes a group, and only an incomplete group is an error. */
+/* Base64 as Python reads it, since the salt decides the bits: characters outside the alphabet are skipped, reading
+ * stops at the padding that completes a group, and only an incomplete group is an error. */
 static enum rc get_base64(const struct place *at, const json_t *object, const char *key, uint8_t **ret, size_t *ret_len)
 {
 	const json_t *v = json_object_get(object, key);
@@ -262,7 +265,8 @@ static enum rc read_config(struct schema *schema, const json_t *root, struct dia
 
 static enum rc read_string_format(struct schema_feature *f, const json_t *format, const struct place *at)
 {
-	static const char *const plain_keys[] = {"type", "encoding", "case", "minLength", "maxLength", "description", NULL};
+	static const char *const plain_keys[] = {"type",      "encoding",    "case", "minLength",
+						 "maxLength", "description", NULL};
 	static const char *const pattern_keys[] = {"type", "encoding", "pattern", "description", NULL};
 	static const char *const encodings[] = {"utf-8", "utf-16", "utf-32", "ascii", NULL};
 	static const char *const cases[] = {"mixed", "upper", "lower", NULL};
@@ -340,7 +344,8 @@ static enum rc read_enum_format(struct schema_feature *f, const json_t *format, 
 	if (!json_is_array(values))
 		return fail(at, "values", "a list of texts is needed here");
 	if (json_array_size(values) > SCHEMA_MAX_ENUM)
-		return fail(at, "values", "%zu values; at most %d are allowed", json_array_size(values), SCHEMA_MAX_ENUM);
+		return fail(at, "values", "%zu values; at most %d are allowed", json_array_size(values),
+			    SCHEMA_MAX_ENUM);
 	f->values = calloc(json_array_size(values) + 1, sizeof *f->values);
 	if (f->values == NULL)
 		return RC_NOMEM;
@@ -369,8 +374,10 @@ static enum rc read_format(struct schema_feature *f, const json_t *format, const
 		rc = check_description(at, format);
 	if (rc != RC_OK)
 		return rc;
-	return type == 0 ? read_string_format(f, format, at) : type == 1 ? read_integer_format(f, format, at)
-		: type == 2 ? read_date_format(f, format, at) : read_enum_format(f, format, at);
+	return type == 0   ? read_string_format(f, format, at)
+	       : type == 1 ? read_integer_format(f, format, at)
+	       : type == 2 ? read_date_format(f, format, at)
+			   : read_enum_format(f, format, at);
 }
 
 /* ---- hashing ---- */
@@ -387,19 +394,20 @@ static enum rc read_numeric(struct schema_feature *f, const json_t *comparison, 
 		return fail(at, "thresholdDistance", "a number above 0 is needed here");
 	enum rc rc = need_integer(at, comparison, "resolution", 1, SCHEMA_MAX_RESOLUTION, &f->resolution);
 	if (rc == RC_OK)
-		rc = get_integer(at, comparison, "fractional_precision", 0, SCHEMA_MAX_PRECISION, &f->fractional_precision);
+		rc = get_integer(at, comparison, "fractional_precision", 0, SCHEMA_MAX_PRECISION,
+				 &f->fractional_precision);
 	if (rc != RC_OK)
 		return rc;
 	double unit = 1;
 	for (uint32_t i = 0; i < f->fractional_precision; i++)
-		unit *= 10;                    /* exact up to 10^22 */
+		unit *= 10; /* exact up to 10^22 */
 	scaled = f->threshold_distance * unit;
 	if (!(scaled <= 9007199254740992.0))
 		return fail(at, "thresholdDistance", "it is too large");
 	f->distance_interval = (int64_t)scaled;
 	double rest = scaled - (double)f->distance_interval;
 	if (rest > 0.5 || (rest == 0.5 && f->distance_interval % 2 != 0))
-		f->distance_interval++;        /* half to even, as Python rounds */
+		f->distance_interval++; /* half to even, as Python rounds */
 	if (f->distance_interval == 0)
 		return fail(at, "fractional_precision", "too few digits for this thresholdDistance, which rounds to 0");
 	return RC_OK;
@@ -465,7 +473,7 @@ typedef enum rc (*read_part)(struct schema_feature *f, const json_t *part, const
 
 /* One sub-object of `parent`, with its path. */
 static enum rc read_child(struct schema_feature *f, const json_t *parent, const char *key, const struct place *at,
-                          bool required, read_part read)
+			  bool required, read_part read)
 {
 	char path[96];
 	const struct place below = {at->diag, path};
@@ -582,10 +590,13 @@ static enum rc check_whole(const struct schema *schema, struct diag *diag)
 	if (has_blake && (schema->l & (schema->l - 1)) != 0)
 		return fail(&config, "l", "%u is not a power of two, which blakeHash needs", (unsigned)schema->l);
 	if (has_blake && schema->key_size > 64)
-		return fail(&config, "kdf.keySize", "%u is above 64, the longest key of blakeHash", (unsigned)schema->key_size);
+		return fail(&config, "kdf.keySize", "%u is above 64, the longest key of blakeHash",
+			    (unsigned)schema->key_size);
 	if (2ull * schema->n_features * schema->key_size > limit)
-		return fail(&config, "kdf.keySize", "%u features with two keys of %u bytes are more than the %u bytes that HKDF "
-		            "can derive", (unsigned)schema->n_features, (unsigned)schema->key_size, (unsigned)limit);
+		return fail(&config, "kdf.keySize",
+			    "%u features with two keys of %u bytes are more than the %u bytes that HKDF "
+			    "can derive",
+			    (unsigned)schema->n_features, (unsigned)schema->key_size, (unsigned)limit);
 	return RC_OK;
 }
 

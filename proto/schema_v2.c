@@ -29,8 +29,10 @@ static int convert_hashing(json_t *hashing)
 	json_decref(comparison);
 	if (!json_is_object(strategy))
 		return 0;
-	return move(strategy, "k", strategy, "bitsPerToken") != 0 || move(strategy, "numBits", strategy, "bitsPerFeature") != 0
-		? -1 : 0;
+	return move(strategy, "k", strategy, "bitsPerToken") != 0 ||
+			       move(strategy, "numBits", strategy, "bitsPerFeature") != 0
+		       ? -1
+		       : 0;
 }
 
 json_t *schema_convert_v2(const json_t *root)

@@ -9,7 +9,8 @@
 #include "proto/study_internal.h"
 
 const char *const study_source_kinds[] = {"prison", "treatment", "death", "other", NULL};
-const char *const study_event_roles[] = {"other", "reception", "release", "treatment_start", "treatment_end", "death", NULL};
+const char *const study_event_roles[] = {"other",         "reception", "release", "treatment_start",
+					 "treatment_end", "death",     NULL};
 const char *const study_profiles[] = {"none", "quality", "balanced", "hardened", NULL};
 const char *const study_periods[] = {"quarter", "year", "all", NULL};
 const char *const study_measure_kinds[] = {"continuity", NULL};
@@ -17,8 +18,9 @@ const char *const study_disclosure_methods[] = {"keyed-noise", "none", NULL};
 
 static enum rc read_head(const struct study_reader *r, const struct yaml_node *root, struct study *study)
 {
-	static const char *const keys[] = {"study", "name", "title", "synthetic", "linkage", "sources", "events", "dimensions",
-	                                   "measures", "tables", "disclosure", "retention", NULL};
+	static const char *const keys[] = {"study",      "name",      "title",      "synthetic", "linkage",
+					   "sources",    "events",    "dimensions", "measures",  "tables",
+					   "disclosure", "retention", NULL};
 	const struct yaml_node *node;
 	int64_t version = 0;
 
@@ -63,9 +65,8 @@ static enum rc read_parts(const struct study_reader *r, const struct yaml_node *
 		const char *key;
 		enum rc (*read)(const struct study_reader *r, const struct yaml_node *node, struct study *study);
 	} parts[] = {
-		{"linkage", study_read_linkage},       {"sources", study_read_sources},
-		{"events", study_read_events},         {"dimensions", study_read_dimensions},
-		{"measures", study_read_measures},     {"tables", study_read_tables},
+		{"linkage", study_read_linkage},       {"sources", study_read_sources},   {"events", study_read_events},
+		{"dimensions", study_read_dimensions}, {"measures", study_read_measures}, {"tables", study_read_tables},
 		{"disclosure", study_read_disclosure},
 	};
 
@@ -117,13 +118,13 @@ void study_free(struct study *study)
 
 /* ---- lookups ---- */
 
-#define FIND(array, n, wanted) \
-	do { \
-		for (unsigned i_ = 0; i_ < (n); i_++) { \
-			if (strcmp((array)[i_].name, (wanted)) == 0) \
-				return (int)i_; \
-		} \
-		return -1; \
+#define FIND(array, n, wanted)                                                                                         \
+	do {                                                                                                           \
+		for (unsigned i_ = 0; i_ < (n); i_++) {                                                                \
+			if (strcmp((array)[i_].name, (wanted)) == 0)                                                   \
+				return (int)i_;                                                                        \
+		}                                                                                                      \
+		return -1;                                                                                             \
 	} while (0)
 
 int study_find_domain(const struct study *study, const char *name)

@@ -1,5 +1,5 @@
-/* Comparisons of a domain: which filters are compared together, into which levels, and the reference weights that decide
- * what is kept as a candidate pair. */
+/* Comparisons of a domain: which filters are compared together, into which levels, and the reference weights that
+ * decide what is kept as a candidate pair. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,14 +13,15 @@ static const uint16_t date_cuts[] = {300, 400, 500, 600, 650, 700, 750, 800, 900
 
 struct point {
 	uint16_t dice_milli;
-	int16_t weight;                /* 1/256 log2 units */
+	int16_t weight; /* 1/256 log2 units */
 };
 
 /* Weight of a level by where it begins, linear between the points. For names and places non-matches lie below .4, for
- * dates (digits and their positions) below .65, so a date says less at the same Dice coefficient and more when identical. */
+ * dates (digits and their positions) below .65, so a date says less at the same Dice coefficient and more when
+ * identical. */
 static const struct point text_points[] = {
-	{0, -4 * 256},  {300, -3 * 256}, {400, -384},    {500, 128},       {600, 640},
-	{700, 5 * 256}, {850, 7 * 256},  {1000, 8 * 256},
+	{0, -4 * 256}, {300, -3 * 256}, {400, -384},    {500, 128},
+	{600, 640},    {700, 5 * 256},  {850, 7 * 256}, {1000, 8 * 256},
 };
 static const struct point date_points[] = {
 	{0, -5 * 256}, {500, -4 * 256}, {600, -640}, {700, 0}, {800, 3 * 256}, {900, 6 * 256}, {1000, 10 * 256},
@@ -43,7 +44,8 @@ int16_t study_default_weight(bool is_date, uint16_t from_milli)
 }
 
 /* Digit 0 is missing and says nothing; digit 1 lies below the first cut. */
-static int digit_weight(const struct study_domain *domain, const struct study_comparison *c, unsigned which, unsigned digit)
+static int digit_weight(const struct study_domain *domain, const struct study_comparison *c, unsigned which,
+			unsigned digit)
 {
 	bool is_date = study_filter_is_date(domain, c->filters[which]);
 
@@ -85,7 +87,7 @@ static enum rc read_weights(const struct study_reader *r, const struct yaml_node
 /* ---- levels ---- */
 
 static enum rc read_cuts(const struct study_reader *r, const struct yaml_node *node, uint16_t cuts[STUDY_MAX_CUTS],
-                         uint8_t *ret_n)
+			 uint8_t *ret_n)
 {
 	enum rc rc = read_sequence(r, node, 1, STUDY_MAX_CUTS);
 	int64_t last = 0;
@@ -112,8 +114,8 @@ static void default_cuts(const struct study_domain *domain, struct study_compari
 }
 
 /* `levels` is one list for every filter, or a mapping from filter to list. */
-static enum rc read_levels(const struct study_reader *r, const struct yaml_node *node, const struct study_domain *domain,
-                           struct study_comparison *c)
+static enum rc read_levels(const struct study_reader *r, const struct yaml_node *node,
+			   const struct study_domain *domain, struct study_comparison *c)
 {
 	const char *names[STUDY_MAX_COMPARED + 1] = {NULL};
 
@@ -138,18 +140,20 @@ static enum rc count_levels(const struct study_reader *r, const struct yaml_node
 	unsigned n = 1;
 
 	for (unsigned i = 0; i < c->n_filters; i++)
-		n *= c->n_cuts[i] + 2u;        /* at most 17^4 */
+		n *= c->n_cuts[i] + 2u; /* at most 17^4 */
 	if (n - 1 > STUDY_MAX_LEVELS)
-		return READ_ERROR(r, node, "%u levels; at most %d are allowed: compare fewer filters as one, or give fewer levels",
-		                  n - 1, STUDY_MAX_LEVELS);
+		return READ_ERROR(
+			r, node,
+			"%u levels; at most %d are allowed: compare fewer filters as one, or give fewer levels", n - 1,
+			STUDY_MAX_LEVELS);
 	c->n_levels = (uint8_t)(n - 1);
 	return RC_OK;
 }
 
 /* ---- comparisons ---- */
 
-static enum rc read_compared(const struct study_reader *r, const struct yaml_node *node, const struct study_domain *domain,
-                             struct study_comparison *c, uint32_t *used)
+static enum rc read_compared(const struct study_reader *r, const struct yaml_node *node,
+			     const struct study_domain *domain, struct study_comparison *c, uint32_t *used)
 {
 	enum rc rc = read_sequence(r, node, 1, STUDY_MAX_COMPARED);
 
@@ -170,7 +174,7 @@ static enum rc read_compared(const struct study_reader *r, const struct yaml_nod
 }
 
 static enum rc read_comparison(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain,
-                               uint32_t *used)
+			       uint32_t *used)
 {
 	static const char *const keys[] = {"filters", "levels", "reference_weights", NULL};
 	struct study_comparison *c = &domain->comparisons[domain->n_comparisons];
@@ -197,7 +201,8 @@ static enum rc read_comparison(const struct study_reader *r, const struct yaml_n
 static enum rc one_a_filter(const struct study_reader *r, struct study_domain *domain)
 {
 	if (domain->n_filters > STUDY_MAX_COMPARISONS)
-		return READ_ERROR(r, NULL, "linkage: more than %d filters; give comparisons that join some", STUDY_MAX_COMPARISONS);
+		return READ_ERROR(r, NULL, "linkage: more than %d filters; give comparisons that join some",
+				  STUDY_MAX_COMPARISONS);
 	for (unsigned i = 0; i < domain->n_filters; i++) {
 		struct study_comparison *c = &domain->comparisons[domain->n_comparisons++];
 		snprintf(c->name, sizeof c->name, "%s", domain->filters[i].name);

@@ -1,6 +1,6 @@
-/* The resolved study as canonical JSON, and the digests over it. Resolved: defaults spelled out, names instead of numbers,
- * fixed point instead of decimals. So two files that mean the same have the same digest, and any change of meaning
- * changes it. jansson steals what is packed, and returns NULL all the way up when memory fails. */
+/* The resolved study as canonical JSON, and the digests over it. Resolved: defaults spelled out, names instead of
+ * numbers, fixed point instead of decimals. So two files that mean the same have the same digest, and any change of
+ * meaning changes it. jansson steals what is packed, and returns NULL all the way up when memory fails. */
 #include <string.h>
 
 #include "proto/json.h"
@@ -47,10 +47,10 @@ static json_t *format_json(const struct schema_feature *f)
 	for (size_t i = 0; values != NULL && i < f->n_values; i++)
 		json_array_append_new(values, json_string(f->values[i]));
 	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "type", formats[f->format], "encoding",
-	                 encodings[f->encoding], "case", cases[f->letter_case], "pattern", text_or_null(f->pattern), "format",
-	                 text_or_null(f->date_format), "minLength", (json_int_t)f->min_length, "maxLength",
-	                 (json_int_t)f->max_length, "minimum", bound_or_null(f->has_minimum, f->minimum), "maximum",
-	                 bound_or_null(f->has_maximum, f->maximum), "values", values);
+			 encodings[f->encoding], "case", cases[f->letter_case], "pattern", text_or_null(f->pattern),
+			 "format", text_or_null(f->date_format), "minLength", (json_int_t)f->min_length, "maxLength",
+			 (json_int_t)f->max_length, "minimum", bound_or_null(f->has_minimum, f->minimum), "maximum",
+			 bound_or_null(f->has_maximum, f->maximum), "values", values);
 }
 
 static json_t *feature_json(const struct schema_feature *f)
@@ -61,12 +61,13 @@ static json_t *feature_json(const struct schema_feature *f)
 	if (f->ignored)
 		return json_pack("{s:s, s:b}", "identifier", f->identifier, "ignored", 1);
 	hashing = json_pack("{s:s, s:i, s:b, s:I, s:i, s:i, s:s, s:i, s:s, s:b, s:o, s:o}", "comparison",
-	                    comparisons[f->comparison], "n", (int)f->n, "positional", (int)f->positional, "distance",
-	                    (json_int_t)f->distance_interval, "resolution", (int)f->resolution, "precision",
-	                    (int)f->fractional_precision, "strategy", f->bits_per_feature ? "bitsPerFeature" : "bitsPerToken",
-	                    "k", (int)f->k, "hash", f->hash == HASH_BLAKE ? "blakeHash" : "doubleHash", "prevent_singularity",
-	                    (int)f->prevent_singularity, "sentinel", text_or_null(f->sentinel), "replaceWith",
-	                    text_or_null(f->replace_with));
+			    comparisons[f->comparison], "n", (int)f->n, "positional", (int)f->positional, "distance",
+			    (json_int_t)f->distance_interval, "resolution", (int)f->resolution, "precision",
+			    (int)f->fractional_precision, "strategy",
+			    f->bits_per_feature ? "bitsPerFeature" : "bitsPerToken", "k", (int)f->k, "hash",
+			    f->hash == HASH_BLAKE ? "blakeHash" : "doubleHash", "prevent_singularity",
+			    (int)f->prevent_singularity, "sentinel", text_or_null(f->sentinel), "replaceWith",
+			    text_or_null(f->replace_with));
 	return json_pack("{s:s, s:o, s:o}", "identifier", f->identifier, "format", format_json(f), "hashing", hashing);
 }
 
@@ -80,10 +81,10 @@ static json_t *schema_json(const struct schema *schema)
 			features = NULL;
 		}
 	}
-	return json_pack("{s:i, s:i, s:s, s:i, s:o, s:o, s:o}", "l", (int)schema->l, "xor_folds", (int)schema->xor_folds, "hash",
-	                 schema->kdf_sha512 ? "SHA512" : "SHA256", "keySize", (int)schema->key_size, "salt",
-	                 digest_or_null(schema->kdf_salt, schema->kdf_salt_len), "info",
-	                 digest_or_null(schema->kdf_info, schema->kdf_info_len), "features", features);
+	return json_pack("{s:i, s:i, s:s, s:i, s:o, s:o, s:o}", "l", (int)schema->l, "xor_folds",
+			 (int)schema->xor_folds, "hash", schema->kdf_sha512 ? "SHA512" : "SHA256", "keySize",
+			 (int)schema->key_size, "salt", digest_or_null(schema->kdf_salt, schema->kdf_salt_len), "info",
+			 digest_or_null(schema->kdf_info, schema->kdf_info_len), "features", features);
 }
 
 static json_t *filters_json(const struct study_domain *domain)
@@ -95,9 +96,10 @@ static json_t *filters_json(const struct study_domain *domain)
 		json_t *features = json_array();
 		for (unsigned j = 0; features != NULL && j < f->n_features; j++)
 			json_array_append_new(features, json_integer(f->features[j]));
-		if (json_array_append_new(filters, json_pack("{s:s, s:o, s:i, s:i, s:b}", "name", f->name, "features", features,
-		                                             "bits", (int)f->bits, "diffusion", (int)f->diffusion,
-		                                             "sorted_digits", (int)f->sorted_digits)) != 0) {
+		if (json_array_append_new(filters,
+					  json_pack("{s:s, s:o, s:i, s:i, s:b}", "name", f->name, "features", features,
+						    "bits", (int)f->bits, "diffusion", (int)f->diffusion,
+						    "sorted_digits", (int)f->sorted_digits)) != 0) {
 			json_decref(filters);
 			filters = NULL;
 		}
@@ -117,7 +119,7 @@ static json_t *dimension_json(const struct study *study, const struct study_dime
 	for (unsigned i = 0; d->derivation == DERIVED_SOURCE && i < study->n_sources; i++)
 		json_array_append_new(of, json_integer(d->source_code[i]));
 	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", d->name, "column", d->column, "derived",
-	                 derivations[d->derivation], "codes", codes, "bands", bands, "of", of);
+			 derivations[d->derivation], "codes", codes, "bands", bands, "of", of);
 }
 
 static json_t *dimensions_json(const struct study *study)
@@ -142,14 +144,15 @@ static json_t *event_names_json(const struct study *study)
 static json_t *encoding_json(const struct study *study, const struct study_domain *domain)
 {
 	const struct study_normalise *n = &domain->normalise;
-	json_t *normalise = json_pack("{s:b, s:b, s:b, s:b, s:b}", "trim", (int)n->trim, "lower", (int)n->lower, "strip_marks",
-	                              (int)n->strip_marks, "drop_punctuation", (int)n->drop_punctuation, "sentinel_dates",
-	                              (int)n->sentinel_dates);
+	json_t *normalise = json_pack("{s:b, s:b, s:b, s:b, s:b}", "trim", (int)n->trim, "lower", (int)n->lower,
+				      "strip_marks", (int)n->strip_marks, "drop_punctuation", (int)n->drop_punctuation,
+				      "sentinel_dates", (int)n->sentinel_dates);
 
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "domain", domain->name, "schema", schema_json(domain->schema),
-	                 "filters", filters_json(domain), "normalise", normalise, "key_check",
-	                 domain->has_key_check ? hex_or_null(domain->key_check, sizeof domain->key_check) : json_null(),
-	                 "events", event_names_json(study), "dimensions", dimensions_json(study));
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "domain", domain->name, "schema",
+			 schema_json(domain->schema), "filters", filters_json(domain), "normalise", normalise,
+			 "key_check",
+			 domain->has_key_check ? hex_or_null(domain->key_check, sizeof domain->key_check) : json_null(),
+			 "events", event_names_json(study), "dimensions", dimensions_json(study));
 }
 
 static json_t *comparison_json(const struct study_domain *domain, const struct study_comparison *c)
@@ -160,7 +163,8 @@ static json_t *comparison_json(const struct study_domain *domain, const struct s
 		json_t *cuts = json_array();
 		for (unsigned j = 0; j < c->n_cuts[i]; j++)
 			json_array_append_new(cuts, json_integer(c->cuts[i][j]));
-		json_array_append_new(filters, json_pack("{s:s, s:o}", "filter", domain->filters[c->filters[i]].name, "cuts", cuts));
+		json_array_append_new(
+			filters, json_pack("{s:s, s:o}", "filter", domain->filters[c->filters[i]].name, "cuts", cuts));
 	}
 	for (unsigned i = 0; i <= c->n_levels; i++)
 		json_array_append_new(weights, json_integer(c->reference_weight[i]));
@@ -173,9 +177,9 @@ static json_t *domain_json(const struct study *study, const struct study_domain 
 
 	for (unsigned i = 0; i < domain->n_comparisons; i++)
 		json_array_append_new(comparisons, comparison_json(domain, &domain->comparisons[i]));
-	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o}", "name", domain->name, "language", domain->language, "profile",
-	                 study_profile_name(domain->profile), "encoding", encoding_json(study, domain), "floor", (int)domain->floor,
-	                 "comparisons", comparisons);
+	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o}", "name", domain->name, "language", domain->language,
+			 "profile", study_profile_name(domain->profile), "encoding", encoding_json(study, domain),
+			 "floor", (int)domain->floor, "comparisons", comparisons);
 }
 
 static json_t *sent_json(const struct study *study)
@@ -184,14 +188,15 @@ static json_t *sent_json(const struct study *study)
 
 	for (unsigned i = 0; i < study->n_sources; i++) {
 		const struct study_source *s = &study->sources[i];
-		json_array_append_new(sources, json_pack("{s:s, s:s, s:s, s:i}", "name", s->name, "kind",
-		                                         study_source_kinds[s->kind], "domain", study->domains[s->domain].name,
-		                                         "lag", (int)s->reporting_lag_days));
+		json_array_append_new(sources,
+				      json_pack("{s:s, s:s, s:s, s:i}", "name", s->name, "kind",
+						study_source_kinds[s->kind], "domain", study->domains[s->domain].name,
+						"lag", (int)s->reporting_lag_days));
 	}
 	for (unsigned i = 0; i < study->n_events; i++) {
 		const struct study_event *e = &study->events[i];
-		json_array_append_new(events, json_pack("{s:s, s:s, s:i}", "name", e->name, "role", study_event_roles[e->role],
-		                                        "kinds", (int)e->kinds));
+		json_array_append_new(events, json_pack("{s:s, s:s, s:i}", "name", e->name, "role",
+							study_event_roles[e->role], "kinds", (int)e->kinds));
 	}
 	return json_pack("{s:o, s:o, s:o}", "sources", sources, "events", events, "dimensions", dimensions_json(study));
 }
@@ -206,27 +211,28 @@ static json_t *published_json(const struct study *study)
 		for (unsigned j = 0; j < m->n_bands; j++)
 			json_array_append_new(bands, json_integer(m->band_ends[j]));
 		json_array_append_new(measures, json_pack("{s:s, s:s, s:o}", "name", m->name, "kind",
-		                                          study_measure_kinds[m->kind], "bands", bands));
+							  study_measure_kinds[m->kind], "bands", bands));
 	}
 	for (unsigned i = 0; i < study->n_tables; i++) {
 		const struct study_table *t = &study->tables[i];
 		json_t *by = json_array();
 		for (unsigned j = 0; j < t->n_by; j++)
 			json_array_append_new(by, json_string(study->dimensions[t->by[j]].name));
-		json_array_append_new(tables, json_pack("{s:s, s:s, s:s, s:o, s:I}", "name", t->name, "measure",
-		                                        study->measures[t->measure].name, "period", study_periods[t->period],
-		                                        "by", by, "sigma2_milli", (json_int_t)t->sigma2_milli));
+		json_array_append_new(tables,
+				      json_pack("{s:s, s:s, s:s, s:o, s:I}", "name", t->name, "measure",
+						study->measures[t->measure].name, "period", study_periods[t->period],
+						"by", by, "sigma2_milli", (json_int_t)t->sigma2_milli));
 	}
 	return json_pack("{s:o, s:o}", "measures", measures, "tables", tables);
 }
 
 static json_t *disclosure_json(const struct study_disclosure *d)
 {
-	return json_pack("{s:s, s:I, s:I, s:i, s:I, s:I, s:i, s:b}", "method", study_disclosure_methods[d->method], "threshold",
-	                 (json_int_t)d->threshold, "rho_limit_micro", (json_int_t)d->rho_limit_micro, "max_index_events",
-	                 (int)d->max_index_events, "interval_days", (json_int_t)d->interval_days, "min_new_records",
-	                 (json_int_t)d->min_new_records, "min_sources", (int)d->min_sources, "provisional",
-	                 (int)d->provisional);
+	return json_pack("{s:s, s:I, s:I, s:i, s:I, s:I, s:i, s:b}", "method", study_disclosure_methods[d->method],
+			 "threshold", (json_int_t)d->threshold, "rho_limit_micro", (json_int_t)d->rho_limit_micro,
+			 "max_index_events", (int)d->max_index_events, "interval_days", (json_int_t)d->interval_days,
+			 "min_new_records", (json_int_t)d->min_new_records, "min_sources", (int)d->min_sources,
+			 "provisional", (int)d->provisional);
 }
 
 static enum rc take_digest(const char *label, json_t *value, uint8_t out[32])
@@ -252,9 +258,10 @@ enum rc study_fill_digests(struct study *study)
 		json_array_append_new(domains, domain_json(study, domain));
 	}
 	return take_digest("throughcare study v1",
-	                   json_pack("{s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "version", 1, "name", study->name, "title",
-	                             study->title, "synthetic", (int)study->synthetic, "domains", domains, "sent",
-	                             sent_json(study), "published", published_json(study), "disclosure",
-	                             disclosure_json(&study->disclosure), "retention_years", (int)study->retention_years),
-	                   study->digest);
+			   json_pack("{s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "version", 1, "name", study->name,
+				     "title", study->title, "synthetic", (int)study->synthetic, "domains", domains,
+				     "sent", sent_json(study), "published", published_json(study), "disclosure",
+				     disclosure_json(&study->disclosure), "retention_years",
+				     (int)study->retention_years),
+			   study->digest);
 }

@@ -14,7 +14,8 @@ struct study_reader {
 
 #define READ_ERROR(reader, node, ...) yaml_error((reader)->tree, node, (reader)->diag, __VA_ARGS__)
 
-/* The node must be a mapping that has only the NULL-terminated `keys`; an unknown key gets the nearest one as advice. */
+/* The node must be a mapping that has only the NULL-terminated `keys`; an unknown key gets the nearest one as advice.
+ */
 enum rc read_keys(const struct study_reader *r, const struct yaml_node *node, const char *const *keys) MUST_CHECK;
 /* A mapping (any keys), with at least one and at most `max` children. */
 enum rc read_mapping(const struct study_reader *r, const struct yaml_node *node, size_t max) MUST_CHECK;
@@ -22,18 +23,18 @@ enum rc read_mapping(const struct study_reader *r, const struct yaml_node *node,
 enum rc read_sequence(const struct study_reader *r, const struct yaml_node *node, size_t min, size_t max) MUST_CHECK;
 /* The value of a key that must be there. */
 enum rc read_required(const struct study_reader *r, const struct yaml_node *node, const char *key,
-                      const struct yaml_node **ret) MUST_CHECK;
+		      const struct yaml_node **ret) MUST_CHECK;
 
 /* Scalars. For optional ones pass yaml_get(): with node NULL the output keeps the default it holds. */
 enum rc read_integer(const struct study_reader *r, const struct yaml_node *node, int64_t min, int64_t max,
-                     int64_t *value) MUST_CHECK;
+		     int64_t *value) MUST_CHECK;
 /* A decimal with at most `places` digits after the point, as an integer of 10^-places; min and max in the same unit. */
 enum rc read_decimal(const struct study_reader *r, const struct yaml_node *node, int places, int64_t min, int64_t max,
-                     int64_t *value) MUST_CHECK;
+		     int64_t *value) MUST_CHECK;
 enum rc read_bool(const struct study_reader *r, const struct yaml_node *node, bool *value) MUST_CHECK;
 /* One of the NULL-terminated `words`; *value is its index. */
 enum rc read_word(const struct study_reader *r, const struct yaml_node *node, const char *const *words,
-                  int *value) MUST_CHECK;
+		  int *value) MUST_CHECK;
 /* Text without control characters, shorter than `cap`, not empty. */
 enum rc read_text(const struct study_reader *r, const struct yaml_node *node, char *out, size_t cap) MUST_CHECK;
 /* A name as study.h defines it: from a scalar's value, or from the node's own key. */
@@ -45,17 +46,20 @@ bool name_is_valid(const char *text);
 const char *nearest_word(const char *word, const char *const *candidates);
 
 /* The parts of a study; each reads its keys of the top mapping (checked to be there by study_parse). */
-enum rc study_read_linkage(const struct study_reader *r, const struct yaml_node *linkage, struct study *study) MUST_CHECK;
-enum rc study_read_comparisons(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain)
-	MUST_CHECK;
-enum rc study_read_sources(const struct study_reader *r, const struct yaml_node *sources, struct study *study) MUST_CHECK;
+enum rc study_read_linkage(const struct study_reader *r, const struct yaml_node *linkage,
+			   struct study *study) MUST_CHECK;
+enum rc study_read_comparisons(const struct study_reader *r, const struct yaml_node *node,
+			       struct study_domain *domain) MUST_CHECK;
+enum rc study_read_sources(const struct study_reader *r, const struct yaml_node *sources,
+			   struct study *study) MUST_CHECK;
 enum rc study_read_events(const struct study_reader *r, const struct yaml_node *events, struct study *study) MUST_CHECK;
 enum rc study_read_dimensions(const struct study_reader *r, const struct yaml_node *dimensions,
-                              struct study *study) MUST_CHECK;
-enum rc study_read_measures(const struct study_reader *r, const struct yaml_node *measures, struct study *study) MUST_CHECK;
+			      struct study *study) MUST_CHECK;
+enum rc study_read_measures(const struct study_reader *r, const struct yaml_node *measures,
+			    struct study *study) MUST_CHECK;
 enum rc study_read_tables(const struct study_reader *r, const struct yaml_node *tables, struct study *study) MUST_CHECK;
 enum rc study_read_disclosure(const struct study_reader *r, const struct yaml_node *disclosure,
-                              struct study *study) MUST_CHECK;
+			      struct study *study) MUST_CHECK;
 
 /* Default weight of a digit (1 … n_cuts+1) whose Dice coefficients start at `from_milli`, in 1/256 log2 units. */
 int16_t study_default_weight(bool is_date, uint16_t from_milli);
@@ -63,7 +67,7 @@ int16_t study_default_weight(bool is_date, uint16_t from_milli);
 /* Fill encoding_id of every domain, then the digest. */
 enum rc study_fill_digests(struct study *study) MUST_CHECK;
 
-extern const char *const study_source_kinds[];         /* in the order of enum study_source_kind, NULL-terminated */
+extern const char *const study_source_kinds[]; /* in the order of enum study_source_kind, NULL-terminated */
 extern const char *const study_event_roles[];
 extern const char *const study_profiles[];
 extern const char *const study_periods[];

@@ -1,5 +1,5 @@
-/* The linkage part of a study: domains, schema, filters, normalisation. Every domain is resolved on its own from what it
- * overrides and what stands above, so that the rest of the program never asks where a value came from. */
+/* The linkage part of a study: domains, schema, filters, normalisation. Every domain is resolved on its own from what
+ * it overrides and what stands above, so that the rest of the program never asks where a value came from. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,14 +27,16 @@ static const struct yaml_node *scope_node(const struct scope *scope)
 }
 
 /* What this version can encode. The one place to widen when a further profile or diffusion is there. */
-static enum rc check_is_available(const struct study_reader *r, const struct yaml_node *node, enum study_profile profile,
-                                  int64_t diffusion)
+static enum rc check_is_available(const struct study_reader *r, const struct yaml_node *node,
+				  enum study_profile profile, int64_t diffusion)
 {
 	if (profile == PROFILE_BALANCED || profile == PROFILE_HARDENED)
-		return READ_ERROR(r, node, "the profile %s is not available in this version; allowed are quality and none",
-		                  study_profiles[profile]);
+		return READ_ERROR(r, node,
+				  "the profile %s is not available in this version; allowed are quality and none",
+				  study_profiles[profile]);
 	if (diffusion != 0)
-		return READ_ERROR(r, node, "keyed diffusion is not available in this version; 0 is the only value allowed");
+		return READ_ERROR(r, node,
+				  "keyed diffusion is not available in this version; 0 is the only value allowed");
 	return RC_OK;
 }
 
@@ -65,7 +67,8 @@ static enum rc schema_error(const struct study_reader *r, const struct yaml_node
 	char whole[160], reached[160];
 	yaml_path(at, reached, sizeof reached);
 	yaml_path(node, whole, sizeof whole);
-	/* The last part of the path may be missing from the file: then the error stands at its parent, and says which. */
+	/* The last part of the path may be missing from the file: then the error stands at its parent, and says which.
+	 */
 	if (strlen(reached) >= strlen(whole) + 1 + strlen(path))
 		return READ_ERROR(r, at, "%s", colon + 2);
 	const char *last = strrchr(path, '.');
@@ -166,11 +169,12 @@ static enum rc default_filters(const struct study_reader *r, const struct scope 
 		bool opens = domain->n_filters == 0 || domain->profile != PROFILE_NONE;
 		struct study_filter *f = &domain->filters[domain->n_filters - (opens ? 0 : 1)];
 		if (opens && domain->n_filters == STUDY_MAX_FILTERS)
-			return READ_ERROR(r, scope_node(scope), "the schema has more than %d features; give filters that join some",
-			                  STUDY_MAX_FILTERS);
+			return READ_ERROR(r, scope_node(scope),
+					  "the schema has more than %d features; give filters that join some",
+					  STUDY_MAX_FILTERS);
 		if (f->n_features == STUDY_MAX_FILTER_FEATURES)
 			return READ_ERROR(r, scope_node(scope), "the schema has more than %d features for one filter",
-			                  STUDY_MAX_FILTER_FEATURES);
+					  STUDY_MAX_FILTER_FEATURES);
 		f->features[f->n_features++] = (uint16_t)i;
 		if (!opens)
 			continue;
@@ -183,15 +187,16 @@ static enum rc default_filters(const struct study_reader *r, const struct scope 
 		return READ_ERROR(r, scope_node(scope), "the schema ignores all of its features");
 	if (domain->profile == PROFILE_NONE) {
 		if (schema->l > STUDY_MAX_FILTER_BITS || schema->l < STUDY_MIN_FILTER_BITS || schema->l % 8 != 0)
-			return READ_ERROR(r, scope_node(scope), "clkConfig.l is %u; a filter has %d to %d bits, a multiple of 8",
-			                  (unsigned)schema->l, STUDY_MIN_FILTER_BITS, STUDY_MAX_FILTER_BITS);
+			return READ_ERROR(r, scope_node(scope),
+					  "clkConfig.l is %u; a filter has %d to %d bits, a multiple of 8",
+					  (unsigned)schema->l, STUDY_MIN_FILTER_BITS, STUDY_MAX_FILTER_BITS);
 		domain->filters[0].bits = (uint16_t)schema->l;
 	}
 	return RC_OK;
 }
 
-static enum rc read_filter_features(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain,
-                                    struct study_filter *f)
+static enum rc read_filter_features(const struct study_reader *r, const struct yaml_node *node,
+				    struct study_domain *domain, struct study_filter *f)
 {
 	enum rc rc = read_sequence(r, node, 1, STUDY_MAX_FILTER_FEATURES);
 
@@ -209,7 +214,8 @@ static enum rc read_filter_features(const struct study_reader *r, const struct y
 		for (const struct study_filter *other = domain->filters; other <= f; other++) {
 			for (unsigned i = 0; i < other->n_features; i++) {
 				if (other->features[i] == feature)
-					return READ_ERROR(r, item, "this feature is already in the filter %s", other->name);
+					return READ_ERROR(r, item, "this feature is already in the filter %s",
+							  other->name);
 			}
 		}
 		f->features[f->n_features++] = (uint16_t)feature;
@@ -218,7 +224,7 @@ static enum rc read_filter_features(const struct study_reader *r, const struct y
 }
 
 static enum rc check_filter_bits(const struct study_reader *r, const struct yaml_node *node,
-                                 const struct study_domain *domain, const struct study_filter *f)
+				 const struct study_domain *domain, const struct study_filter *f)
 {
 	bool has_blake = false;
 
@@ -235,7 +241,8 @@ static enum rc read_filter(const struct study_reader *r, const struct yaml_node 
 {
 	static const char *const keys[] = {"features", "bits", "sorted_digits", "diffusion", NULL};
 	struct study_filter *f = &domain->filters[domain->n_filters];
-	const struct yaml_node *features, *bits_node = yaml_get(node, "bits"), *diffusion_node = yaml_get(node, "diffusion");
+	const struct yaml_node *features, *bits_node = yaml_get(node, "bits"),
+					  *diffusion_node = yaml_get(node, "diffusion");
 	int64_t bits = DEFAULT_FILTER_BITS, diffusion = 0;
 
 	enum rc rc = read_key_name(r, node, f->name);
@@ -287,13 +294,15 @@ static enum rc read_filters(const struct study_reader *r, const struct scope *sc
 /* Each domain has a secret of its own, so its key check stands in the domain, where `keys init` can pin it. */
 static enum rc read_key_check(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
 {
-	const struct yaml_node *node = yaml_get(scope_node(scope), "key_check"), *base = yaml_get(scope->base, "key_check");
+	const struct yaml_node *node = yaml_get(scope_node(scope), "key_check"),
+			       *base = yaml_get(scope->base, "key_check");
 
 	if (scope->own != NULL && base != NULL)
 		return READ_ERROR(r, base, "each domain has its own secret: write key_check in every domain instead");
 	if (node == NULL)
-		return READ_ERROR(r, scope_node(scope), "the key key_check is missing; write `key_check: unset` until "
-		                  "`throughcare keys init` pins it");
+		return READ_ERROR(r, scope_node(scope),
+				  "the key key_check is missing; write `key_check: unset` until "
+				  "`throughcare keys init` pins it");
 	domain->key_check_offset = node->offset;
 	domain->key_check_length = node->length;
 	if (node->kind == YAML_SCALAR && strcmp(node->text, "unset") == 0)
@@ -301,7 +310,7 @@ static enum rc read_key_check(const struct study_reader *r, const struct scope *
 	if (node->kind != YAML_SCALAR ||
 	    hex_decode(node->text, node->text_len, domain->key_check, sizeof domain->key_check) != RC_OK)
 		return READ_ERROR(r, node, "%zu hexadecimal digits or the word unset are needed here",
-		                  2 * sizeof domain->key_check);
+				  2 * sizeof domain->key_check);
 	domain->has_key_check = true;
 	return RC_OK;
 }
@@ -358,8 +367,8 @@ static enum rc read_domain(const struct study_reader *r, const struct scope *sco
 
 enum rc study_read_linkage(const struct study_reader *r, const struct yaml_node *linkage, struct study *study)
 {
-	static const char *const keys[] = {"profile", "key_check", "floor", "normalise", "schema", "filters", "comparisons",
-	                                   "language", "domains", NULL};
+	static const char *const keys[] = {"profile", "key_check",   "floor",    "normalise", "schema",
+					   "filters", "comparisons", "language", "domains",   NULL};
 	const struct yaml_node *domains = yaml_get(linkage, "domains");
 
 	enum rc rc = read_keys(r, linkage, keys);

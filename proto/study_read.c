@@ -37,7 +37,8 @@ static int edits(const char *a, const char *b)
 				best = d[i - 1][j] + 1;
 			if (d[i][j - 1] + 1 < best)
 				best = d[i][j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    d[i - 2][j - 2] + 1 < best)
 				best = d[i - 2][j - 2] + 1;
 			d[i][j] = best;
 		}
@@ -116,7 +117,7 @@ enum rc read_sequence(const struct study_reader *r, const struct yaml_node *node
 }
 
 enum rc read_required(const struct study_reader *r, const struct yaml_node *node, const char *key,
-                      const struct yaml_node **ret)
+		      const struct yaml_node **ret)
 {
 	const struct yaml_node *child = yaml_get(node, key);
 
@@ -173,7 +174,7 @@ static bool parse_decimal(const char *text, int places, int64_t *ret)
 }
 
 enum rc read_decimal(const struct study_reader *r, const struct yaml_node *node, int places, int64_t min, int64_t max,
-                     int64_t *value)
+		     int64_t *value)
 {
 	char bound[32], shown[32];
 	int64_t v;
@@ -184,8 +185,9 @@ enum rc read_decimal(const struct study_reader *r, const struct yaml_node *node,
 	if (rc != RC_OK)
 		return rc;
 	if (!parse_decimal(node->text, places, &v))
-		return places == 0 ? READ_ERROR(r, node, "a whole number is needed here")
-		                   : READ_ERROR(r, node, "a number with at most %d decimal places is needed here", places);
+		return places == 0
+			       ? READ_ERROR(r, node, "a whole number is needed here")
+			       : READ_ERROR(r, node, "a number with at most %d decimal places is needed here", places);
 	print_decimal(v, places, shown);
 	if (v < min) {
 		print_decimal(min, places, bound);
@@ -199,7 +201,8 @@ enum rc read_decimal(const struct study_reader *r, const struct yaml_node *node,
 	return RC_OK;
 }
 
-enum rc read_integer(const struct study_reader *r, const struct yaml_node *node, int64_t min, int64_t max, int64_t *value)
+enum rc read_integer(const struct study_reader *r, const struct yaml_node *node, int64_t min, int64_t max,
+		     int64_t *value)
 {
 	return read_decimal(r, node, 0, min, max, value);
 }
@@ -265,11 +268,13 @@ bool name_is_valid(const char *text)
 }
 
 static enum rc copy_name(const struct study_reader *r, const struct yaml_node *node, const char *text,
-                         char out[STUDY_NAME_CAP])
+			 char out[STUDY_NAME_CAP])
 {
 	if (!name_is_valid(text))
-		return READ_ERROR(r, node, "a name is needed here: a lower-case letter, then letters, digits, _ or -, "
-		                  "at most %d in all", STUDY_NAME_CAP - 1);
+		return READ_ERROR(r, node,
+				  "a name is needed here: a lower-case letter, then letters, digits, _ or -, "
+				  "at most %d in all",
+				  STUDY_NAME_CAP - 1);
 	memcpy(out, text, strlen(text) + 1);
 	return RC_OK;
 }

@@ -163,7 +163,7 @@ static enum rc read_bands(const struct study_reader *r, const struct yaml_node *
 
 /* source → code, for every source of the study. */
 static enum rc read_of(const struct study_reader *r, const struct yaml_node *node, const struct study *study,
-                       struct study_dimension *d)
+		       struct study_dimension *d)
 {
 	enum rc rc = read_mapping(r, node, STUDY_MAX_SOURCES);
 
@@ -188,7 +188,8 @@ static enum rc read_of(const struct study_reader *r, const struct yaml_node *nod
 }
 
 /* Which keys a dimension has depends on what it is derived from. */
-static enum rc check_dimension_keys(const struct study_reader *r, const struct yaml_node *node, enum study_derivation from)
+static enum rc check_dimension_keys(const struct study_reader *r, const struct yaml_node *node,
+				    enum study_derivation from)
 {
 	static const char *const plain[] = {"column", "codes", "derived", NULL};
 	static const char *const age[] = {"derived", "column", "bands", NULL};

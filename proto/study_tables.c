@@ -4,7 +4,7 @@
 
 #include "proto/study_internal.h"
 
-enum { MAX_ROWS = 10000 };             /* combinations of codes of one table */
+enum { MAX_ROWS = 10000 }; /* combinations of codes of one table */
 
 /* ---- measures ---- */
 
@@ -52,7 +52,8 @@ static enum rc read_measure(const struct study_reader *r, const struct yaml_node
 	if (rc == RC_OK && !has_role(study, EVENT_RELEASE))
 		rc = READ_ERROR(r, node, "continuity needs an event with the role release that a source may send");
 	if (rc == RC_OK && !has_role(study, EVENT_TREATMENT_START))
-		rc = READ_ERROR(r, node, "continuity needs an event with the role treatment_start that a source may send");
+		rc = READ_ERROR(r, node,
+				"continuity needs an event with the role treatment_start that a source may send");
 	return rc;
 }
 
@@ -68,7 +69,7 @@ enum rc study_read_measures(const struct study_reader *r, const struct yaml_node
 /* ---- tables ---- */
 
 static enum rc read_by(const struct study_reader *r, const struct yaml_node *node, const struct study *study,
-                       struct study_table *table)
+		       struct study_table *table)
 {
 	enum rc rc = read_sequence(r, node, 0, STUDY_MAX_BY);
 	unsigned rows = 1;
@@ -159,21 +160,27 @@ uint64_t study_release_rho_micro(const struct study *study)
 
 static enum rc check_noise(const struct study_reader *r, const struct yaml_node *node, const struct study *study)
 {
-	const struct yaml_node *tables = yaml_get(yaml_tree_root(r->tree), "tables"), *method = yaml_get(node, "method");
+	const struct yaml_node *tables = yaml_get(yaml_tree_root(r->tree), "tables"),
+			       *method = yaml_get(node, "method");
 	uint64_t rho = study_release_rho_micro(study), limit = study->disclosure.rho_limit_micro;
 
 	if (study->disclosure.method == DISCLOSURE_NONE)
-		return study->synthetic ? RC_OK : READ_ERROR(r, method, "none is allowed only where the study says synthetic: true");
+		return study->synthetic
+			       ? RC_OK
+			       : READ_ERROR(r, method, "none is allowed only where the study says synthetic: true");
 	for (unsigned i = 0; i < study->n_tables; i++) {
-		const struct yaml_node *table = yaml_get(tables, study->tables[i].name), *sigma2 = yaml_get(table, "sigma2");
+		const struct yaml_node *table = yaml_get(tables, study->tables[i].name),
+				       *sigma2 = yaml_get(table, "sigma2");
 		if (study->tables[i].sigma2_milli == 0)
-			return READ_ERROR(r, sigma2 != NULL ? sigma2 : table, "a sigma2 above 0 is needed: the method adds noise");
+			return READ_ERROR(r, sigma2 != NULL ? sigma2 : table,
+					  "a sigma2 above 0 is needed: the method adds noise");
 	}
 	if (yaml_get(node, "rho_limit") == NULL)
 		return READ_ERROR(r, node, "the key rho_limit is missing");
 	if (rho > limit)
-		return READ_ERROR(r, yaml_get(node, "rho_limit"), "one release costs rho %llu.%06llu, more than this limit allows",
-		                  (unsigned long long)(rho / 1000000), (unsigned long long)(rho % 1000000));
+		return READ_ERROR(r, yaml_get(node, "rho_limit"),
+				  "one release costs rho %llu.%06llu, more than this limit allows",
+				  (unsigned long long)(rho / 1000000), (unsigned long long)(rho % 1000000));
 	return RC_OK;
 }
 
@@ -206,8 +213,9 @@ static enum rc read_limits(const struct study_reader *r, const struct yaml_node 
 
 enum rc study_read_disclosure(const struct study_reader *r, const struct yaml_node *node, struct study *study)
 {
-	static const char *const keys[] = {"method", "threshold", "rho_limit", "max_index_events", "interval_days",
-	                                   "min_new_records", "min_sources", "provisional", NULL};
+	static const char *const keys[] = {"method",           "threshold",     "rho_limit",
+					   "max_index_events", "interval_days", "min_new_records",
+					   "min_sources",      "provisional",   NULL};
 	int method = DISCLOSURE_KEYED_NOISE;
 
 	enum rc rc = read_keys(r, node, keys);

@@ -1,5 +1,5 @@
-/* libyaml's events into a bounded tree. libyaml itself never recurses on input and reports positions in characters, which
- * are turned into byte offsets here, since `keys init` replaces the bytes of one scalar. */
+/* libyaml's events into a bounded tree. libyaml itself never recurses on input and reports positions in characters,
+ * which are turned into byte offsets here, since `keys init` replaces the bytes of one scalar. */
 #include "proto/yaml_tree.h"
 
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 struct yaml_tree {
 	char *name;
 	struct yaml_node *root;
-	struct yaml_node *nodes[YAML_MAX_NODES];       /* all of them, to free without recursion */
+	struct yaml_node *nodes[YAML_MAX_NODES]; /* all of them, to free without recursion */
 	uint32_t n_nodes;
 };
 
@@ -19,10 +19,10 @@ struct builder {
 	struct yaml_tree *tree;
 	const char *bytes;
 	size_t len;
-	size_t at_char, at_byte;       /* a cursor over the input: events come in order */
-	struct yaml_node *open[YAML_MAX_DEPTH];        /* containers being filled */
+	size_t at_char, at_byte;                /* a cursor over the input: events come in order */
+	struct yaml_node *open[YAML_MAX_DEPTH]; /* containers being filled */
 	unsigned depth;
-	char *key;                     /* of the open mapping, waiting for its value; owned */
+	char *key; /* of the open mapping, waiting for its value; owned */
 	uint32_t key_line;
 	bool done;
 	struct diag *diag;
@@ -62,7 +62,7 @@ static enum rc new_node(struct builder *b, enum yaml_kind kind, size_t line, str
 
 	if (tree->n_nodes == YAML_MAX_NODES)
 		return diag_set(b->diag, RC_TOO_LARGE, "%s:%zu: more than %d values in one file", tree->name, line,
-		                YAML_MAX_NODES);
+				YAML_MAX_NODES);
 	struct yaml_node *node = calloc(1, sizeof *node);
 	if (node == NULL)
 		return RC_NOMEM;
@@ -105,7 +105,7 @@ static enum rc take_key(struct builder *b, const yaml_event_t *event, size_t lin
 		char path[256];
 		yaml_path(first, path, sizeof path);
 		return diag_set(b->diag, RC_INVALID, "%s:%zu: %s: this key stands twice; the first is in line %u",
-		                b->tree->name, line, path, (unsigned)first->line);
+				b->tree->name, line, path, (unsigned)first->line);
 	}
 	b->key = strndup(text, len);
 	b->key_line = (uint32_t)line;
@@ -170,7 +170,8 @@ static void sort_keys(struct yaml_node *mapping)
 	mapping->last = children[n - 1];
 }
 
-static enum rc refuse_decoration(const struct builder *b, const yaml_char_t *anchor, const yaml_char_t *tag, size_t line)
+static enum rc refuse_decoration(const struct builder *b, const yaml_char_t *anchor, const yaml_char_t *tag,
+				 size_t line)
 {
 	if (anchor != NULL)
 		return fail_at(b, line, "anchors (&name) and aliases (*name) are not taken; write the value out");
@@ -230,12 +231,15 @@ static enum rc run(struct builder *b)
 	while (rc == RC_OK && !b->done) {
 		yaml_event_t event;
 		if (!yaml_parser_parse(&parser, &event)) {
-			size_t line = parser.error == YAML_READER_ERROR
-				? count_lines(b->bytes, parser.problem_offset < b->len ? parser.problem_offset : b->len)
-				: parser.problem_mark.line + 1;
-			rc = parser.error == YAML_MEMORY_ERROR ? RC_NOMEM
-				: diag_set(b->diag, RC_INVALID, "%s:%zu: not valid YAML: %s", b->tree->name, line,
-				           parser.problem != NULL ? parser.problem : "unreadable");
+			size_t line =
+				parser.error == YAML_READER_ERROR
+					? count_lines(b->bytes,
+						      parser.problem_offset < b->len ? parser.problem_offset : b->len)
+					: parser.problem_mark.line + 1;
+			rc = parser.error == YAML_MEMORY_ERROR
+				     ? RC_NOMEM
+				     : diag_set(b->diag, RC_INVALID, "%s:%zu: not valid YAML: %s", b->tree->name, line,
+						parser.problem != NULL ? parser.problem : "unreadable");
 			break;
 		}
 		rc = take_event(b, &event);
@@ -314,7 +318,7 @@ void yaml_path(const struct yaml_node *node, char *out, size_t cap)
 	while (depth > 0 && at < cap) {
 		node = chain[--depth];
 		int n = node->key != NULL ? snprintf(out + at, cap - at, "%s%s", at > 0 ? "." : "", node->key)
-		                          : snprintf(out + at, cap - at, "[%u]", (unsigned)node->index);
+					  : snprintf(out + at, cap - at, "[%u]", (unsigned)node->index);
 		at += n > 0 ? (size_t)n : 0;
 	}
 }
@@ -413,7 +417,7 @@ enum rc yaml_to_json(const struct yaml_node *node, json_t **ret)
 		json_t *value;
 		enum rc rc = yaml_to_json(child, &value);
 		if (rc == RC_OK && (child->key != NULL ? json_object_set_new(whole, child->key, value)
-		                                       : json_array_append_new(whole, value)) != 0)
+						       : json_array_append_new(whole, value)) != 0)
 			rc = RC_NOMEM;
 		if (rc != RC_OK) {
 			json_decref(whole);
@@ -424,7 +428,8 @@ enum rc yaml_to_json(const struct yaml_node *node, json_t **ret)
 	return RC_OK;
 }
 
-enum rc yaml_error(const struct yaml_tree *tree, const struct yaml_node *node, struct diag *diag, const char *format, ...)
+enum rc yaml_error(const struct yaml_tree *tree, const struct yaml_node *node, struct diag *diag, const char *format,
+		   ...)
 {
 	char path[200], message[300];
 	va_list args;
@@ -434,5 +439,5 @@ enum rc yaml_error(const struct yaml_tree *tree, const struct yaml_node *node, s
 	va_end(args);
 	yaml_path(node, path, sizeof path);
 	return diag_set(diag, RC_INVALID, "%s:%u: %s%s%s", tree->name, (unsigned)(node != NULL ? node->line : 1), path,
-	                path[0] != 0 ? ": " : "", message);
+			path[0] != 0 ? ": " : "", message);
 }

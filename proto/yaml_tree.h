@@ -19,7 +19,7 @@ enum {
 	YAML_MAX_BYTES = 1 << 20,
 	YAML_MAX_NODES = 1 << 15,
 	YAML_MAX_DEPTH = 24,
-	YAML_MAX_KEYS = 512,           /* of one mapping */
+	YAML_MAX_KEYS = 512, /* of one mapping */
 	YAML_MAX_KEY_LEN = 255,
 };
 
@@ -27,24 +27,24 @@ enum yaml_kind { YAML_SCALAR, YAML_SEQUENCE, YAML_MAPPING };
 
 struct yaml_node {
 	enum yaml_kind kind;
-	uint32_t line;                 /* of its first character, from 1; for the value of a key, the line of the key */
-	uint32_t index;                /* among its parent's children */
+	uint32_t line;  /* of its first character, from 1; for the value of a key, the line of the key */
+	uint32_t index; /* among its parent's children */
 	uint32_t n_children;
-	char *key;                     /* where the parent is a mapping, else NULL */
-	char *text;                    /* scalars: the value, NUL-terminated */
+	char *key;  /* where the parent is a mapping, else NULL */
+	char *text; /* scalars: the value, NUL-terminated */
 	size_t text_len;
-	bool plain;                    /* scalars: written without quotes, on one line */
-	size_t offset, length;         /* scalars: bytes in the file, quotes included */
+	bool plain;            /* scalars: written without quotes, on one line */
+	size_t offset, length; /* scalars: bytes in the file, quotes included */
 	const struct yaml_node *parent;
-	struct yaml_node *first, *last, *next;         /* children, and the next one of the parent; mappings: by key */
+	struct yaml_node *first, *last, *next; /* children, and the next one of the parent; mappings: by key */
 };
 
 struct yaml_tree;
 
 /* Parse `len` bytes (borrowed during the call only). `name` (copied) is what errors call the file.
  * Errors: INVALID (not YAML, or a refused construct), TOO_LARGE, NOMEM. */
-enum rc yaml_tree_parse(const char *name, const char *yaml, size_t len, struct yaml_tree **ret, struct diag *diag)
-	MUST_CHECK;
+enum rc yaml_tree_parse(const char *name, const char *yaml, size_t len, struct yaml_tree **ret,
+			struct diag *diag) MUST_CHECK;
 void yaml_tree_free(struct yaml_tree *tree);
 const struct yaml_node *yaml_tree_root(const struct yaml_tree *tree);
 const char *yaml_tree_name(const struct yaml_tree *tree);
@@ -63,7 +63,7 @@ const struct yaml_node *yaml_follow(const struct yaml_node *node, const char *pa
 enum rc yaml_to_json(const struct yaml_node *node, json_t **ret) MUST_CHECK;
 
 /* "NAME:LINE: PATH: message"; returns RC_INVALID. */
-enum rc yaml_error(const struct yaml_tree *tree, const struct yaml_node *node, struct diag *diag, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+enum rc yaml_error(const struct yaml_tree *tree, const struct yaml_node *node, struct diag *diag, const char *format,
+		   ...) __attribute__((format(printf, 4, 5)));
 
 #endif

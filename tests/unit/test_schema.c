@@ -1,6 +1,7 @@
 /* libs: tc_proto */
-/* The schema reader against what clkhash 0.18 said of the same schemas: 24 golden vector files (all good) and 57 cases of
- * errors.jsonl. Cases that depend on a row of data belong to the encoder's tests; here their schema must be accepted. */
+/* The schema reader against what clkhash 0.18 said of the same schemas: 24 golden vector files (all good) and 57 cases
+ * of errors.jsonl. Cases that depend on a row of data belong to the encoder's tests; here their schema must be
+ * accepted. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -16,8 +17,8 @@
 
 /* ---- clkhash's verdicts ---- */
 
-/* Refused by clkhash because of the schema, with the place our message must begin with. "bad regex" is missing: patterns
- * are compiled by the encoder. */
+/* Refused by clkhash because of the schema, with the place our message must begin with. "bad regex" is missing:
+ * patterns are compiled by the encoder. */
 static const struct {
 	const char *name, *begins;
 } refused[] = {
@@ -115,14 +116,29 @@ static struct schema *load_vector(const char *file)
 static void takes_every_vector(void **state)
 {
 	static const char *const files[] = {
-		"01_bigram_bits_per_token.json", "02_bigram_bits_per_feature.json",
-		"03_bits_per_feature_fewer_bits_than_tokens.json", "04_positional_bigram.json",
-		"05_unigram_positional_integer_normalised.json", "06_trigram.json", "07_exact_enum_k_over_32.json",
-		"08_numeric_integer.json", "09_numeric_fractional.json", "10_double_hash.json", "11_double_hash_singular.json",
-		"12_double_hash_prevent_singularity.json", "13_double_hash_l_not_multiple_of_8.json", "14_date.json",
-		"15_missing_values.json", "16_ignored_feature_consumes_keys.json", "17_xor_folds_underscore.json",
-		"18_xorFolds_camel_is_ignored.json", "19_kdf_sha512_salt_info_keysize32.json", "20_utf8_code_points.json",
-		"21_utf16_bom_per_token.json", "22_unicode_secret_default_everything.json", "23_full_schema_2048.json",
+		"01_bigram_bits_per_token.json",
+		"02_bigram_bits_per_feature.json",
+		"03_bits_per_feature_fewer_bits_than_tokens.json",
+		"04_positional_bigram.json",
+		"05_unigram_positional_integer_normalised.json",
+		"06_trigram.json",
+		"07_exact_enum_k_over_32.json",
+		"08_numeric_integer.json",
+		"09_numeric_fractional.json",
+		"10_double_hash.json",
+		"11_double_hash_singular.json",
+		"12_double_hash_prevent_singularity.json",
+		"13_double_hash_l_not_multiple_of_8.json",
+		"14_date.json",
+		"15_missing_values.json",
+		"16_ignored_feature_consumes_keys.json",
+		"17_xor_folds_underscore.json",
+		"18_xorFolds_camel_is_ignored.json",
+		"19_kdf_sha512_salt_info_keysize32.json",
+		"20_utf8_code_points.json",
+		"21_utf16_bom_per_token.json",
+		"22_unicode_secret_default_everything.json",
+		"23_full_schema_2048.json",
 		"24_v2_schema_converted.json",
 	};
 
@@ -201,14 +217,16 @@ static void converts_version_2(void **state)
 #define CONFIG "\"clkConfig\":{\"l\":1024,\"kdf\":{\"type\":\"HKDF\"}}"
 #define STRING "\"format\":{\"type\":\"string\"}"
 #define HASHING "\"hashing\":{\"comparison\":{\"type\":\"ngram\",\"n\":2},\"strategy\":{\"bitsPerToken\":20}}"
-#define WITH_CONFIG(config) "{\"version\":3,\"clkConfig\":" config ",\"features\":[{\"identifier\":\"a\"," STRING "," HASHING "}]}"
+#define WITH_CONFIG(config)                                                                                            \
+	"{\"version\":3,\"clkConfig\":" config ",\"features\":[{\"identifier\":\"a\"," STRING "," HASHING "}]}"
 #define WITH_FEATURE(feature) "{\"version\":3," CONFIG ",\"features\":[" feature "]}"
 #define WITH_FORMAT(format) WITH_FEATURE("{\"identifier\":\"a\",\"format\":" format "," HASHING "}")
 #define WITH_HASHING(hashing) WITH_FEATURE("{\"identifier\":\"a\"," STRING ",\"hashing\":" hashing "}")
 #define WITH_COMPARISON(c) WITH_HASHING("{\"comparison\":" c ",\"strategy\":{\"bitsPerToken\":20}}")
 #define WITH_STRATEGY(s) WITH_HASHING("{\"comparison\":{\"type\":\"exact\"},\"strategy\":" s "}")
-#define WITH_HASH(h) WITH_HASHING("{\"comparison\":{\"type\":\"exact\"},\"strategy\":{\"bitsPerToken\":1},\"hash\":" h "}")
-#define WITH_MISSING(m) \
+#define WITH_HASH(h)                                                                                                   \
+	WITH_HASHING("{\"comparison\":{\"type\":\"exact\"},\"strategy\":{\"bitsPerToken\":1},\"hash\":" h "}")
+#define WITH_MISSING(m)                                                                                                \
 	WITH_HASHING("{\"comparison\":{\"type\":\"exact\"},\"strategy\":{\"bitsPerToken\":1},\"missingValue\":" m "}")
 
 /* message NULL = must be accepted */
@@ -234,18 +252,22 @@ static const struct {
 	{WITH_CONFIG("{\"l\":1024,\"kdf\":{\"type\":\"HKDF\",\"salt\":5}}"), "clkConfig.kdf.salt: base64"},
 	{WITH_CONFIG("{\"l\":1024,\"kdf\":{\"type\":\"HKDF\",\"info\":\"é\"}}"), "clkConfig.kdf.info: not base64"},
 	{WITH_CONFIG("{\"l\":1024,\"kdf\":{\"type\":\"HKDF\",\"info\":\"YQ==YQ==\"}}"), NULL},
-	{WITH_CONFIG("{\"l\":1024,\"kdf\":{\"type\":\"HKDF\"},\"xor_folds\":-1}"), "clkConfig.xor_folds: -1 is below 0"},
+	{WITH_CONFIG("{\"l\":1024,\"kdf\":{\"type\":\"HKDF\"},\"xor_folds\":-1}"),
+	 "clkConfig.xor_folds: -1 is below 0"},
 	{WITH_CONFIG("{\"l\":1024,\"kdf\":{\"type\":\"HKDF\"},\"xor_folds\":11}"), "clkConfig.xor_folds: l doubled"},
 	{WITH_CONFIG("{\"l\":1024,\"kdf\":{\"type\":\"HKDF\"},\"xor_folds\":10}"), NULL},
-	{WITH_CONFIG("{\"l\":1024,\"kdf\":{\"type\":\"HKDF\"},\"xorFolds\":\"1\"}"), "clkConfig.xorFolds: a whole number"},
+	{WITH_CONFIG("{\"l\":1024,\"kdf\":{\"type\":\"HKDF\"},\"xorFolds\":\"1\"}"),
+	 "clkConfig.xorFolds: a whole number"},
 	{WITH_FEATURE("7"), "features[0]: an object"},
 	{WITH_FEATURE("{}"), "features[0].identifier: is missing"},
 	{WITH_FEATURE("{\"identifier\":7}"), "features[0].identifier: text"},
 	{WITH_FEATURE("{\"identifier\":\"a\",\"ignored\":true}"), NULL},
 	{WITH_FEATURE("{\"identifier\":\"a\",\"ignored\":true,\"extra\":1}"), "features[0].extra: this key"},
-	{WITH_FEATURE("{\"identifier\":\"a\",\"ignored\":1," STRING "," HASHING "}"), "features[0].ignored: true or false"},
+	{WITH_FEATURE("{\"identifier\":\"a\",\"ignored\":1," STRING "," HASHING "}"),
+	 "features[0].ignored: true or false"},
 	{WITH_FEATURE("{\"identifier\":\"a\"," STRING "," HASHING ",\"extra\":1}"), NULL},
-	{WITH_FEATURE("{\"identifier\":\"a\"," STRING "," HASHING ",\"description\":1}"), "features[0].description: text"},
+	{WITH_FEATURE("{\"identifier\":\"a\"," STRING "," HASHING ",\"description\":1}"),
+	 "features[0].description: text"},
 	{WITH_FEATURE("{\"identifier\":\"a\"," STRING "}"), "features[0].hashing: is missing"},
 	{WITH_FEATURE("{\"identifier\":\"a\"," HASHING "}"), "features[0].format: is missing"},
 	{WITH_FORMAT("{}"), "features[0].format.type: is missing"},
@@ -255,7 +277,8 @@ static const struct {
 	{WITH_FORMAT("{\"type\":\"string\",\"maxLength\":0}"), "features[0].format.maxLength: 0 is below 1"},
 	{WITH_FORMAT("{\"type\":\"string\",\"maxLength\":20.0}"), NULL},
 	{WITH_FORMAT("{\"type\":\"string\",\"maxLength\":20.5}"), "features[0].format.maxLength: a whole number"},
-	{WITH_FORMAT("{\"type\":\"string\",\"pattern\":\"x\",\"minLength\":1}"), "features[0].format.minLength: this key"},
+	{WITH_FORMAT("{\"type\":\"string\",\"pattern\":\"x\",\"minLength\":1}"),
+	 "features[0].format.minLength: this key"},
 	{WITH_FORMAT("{\"type\":\"string\",\"case\":\"title\"}"), "features[0].format.case: one of"},
 	{WITH_FORMAT("{\"type\":\"integer\",\"minimum\":\"0\"}"), "features[0].format.minimum: a whole number"},
 	{WITH_FORMAT("{\"type\":\"integer\",\"minimum\":-5,\"maximum\":1e3}"), NULL},
@@ -279,7 +302,8 @@ static const struct {
 	{WITH_COMPARISON("{\"type\":\"ngram\",\"n\":2,\"positional\":\"yes\"}"),
 	 "features[0].hashing.comparison.positional: true or false"},
 	{WITH_COMPARISON("{\"type\":\"exact\",\"n\":0,\"extra\":1}"), NULL},
-	{WITH_COMPARISON("{\"type\":\"numeric\",\"resolution\":1}"), "features[0].hashing.comparison.thresholdDistance: is missing"},
+	{WITH_COMPARISON("{\"type\":\"numeric\",\"resolution\":1}"),
+	 "features[0].hashing.comparison.thresholdDistance: is missing"},
 	{WITH_COMPARISON("{\"type\":\"numeric\",\"thresholdDistance\":\"1\",\"resolution\":1}"),
 	 "features[0].hashing.comparison.thresholdDistance: a number"},
 	{WITH_COMPARISON("{\"type\":\"numeric\",\"thresholdDistance\":1e300,\"resolution\":1}"),
@@ -298,10 +322,12 @@ static const struct {
 	{WITH_HASH("{\"type\":\"doubleHash\",\"prevent_singularity\":1}"),
 	 "features[0].hashing.hash.prevent_singularity: true or false"},
 	{WITH_HASH("{\"type\":\"blakeHash\",\"prevent_singularity\":null}"), NULL},
-	{WITH_HASH("{\"type\":\"blakeHash\",\"prevent_singularity\":false}"), "features[0].hashing.hash.prevent_singularity: "},
+	{WITH_HASH("{\"type\":\"blakeHash\",\"prevent_singularity\":false}"),
+	 "features[0].hashing.hash.prevent_singularity: "},
 	{WITH_MISSING("{}"), "features[0].hashing.missingValue.sentinel: is missing"},
 	{WITH_MISSING("{\"sentinel\":0}"), "features[0].hashing.missingValue.sentinel: text"},
-	{WITH_MISSING("{\"sentinel\":\"\",\"replaceWith\":null}"), "features[0].hashing.missingValue.replaceWith: text"},
+	{WITH_MISSING("{\"sentinel\":\"\",\"replaceWith\":null}"),
+	 "features[0].hashing.missingValue.replaceWith: text"},
 	{WITH_MISSING("{\"sentinel\":\"\",\"replaceWith\":\"?\",\"note\":1}"), NULL},
 };
 
@@ -338,9 +364,12 @@ static void truncated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(same_verdicts_as_clkhash), cmocka_unit_test(takes_every_vector),
-		cmocka_unit_test(reads_all_parts),          cmocka_unit_test(converts_version_2),
-		cmocka_unit_test(small_changes),            cmocka_unit_test(truncated),
+		cmocka_unit_test(same_verdicts_as_clkhash),
+		cmocka_unit_test(takes_every_vector),
+		cmocka_unit_test(reads_all_parts),
+		cmocka_unit_test(converts_version_2),
+		cmocka_unit_test(small_changes),
+		cmocka_unit_test(truncated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,315 @@
+/* throughcare study: what a study file says, whether it is right, and what its releases cost. Needs no daemon and no
+ * key, so that custodians and data protection officers can run it before anything is agreed. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/bytes.h"
+#include "proto/study.h"
+#include "tools/command.h"
+#include "tools/encode/format.h"
+#include "tools/options.h"
+#include "tools/whole_file.h"
+
+static int report(const char *command, enum rc rc, const struct diag *diag)
+{
+	fprintf(stderr, "throughcare study %s: %s\n", command, diag->text[0] != '\0' ? diag->text : rc_text(rc));
+	return rc_exit_code(rc);
+}
+
+static enum rc load(const char *path, struct study **ret, struct diag *diag)
+{
+	struct buffer text;
+
+	buffer_init(&text);
+	enum rc rc = whole_file_read(path, STUDY_MAX_BYTES, &text, diag);
+	if (rc == RC_OK)
+		rc = study_parse(path, (const char *)text.data, text.len, ret, diag);
+	buffer_deinit(&text);
+	return rc;
+}
+
+/* Patterns and date formats are compiled by the encoder only; a study that it would refuse is not right. */
+static enum rc check_formats(const char *path, const struct study *study, struct diag *diag)
+{
+	for (unsigned d = 0; d < study->n_domains; d++) {
+		const struct schema *schema = study->domains[d].schema;
+		const struct format_rules rules = {.normalise = study->domains[d].normalise, .empty_is_missing = true};
+		for (unsigned i = 0; i < schema->n_features; i++) {
+			struct format *format = NULL;
+			char rule[RULE_TEXT_CAP] = "";
+			if (schema->features[i].ignored)
+				continue;
+			enum rc rc = format_new(&schema->features[i], &rules, &format, rule);
+			if (rc != RC_OK)
+				return diag_set(diag, rc, "%s: domain %s: schema.features[%u]: %s", path,
+						study->domains[d].name, i, rule[0] != '\0' ? rule : rc_text(rc));
+			format_free(format);
+		}
+	}
+	return RC_OK;
+}
+
+/* ---- study check ---- */
+
+static void print_domain(const struct study_domain *domain)
+{
+	char id[65];
+
+	hex_encode(domain->encoding_id, sizeof domain->encoding_id, id);
+	printf("\ndomain %s%s%s\n", domain->name, domain->language[0] != '\0' ? ", language " : "", domain->language);
+	printf("  encoding     %s\n", id);
+	printf("  key check    %s\n", domain->has_key_check ? "pinned" : "unset");
+	printf("  record       %u filters, %zu bytes; profile %s; candidate floor %g\n", (unsigned)domain->n_filters,
+	       study_record_bytes(domain), study_profile_name(domain->profile), domain->floor / 256.0);
+	for (unsigned i = 0; i < domain->n_comparisons; i++) {
+		const struct study_comparison *c = &domain->comparisons[i];
+		printf("  comparison   %s: ", c->name);
+		for (unsigned j = 0; j < c->n_filters; j++)
+			printf("%s%s (%u bits)", j > 0 ? " x " : "", domain->filters[c->filters[j]].name,
+			       (unsigned)domain->filters[c->filters[j]].bits);
+		printf(", %u levels\n", (unsigned)c->n_levels);
+	}
+}
+
+static void print_by(const struct study *study, const struct study_table *table)
+{
+	static const char *const periods[] = {"quarter", "year", "whole time"};
+	unsigned rows = 1;
+
+	printf("  %-38s %s by %s", table->name, study->measures[table->measure].name, periods[table->period]);
+	for (unsigned i = 0; i < table->n_by; i++) {
+		const struct study_dimension *d = &study->dimensions[table->by[i]];
+		rows *= d->n_codes + 1u;
+		printf(", %s", d->name);
+	}
+	printf(": %u row%s a period, sigma2 %g\n", rows, rows == 1 ? "" : "s", table->sigma2_milli / 1000.0);
+}
+
+static void warn_domain(const struct study_domain *domain)
+{
+	uint32_t compared = 0;
+	uint64_t filtered = 0;
+
+	if (!domain->has_key_check)
+		printf("warning: domain %s: key_check is unset; nothing can be encoded or sent before `throughcare "
+		       "keys init` "
+		       "pins it\n",
+		       domain->name);
+	if (domain->schema->has_xorFolds)
+		printf("warning: domain %s: clkConfig.xorFolds has no effect, as in clkhash; it reads xor_folds\n",
+		       domain->name);
+	for (unsigned i = 0; i < domain->n_comparisons; i++) {
+		for (unsigned j = 0; j < domain->comparisons[i].n_filters; j++)
+			compared |= 1u << domain->comparisons[i].filters[j];
+	}
+	for (unsigned i = 0; i < domain->n_filters; i++) {
+		if ((compared >> i & 1) == 0)
+			printf("warning: domain %s: the filter %s is sent and never compared\n", domain->name,
+			       domain->filters[i].name);
+		for (unsigned j = 0; j < domain->filters[i].n_features; j++)
+			filtered |= UINT64_C(1) << domain->filters[i].features[j];
+	}
+	for (unsigned i = 0; i < domain->schema->n_features; i++) {
+		const struct schema_feature *f = &domain->schema->features[i];
+		if (!f->ignored && (filtered >> i & 1) == 0)
+			printf("warning: domain %s: the feature %s is in no filter\n", domain->name, f->identifier);
+		if (schema_find(domain->schema, f->identifier) != (int)i)
+			printf("warning: domain %s: the schema has %s twice\n", domain->name, f->identifier);
+	}
+}
+
+static bool some_source_sends(const struct study *study, enum study_event_role role)
+{
+	for (int e = 0; e < study->n_events; e++) {
+		for (int s = 0; s < study->n_sources; s++) {
+			if (study->events[e].role == role && study_source_may_send(study, s, e))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void warn(const struct study *study)
+{
+	const struct study_disclosure *d = &study->disclosure;
+
+	for (unsigned i = 0; i < study->n_domains; i++)
+		warn_domain(&study->domains[i]);
+	if (!some_source_sends(study, EVENT_DEATH))
+		printf("warning: no source sends an event with the role death; deaths count as 'none'\n");
+	if (!some_source_sends(study, EVENT_RECEPTION))
+		printf("warning: no source sends an event with the role reception; re-imprisonments count as 'none'\n");
+	if (d->method == DISCLOSURE_NONE)
+		printf("warning: disclosure.method is none: true counts are published, marked synthetic\n");
+	if (d->provisional)
+		printf("warning: disclosure.provisional: every release pays again for the periods that are still "
+		       "open\n");
+	if (d->min_sources < 2)
+		printf("warning: disclosure.min_sources is below 2: a custodian alone can bring about a release and "
+		       "watch its own "
+		       "records in it\n");
+}
+
+static void print_study(const char *path, const struct study *study)
+{
+	char digest[65];
+
+	hex_encode(study->digest, sizeof study->digest, digest);
+	printf("%s: a valid study%s\n\n", path, study->synthetic ? ", synthetic" : "");
+	printf("name           %s\ntitle          %s\ndigest         %s\n", study->name, study->title, digest);
+	for (unsigned i = 0; i < study->n_domains; i++)
+		print_domain(&study->domains[i]);
+	printf("\nsources\n");
+	for (unsigned i = 0; i < study->n_sources; i++) {
+		const struct study_source *s = &study->sources[i];
+		printf("  %-24s %s, domain %s, complete after %u days\n", s->name, study_source_kind_name(s->kind),
+		       study->domains[s->domain].name, (unsigned)s->reporting_lag_days);
+	}
+	printf("\ntables\n");
+	for (unsigned i = 0; i < study->n_tables; i++)
+		print_by(study, &study->tables[i]);
+	printf("\n");
+}
+
+static int cmd_study_check(int argc, char **argv)
+{
+	static const struct option_table table = {
+		.command = "throughcare study check",
+		.usage = "STUDY.yaml",
+		.about = "Check a study file and print what it says: digests, key checks, filters, comparisons, "
+			 "tables.\n"
+			 "Errors name line and field and end with a status above 0; warnings do not.",
+		.example = "throughcare study check deploy/study-two-registers.yaml",
+		.min_operands = 1,
+		.max_operands = 1,
+	};
+	struct study *study = NULL;
+	struct diag diag = {""};
+	bool help = false;
+	int first = 0;
+
+	enum rc rc = options_parse(&table, argc, argv, &first, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	rc = load(argv[first], &study, &diag);
+	if (rc == RC_OK)
+		rc = check_formats(argv[first], study, &diag);
+	if (rc == RC_OK) {
+		print_study(argv[first], study);
+		warn(study);
+	}
+	study_free(study);
+	return rc == RC_OK ? 0 : report("check", rc, &diag);
+}
+
+/* ---- study plan ---- */
+
+/* ε of ρ-zero-concentrated differential privacy at δ = 10⁻⁶ (Bun and Steinke 2016, proposition 1.3). */
+static double epsilon(double rho)
+{
+	const double ln_inverse_delta = 13.815510557964274;
+
+	return rho + 2 * sqrt(rho * ln_inverse_delta);
+}
+
+static void print_cost(const char *what, uint64_t rho_micro)
+{
+	double rho = (double)rho_micro / 1e6;
+
+	printf("  %-44s rho %8.4f   epsilon %7.2f\n", what, rho, epsilon(rho));
+}
+
+static void print_plan(const struct study *study, uint64_t n_releases)
+{
+	const struct study_disclosure *d = &study->disclosure;
+	uint64_t rho = study_release_rho_micro(study), total = rho * n_releases;
+	char text[64];
+
+	printf("Tables: noise of one count, and what the table costs\n");
+	for (unsigned i = 0; i < study->n_tables; i++) {
+		const struct study_table *t = &study->tables[i];
+		double sigma = sqrt(t->sigma2_milli / 1000.0);
+		printf("  %-38s sd %6.2f   95 %% within +-%.1f   rho %8.4f\n", t->name, sigma, 1.96 * sigma,
+		       (double)study_table_rho_micro(t) / 1e6);
+	}
+	printf("\nCost, for one index event of a person (delta 1e-6)\n");
+	print_cost("one release", rho);
+	snprintf(text, sizeof text, "%llu releases", (unsigned long long)n_releases);
+	if (n_releases != 1)
+		print_cost(text, total);
+	print_cost("the study's limit", d->rho_limit_micro);
+	snprintf(text, sizeof text, "a person's %u index events, one release each", (unsigned)d->max_index_events);
+	print_cost(text, rho * d->max_index_events);
+	printf("\n");
+	if (d->method == DISCLOSURE_NONE)
+		printf("disclosure.method is none: no noise is added, and these figures do not hold.\n");
+	else
+		printf("The limit allows %llu release%s.\n", (unsigned long long)(d->rho_limit_micro / rho),
+		       d->rho_limit_micro / rho == 1 ? "" : "s");
+	if (d->interval_days > 0)
+		printf("They are at least %u days apart.\n", (unsigned)d->interval_days);
+	if (d->method != DISCLOSURE_NONE && total > d->rho_limit_micro)
+		printf("%llu releases are more than the limit allows: raise sigma2, drop tables, or raise rho_limit.\n",
+		       (unsigned long long)n_releases);
+}
+
+static int cmd_study_plan(int argc, char **argv)
+{
+	uint64_t n_releases = 1;
+	const struct option_row rows[] = {
+		{"releases", 0, OPTION_NUMBER, &n_releases, .min = 1, .max = 10000, .argument = "N",
+		 .help = "how many releases are meant (1)"},
+	};
+	const struct option_table table = {
+		.command = "throughcare study plan",
+		.usage = "[OPTION]... STUDY.yaml",
+		.about = "Print what the releases of a study cost in privacy, and the error that the noise brings to "
+			 "each table.",
+		.example = "throughcare study plan deploy/study-two-registers.yaml --releases 8",
+		OPTION_ROWS(rows),
+		.min_operands = 1,
+		.max_operands = 1,
+	};
+	struct study *study = NULL;
+	struct diag diag = {""};
+	bool help = false;
+	int first = 0;
+
+	enum rc rc = options_parse(&table, argc, argv, &first, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	rc = load(argv[first], &study, &diag);
+	if (rc == RC_OK)
+		print_plan(study, n_releases);
+	study_free(study);
+	return rc == RC_OK ? 0 : report("plan", rc, &diag);
+}
+
+/* ---- study ---- */
+
+static void usage(FILE *out)
+{
+	fprintf(out, "usage: throughcare study COMMAND STUDY.yaml [OPTION]...\n\n"
+		     "  check    check a study file and print what it says\n"
+		     "  plan     print what its releases cost in privacy and precision\n\n"
+		     "example: throughcare study check deploy/study-two-registers.yaml\n\n"
+		     "'throughcare study COMMAND --help' shows options and an example.\n");
+}
+
+int cmd_study(int argc, char **argv)
+{
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		usage(stdout);
+		return 0;
+	}
+	if (argc >= 2 && strcmp(argv[1], "check") == 0)
+		return cmd_study_check(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "plan") == 0)
+		return cmd_study_plan(argc - 1, argv + 1);
+	if (argc >= 2)
+		fprintf(stderr, "throughcare study: there is no command '%s'\n\n", argv[1]);
+	usage(stderr);
+	return rc_exit_code(RC_USAGE);
+}
