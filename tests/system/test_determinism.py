@@ -1,3 +1,4 @@
+# labels: quick once threads
 """A release is a function of the records at the cut, the study, the keys, the release number and the as-of date alone.
 
 The same records are pushed in other batch sizes, in other orders, with restarts and a kill -9 in between, compared by

@@ -1,3 +1,4 @@
+# labels: quick once
 """The published rate against the truth of labelled registers (../shared/data, read where it is present)."""
 import json
 

@@ -1,3 +1,4 @@
+# labels: quick once
 """The process that holds records has no network; the process that has the network holds no records."""
 import os
 import pathlib
