@@ -101,7 +101,8 @@ void http_reply_problem(struct buffer *out, enum rc rc, const char *detail, cons
 		.length = body.len,
 	};
 	http_reply_head(out, &reply, options);
-	buffer_append(out, body.data, body.len);
+	if (!options->without_body)
+		buffer_append(out, body.data, body.len);
 	out->failed |= body.failed;
 	buffer_deinit(&body);
 }

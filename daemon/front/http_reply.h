@@ -13,6 +13,7 @@
 struct http_reply_options {
 	time_t now;
 	bool keep_alive;
+	bool without_body; /* the answer to HEAD: its length is said, its bytes are not sent */
 	const char *allow; /* Allow field of a 405; NULL = none */
 };
 

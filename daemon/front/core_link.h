@@ -1,0 +1,29 @@
+/* The front's end of the pipe. What the core sends is checked like any stranger's bytes: a message out of place ends
+ * the front, which ends the core, and systemd starts both anew. */
+#ifndef DAEMON_FRONT_CORE_LINK_H
+#define DAEMON_FRONT_CORE_LINK_H
+
+#include <stdint.h>
+
+#include "daemon/base/pipe.h"
+#include "proto/rc.h"
+
+struct server;
+struct core_link;
+
+/* Wait, blocking, for the core's first message. Errors: STOPPING (it stopped or went away first), PROTOCOL. */
+enum rc core_link_wait_open(int pipe_fd) MUST_CHECK;
+/* Errors: NOMEM. Borrows pipe_fd. */
+enum rc core_link_open(struct server *server, int pipe_fd, struct core_link **ret) MUST_CHECK;
+void core_link_close(struct core_link *core);
+
+void core_link_ready(struct core_link *core, uint16_t port);
+/* Send a request under a new id, which is returned. */
+uint64_t core_link_request(struct core_link *core, const struct pipe_request *request);
+void core_link_body(struct core_link *core, uint64_t id, const uint8_t *data, size_t len);
+void core_link_body_end(struct core_link *core, uint64_t id);
+void core_link_cancel(struct core_link *core, uint64_t id);
+/* Report a refusal for the log; at most a few a second, the rest are counted in our own log. */
+void core_link_refused(struct core_link *core, const struct pipe_refused *refused);
+
+#endif

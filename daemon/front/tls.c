@@ -1,0 +1,370 @@
+/* TLS of the front: see tls.h. */
+#include "daemon/front/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	MAX_AUTHORITIES = 16,
+	MAX_URIS = 32,
+	MAX_CHAIN_BYTES = 32 * 1024,
+	MAX_INTERMEDIATES = 1,
+};
+
+struct tls {
+	SSL_CTX *ctx;
+	STACK_OF(X509) * authorities;
+	STACK_OF(X509_CRL) * revoked; /* NULL = no list */
+};
+
+static enum rc tls_error(struct diag *diag, enum rc rc, const char *path, const char *what)
+{
+	unsigned long err = ERR_get_error();
+	const char *reason = err ? ERR_reason_error_string(err) : NULL;
+
+	ERR_clear_error();
+	return diag_set(diag, rc, "%s: %s%s%s", path, what, reason ? ": " : "", reason ? reason : "");
+}
+
+/* Never ask a terminal for a pass phrase. */
+static int no_pass_phrase(char *out, int cap, int rwflag, void *ctx)
+{
+	return 0;
+}
+
+/* ---- certificate and key ---- */
+
+static BIO *open_private(const char *path, struct diag *diag)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0) {
+		(void)diag_set(diag, RC_KEY, "%s: cannot open the TLS key: %s", path, strerror(errno));
+		return NULL;
+	}
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 ||
+	    (st.st_uid != geteuid() && st.st_uid != 0)) {
+		(void)diag_set(diag, RC_KEY,
+			       "%s: the TLS key must be a regular file of this user or root with mode 0600", path);
+		close(fd);
+		return NULL;
+	}
+	BIO *bio = BIO_new_fd(fd, BIO_CLOSE);
+	if (bio == NULL)
+		close(fd);
+	return bio;
+}
+
+static enum rc load_own(SSL_CTX *ctx, const struct conf *conf, struct diag *diag)
+{
+	enum rc rc = RC_OK;
+	EVP_PKEY *key = NULL;
+
+	if (SSL_CTX_use_certificate_chain_file(ctx, conf->tls_certificate) != 1)
+		return tls_error(diag, RC_CONFIG, conf->tls_certificate, "expected the server's certificate (PEM)");
+	BIO *bio = open_private(conf->tls_key, diag);
+	if (bio == NULL)
+		return RC_KEY;
+	key = PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL);
+	if (key == NULL)
+		rc = tls_error(diag, RC_KEY, conf->tls_key, "expected a private key (PEM, without pass phrase)");
+	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+		rc = tls_error(diag, RC_KEY, conf->tls_key, "is not the key of tls_certificate");
+	EVP_PKEY_free(key);
+	BIO_free(bio);
+	return rc;
+}
+
+/* ---- the clients' authority and its revocation list ---- */
+
+/* A store that trusts our authorities, with the list where there is one. */
+static X509_STORE *store_new(const struct tls *tls, STACK_OF(X509_CRL) * revoked)
+{
+	X509_STORE *store = X509_STORE_new();
+	if (store == NULL)
+		return NULL;
+	for (int i = 0; i < sk_X509_num(tls->authorities); i++)
+		if (X509_STORE_add_cert(store, sk_X509_value(tls->authorities, i)) != 1)
+			goto fail;
+	for (int i = 0; revoked != NULL && i < sk_X509_CRL_num(revoked); i++)
+		if (X509_STORE_add_crl(store, sk_X509_CRL_value(revoked, i)) != 1)
+			goto fail;
+	if (revoked != NULL && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) != 1)
+		goto fail;
+	return store;
+fail:
+	X509_STORE_free(store);
+	return NULL;
+}
+
+static enum rc load_authorities(struct tls *tls, const char *path, struct diag *diag)
+{
+	enum rc rc = RC_OK;
+	X509 *cert;
+	BIO *bio = BIO_new_file(path, "r");
+
+	if (bio == NULL)
+		return tls_error(diag, RC_CONFIG, path, "cannot open the clients' authority");
+	while ((cert = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL)) != NULL) {
+		if (sk_X509_num(tls->authorities) >= MAX_AUTHORITIES || X509_check_ca(cert) == 0 ||
+		    SSL_CTX_add_client_CA(tls->ctx, cert) != 1 || sk_X509_push(tls->authorities, cert) <= 0) {
+			X509_free(cert);
+			rc = tls_error(diag, RC_CONFIG, path, "expected certificates of authorities");
+			goto out;
+		}
+	}
+	ERR_clear_error();
+	if (sk_X509_num(tls->authorities) == 0)
+		rc = diag_set(diag, RC_CONFIG, "%s: expected a certificate (PEM)", path);
+out:
+	BIO_free(bio);
+	return rc;
+}
+
+static bool is_signed_by_us(const struct tls *tls, X509_CRL *crl)
+{
+	for (int i = 0; i < sk_X509_num(tls->authorities); i++) {
+		X509 *ca = sk_X509_value(tls->authorities, i);
+		if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
+		    X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
+			return true;
+	}
+	return false;
+}
+
+/* An older list would bring revoked clients back. */
+static bool is_older_than_present(const struct tls *tls, X509_CRL *crl)
+{
+	for (int i = 0; tls->revoked != NULL && i < sk_X509_CRL_num(tls->revoked); i++) {
+		X509_CRL *present = sk_X509_CRL_value(tls->revoked, i);
+		if (X509_NAME_cmp(X509_CRL_get_issuer(present), X509_CRL_get_issuer(crl)) == 0 &&
+		    ASN1_TIME_compare(X509_CRL_get0_lastUpdate(crl), X509_CRL_get0_lastUpdate(present)) < 0)
+			return true;
+	}
+	return false;
+}
+
+static enum rc read_list(const struct tls *tls, BIO *bio, STACK_OF(X509_CRL) * out, struct diag *diag)
+{
+	X509_CRL *crl;
+
+	while ((crl = PEM_read_bio_X509_CRL(bio, NULL, no_pass_phrase, NULL)) != NULL) {
+		const char *wrong = NULL;
+		if (!is_signed_by_us(tls, crl))
+			wrong = "the revocation list is not signed by the clients' authority";
+		else if (is_older_than_present(tls, crl))
+			wrong = "the revocation list is older than the one in use";
+		else if (sk_X509_CRL_num(out) >= MAX_AUTHORITIES || sk_X509_CRL_push(out, crl) <= 0)
+			wrong = "there are too many revocation lists";
+		if (wrong != NULL) {
+			X509_CRL_free(crl);
+			ERR_clear_error();
+			return diag_set(diag, RC_INVALID, "%s", wrong);
+		}
+	}
+	ERR_clear_error();
+	if (sk_X509_CRL_num(out) == 0)
+		return diag_set(diag, RC_INVALID, "expected a revocation list (PEM)");
+	return RC_OK;
+}
+
+static enum rc set_list(struct tls *tls, BIO *bio, struct diag *diag)
+{
+	enum rc rc = RC_CRYPTO;
+	STACK_OF(X509_CRL) *revoked = sk_X509_CRL_new_null();
+	X509_STORE *store;
+
+	if (bio == NULL || revoked == NULL)
+		goto out;
+	rc = read_list(tls, bio, revoked, diag);
+	if (rc != RC_OK)
+		goto out;
+	store = store_new(tls, revoked);
+	if (store == NULL) {
+		rc = diag_set(diag, RC_CRYPTO, "the revocation list cannot be used");
+		goto out;
+	}
+	SSL_CTX_set_cert_store(tls->ctx, store); /* takes the store, frees the old one */
+	sk_X509_CRL_pop_free(tls->revoked, X509_CRL_free);
+	tls->revoked = revoked;
+	revoked = NULL;
+out:
+	sk_X509_CRL_pop_free(revoked, X509_CRL_free);
+	BIO_free(bio);
+	return rc;
+}
+
+enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, struct diag *diag)
+{
+	return set_list(tls, BIO_new_mem_buf(pem, (int)len), diag);
+}
+
+static enum rc load_clients(struct tls *tls, const struct conf *conf, struct diag *diag)
+{
+	enum rc rc = load_authorities(tls, conf->tls_client_ca, diag);
+	if (rc != RC_OK)
+		return rc;
+	if (conf->tls_revocation_list[0] == '\0') {
+		X509_STORE *store = store_new(tls, NULL);
+		if (store == NULL)
+			return tls_error(diag, RC_CRYPTO, conf->tls_client_ca, "cannot be used");
+		SSL_CTX_set_cert_store(tls->ctx, store);
+		return RC_OK;
+	}
+	BIO *bio = BIO_new_file(conf->tls_revocation_list, "r");
+	if (bio == NULL)
+		return tls_error(diag, RC_CONFIG, conf->tls_revocation_list, "cannot open the revocation list");
+	struct diag why = {""};
+	if (set_list(tls, bio, &why) != RC_OK)
+		return diag_set(diag, RC_CONFIG, "%s: %s", conf->tls_revocation_list, why.text);
+	return RC_OK;
+}
+
+/* ---- the context ---- */
+
+/* ALPN: speak http/1.1 or nothing, so that this server cannot be taken for another one (RFC 9325 section 3.7). */
+static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+			   unsigned in_len, void *ctx)
+{
+	static const unsigned char ours[] = "\x08http/1.1";
+	unsigned char *selected;
+
+	if (SSL_select_next_proto(&selected, out_len, ours, sizeof ours - 1, in, in_len) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = selected;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *context_new(void)
+{
+	static const unsigned char context_id[] = "throughcare";
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+	if (ctx == NULL)
+		return NULL;
+	if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+	    SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 || SSL_CTX_set_num_tickets(ctx, 0) != 1 ||
+	    SSL_CTX_set_max_early_data(ctx, 0) != 1 || SSL_CTX_set_recv_max_early_data(ctx, 0) != 1 ||
+	    SSL_CTX_set_session_id_context(ctx, context_id, sizeof context_id - 1) != 1) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+					 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_verify_depth(ctx, MAX_INTERMEDIATES);
+	SSL_CTX_set_max_cert_list(ctx, MAX_CHAIN_BYTES);
+	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
+	return ctx;
+}
+
+enum rc tls_open(const struct conf *conf, struct tls **ret, struct diag *diag)
+{
+	struct tls *tls = OPENSSL_zalloc(sizeof *tls);
+	enum rc rc = RC_CRYPTO;
+
+	if (tls == NULL)
+		return RC_NOMEM;
+	tls->ctx = context_new();
+	tls->authorities = sk_X509_new_null();
+	if (tls->ctx == NULL || tls->authorities == NULL) {
+		rc = tls_error(diag, RC_CRYPTO, "TLS", "cannot be set up");
+		goto out;
+	}
+	rc = load_own(tls->ctx, conf, diag);
+	if (rc == RC_OK)
+		rc = load_clients(tls, conf, diag);
+	if (rc == RC_OK) {
+		*ret = tls;
+		tls = NULL;
+	}
+out:
+	tls_close(tls);
+	return rc;
+}
+
+void tls_close(struct tls *tls)
+{
+	if (tls == NULL)
+		return;
+	SSL_CTX_free(tls->ctx);
+	sk_X509_pop_free(tls->authorities, X509_free);
+	sk_X509_CRL_pop_free(tls->revoked, X509_CRL_free);
+	OPENSSL_free(tls);
+}
+
+SSL *tls_session_new(struct tls *tls)
+{
+	return SSL_new(tls->ctx);
+}
+
+/* ---- the peer ---- */
+
+bool tls_peer_is_revoked(const struct tls *tls, const SSL *ssl)
+{
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+	X509_REVOKED *entry;
+
+	for (int i = 0; cert != NULL && tls->revoked != NULL && i < sk_X509_CRL_num(tls->revoked); i++)
+		if (X509_CRL_get0_by_cert(sk_X509_CRL_value(tls->revoked, i), &entry, cert) == 1)
+			return true;
+	return cert == NULL;
+}
+
+/* The URIs among the certificate's alternative names, borrowed from `names`. Errors: FORBIDDEN. */
+static enum rc collect_uris(const GENERAL_NAMES *names, const char *uris[MAX_URIS], size_t *ret_n)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		if (name->type != GEN_URI)
+			continue;
+		const char *text = (const char *)ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
+		int len = ASN1_STRING_length(name->d.uniformResourceIdentifier);
+		/* A NUL inside would make the text shorter for us than for the authority that signed it. */
+		if (len <= 0 || memchr(text, 0, (size_t)len) != NULL || n == MAX_URIS)
+			return RC_FORBIDDEN;
+		uris[n++] = text;
+	}
+	*ret_n = n;
+	return RC_OK;
+}
+
+enum rc tls_peer_identity(SSL *ssl, struct identity *ret, time_t *ret_not_after, struct diag *diag)
+{
+	const char *uris[MAX_URIS];
+	size_t n = 0;
+	int critical = -1;
+	struct tm tm;
+	uint8_t fingerprint[32];
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+
+	if (cert == NULL || SSL_get_verify_result(ssl) != X509_V_OK ||
+	    X509_digest(cert, EVP_sha256(), fingerprint, NULL) != 1 ||
+	    ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
+		return diag_set(diag, RC_UNAUTHENTIC, "there is no certificate");
+	memcpy(ret->fingerprint, fingerprint, sizeof fingerprint);
+	*ret_not_after = timegm(&tm);
+
+	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, &critical, NULL);
+	if (names == NULL)
+		return diag_set(diag, RC_FORBIDDEN, "the certificate has no alternative names, or more than one set");
+	enum rc rc = collect_uris(names, uris, &n);
+	if (rc == RC_OK)
+		rc = identity_from_uris(uris, n, fingerprint, ret, diag);
+	else
+		(void)diag_set(diag, rc, "the certificate has unusable alternative names");
+	GENERAL_NAMES_free(names);
+	/* Whatever is wrong with a certificate that our own authority signed, its holder may do nothing here. */
+	return rc == RC_OK || rc == RC_ROLE_PAIR ? rc : RC_FORBIDDEN;
+}

@@ -1,0 +1,200 @@
+/* throughcared: parse options, load the configuration, split into front and core, run both, reap.
+ *
+ * The fork comes before threads, before the store is opened and before any key is read, so that neither process ever
+ * has a page of the other's. The parent is the core: it is the one that systemd stops, and the last to end. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/base/conf.h"
+#include "daemon/base/confine.h"
+#include "daemon/base/log.h"
+#include "daemon/core/core.h"
+#include "daemon/front/front.h"
+#include "proto/rc.h"
+
+enum { PIPE_SOCKET_BYTES = 1 << 20, REAP_S = 30 };
+
+struct options {
+	const char *conf_path, *port_file;
+	bool check;
+};
+
+static void print_help(FILE *out)
+{
+	fprintf(out, "Usage: throughcared -c FILE [--check]\n"
+		     "The linkage unit's daemon. It runs in the foreground and logs to standard error.\n\n"
+		     "  -c, --config FILE    configuration file\n"
+		     "      --check          check configuration, keys, study and store, then exit\n"
+		     "      --port-file FILE write the port that was bound to FILE (with listen: ADDRESS:0)\n"
+		     "      --help-config    list the options of the configuration file\n"
+		     "      --help           this text\n"
+		     "      --version        version\n\n"
+		     "SIGTERM drains and stops; SIGHUP reads the revocation list again.\n\n"
+		     "Example: throughcared -c keys/daemon/throughcared.yaml\n");
+}
+
+/* Ends the program for --help and the like, and for mistakes. */
+static struct options parse_options(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, 'k'},
+		{"port-file", required_argument, NULL, 'p'},
+		{"help-config", no_argument, NULL, 'o'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
+	};
+	struct options options = {0};
+
+	for (int c; (c = getopt_long(argc, argv, "c:", long_options, NULL)) != -1;)
+		switch (c) {
+		case 'c':
+			options.conf_path = optarg;
+			break;
+		case 'k':
+			options.check = true;
+			break;
+		case 'p':
+			options.port_file = optarg;
+			break;
+		case 'o':
+			conf_print_help(stdout);
+			exit(0);
+		case 'h':
+			print_help(stdout);
+			exit(0);
+		case 'v':
+			printf("throughcared %s\n", TC_VERSION);
+			exit(0);
+		default:
+			fprintf(stderr, "Try throughcared --help.\n");
+			exit(rc_exit_code(RC_USAGE));
+		}
+	if (options.conf_path == NULL || optind != argc) {
+		fprintf(stderr, "throughcared: expected -c FILE and nothing else. Try throughcared --help.\n");
+		exit(rc_exit_code(RC_USAGE));
+	}
+	return options;
+}
+
+static struct conf load_configuration(const struct options *options)
+{
+	struct conf conf;
+	struct diag diag = {""};
+
+	enum rc rc = conf_load(options->conf_path, &conf, &diag);
+	if (rc == RC_OK && options->port_file != NULL &&
+	    (size_t)snprintf(conf.port_file, sizeof conf.port_file, "%s", options->port_file) >= sizeof conf.port_file)
+		rc = diag_set(&diag, RC_USAGE, "--port-file: the path is too long");
+	if (rc != RC_OK) {
+		fprintf(stderr, "throughcared: %s\n", diag.text);
+		exit(rc_exit_code(rc));
+	}
+	return conf;
+}
+
+static int check(const struct conf *conf)
+{
+	struct diag diag = {""};
+
+	enum rc rc = front_check(conf, &diag);
+	if (rc == RC_OK)
+		rc = core_check(conf, &diag);
+	if (rc != RC_OK) {
+		fprintf(stderr, "throughcared: %s\n", diag.text[0] ? diag.text : rc_text(rc));
+		return rc_exit_code(rc);
+	}
+	printf("configuration, keys, study and store are in order\n");
+	return 0;
+}
+
+/* Start the front as our child. Returns its process and our end of the pipe; in the child it does not return. */
+static pid_t start_front(const struct conf *conf, int *ret_pipe_fd)
+{
+	static const int bytes = PIPE_SOCKET_BYTES;
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
+		log_error("cannot make the pipe: %s", strerror(errno));
+		exit(rc_exit_code(RC_IO));
+	}
+	for (int i = 0; i < 2; i++) /* as far as the system allows; less is only slower */
+		(void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+	pid_t pid = fork();
+	if (pid < 0) {
+		log_error("cannot fork: %s", strerror(errno));
+		exit(rc_exit_code(RC_NOMEM));
+	}
+	if (pid == 0) {
+		close(fds[0]);
+		prctl(PR_SET_NAME, "tc-front", 0UL, 0UL, 0UL);
+		exit(front_run(conf, fds[1]));
+	}
+	close(fds[1]);
+	*ret_pipe_fd = fds[0];
+	return pid;
+}
+
+static int run_core(const struct conf *conf, int pipe_fd)
+{
+	struct diag diag = {""};
+	enum log_level level = LOG_INFO;
+
+	(void)log_level_parse(conf->log_level, &level);
+	log_init("core", level);
+	confine_raise_memlock();
+	enum rc rc = confine_process(conf->user, &diag);
+	if (rc != RC_OK) {
+		log_error("cannot start: %s", diag.text);
+		return rc_exit_code(rc);
+	}
+	return core_run(conf, pipe_fd);
+}
+
+/* Wait for the front, which ends when its pipe does. One that hangs is killed. */
+static int reap(pid_t pid)
+{
+	static const struct timespec pause = {0, 20 * 1000 * 1000};
+	int status;
+
+	for (int i = 0; i < REAP_S * 50; i++) {
+		pid_t got = waitpid(pid, &status, WNOHANG);
+		if (got == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : rc_exit_code(RC_INTERNAL);
+		if (got < 0 && errno != EINTR)
+			return rc_exit_code(RC_INTERNAL);
+		nanosleep(&pause, NULL);
+	}
+	log_error("the front did not end; killing it");
+	kill(pid, SIGKILL);
+	(void)waitpid(pid, &status, 0);
+	return rc_exit_code(RC_INTERNAL);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = parse_options(argc, argv);
+	struct conf conf = load_configuration(&options);
+	int pipe_fd = -1;
+
+	if (options.check)
+		return check(&conf);
+	log_init("main", LOG_INFO);
+	signal(SIGPIPE, SIG_IGN); /* a process that has gone shows as an error of write() */
+	pid_t front = start_front(&conf, &pipe_fd);
+	int core_status = run_core(&conf, pipe_fd);
+	close(pipe_fd);
+	int front_status = reap(front);
+	return core_status != 0 ? core_status : front_status;
+}
