@@ -173,7 +173,7 @@ static enum rc transfer_error(const struct https *h, CURLcode code, const struct
 	if (t->too_large)
 		return diag_set(diag, RC_TOO_LARGE, "%s: the answer is longer than %zu bytes", h->url, t->max);
 	/* With TLS 1.3 the server's verdict on our certificate comes after the handshake, as an alert. */
-	if (strstr(why, "alert") != NULL)
+	if (strstr(why, "alert") != NULL && strstr(why, "protocol version") == NULL)
 		return diag_set(diag, RC_UNAUTHENTIC, "%s: the server refused the certificate %s: %s", h->url,
 				h->options->cert, why);
 	switch (code) {
@@ -324,7 +324,7 @@ static enum rc read_problem(const struct https_response *response, struct buffer
 		buffer_append(out, ": ", 2);
 		append_clean(out, title);
 	}
-	if (detail != NULL && (title == NULL || strcmp(title, detail) != 0)) {
+	if (detail != NULL && detail[0] != '\0' && (title == NULL || strcmp(title, detail) != 0)) {
 		buffer_append(out, ": ", 2);
 		append_clean(out, detail);
 	}

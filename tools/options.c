@@ -150,6 +150,22 @@ static enum rc fill_missing(const struct option_table *table, const bool *given)
 	return RC_OK;
 }
 
+/* What getopt_long does not take: a missing value (':'), an unknown option, or a value for a flag. A letter may stand
+ * in a cluster, so it is named alone; of a long option only what is before '='. */
+static enum rc refuse_option(const struct option_table *table, int key, const char *text)
+{
+	const struct option_row *row = find_row(table, optopt);
+	int len = (int)strcspn(text, "=");
+
+	if (optopt > 0 && optopt < LONG_ONLY)
+		return refuse(table, key == ':' ? "-%c needs a value" : "there is no option '-%c'", optopt);
+	if (key == ':')
+		return refuse(table, "%.*s needs a value", len, text);
+	if (row != NULL || optopt == HELP_KEY)
+		return refuse(table, "%.*s takes no value", len, text);
+	return refuse(table, "there is no option '%.*s'", len, text);
+}
+
 enum rc options_parse(const struct option_table *table, int argc, char **argv, int *ret_operands, bool *ret_help)
 {
 	struct getopt_form form;
@@ -169,11 +185,8 @@ enum rc options_parse(const struct option_table *table, int argc, char **argv, i
 			return RC_OK;
 		}
 		const struct option_row *row = find_row(table, key);
-		if (key == ':')
-			return refuse(table, "%s needs a value", argv[optind - 1]);
 		if (row == NULL)
-			return refuse(table, "there is no option '%.*s'", (int)strcspn(argv[optind - 1], "="),
-				      argv[optind - 1]);
+			return refuse_option(table, key, argv[optind - 1]);
 		enum rc rc = take(table, row, optarg);
 		if (rc != RC_OK)
 			return rc;

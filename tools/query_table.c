@@ -70,10 +70,10 @@ static enum rc not_understood(struct diag *diag, const char *what)
 /* The rate of a row for the chosen band, or NULL. */
 static const json_t *find_rate(const struct table *t, const json_t *row)
 {
-	const json_t *rates = json_object_get(row, "rates");
-	for (size_t i = 0; i < json_array_size(rates); i++) {
-		const json_t *rate = json_array_get(rates, i);
-		if ((uint64_t)json_integer_value(json_object_get(rate, "within_days")) == t->within_days)
+	const json_t *bands = json_object_get(row, "within");
+	for (size_t i = 0; i < json_array_size(bands); i++) {
+		const json_t *rate = json_array_get(bands, i);
+		if ((uint64_t)json_integer_value(json_object_get(rate, "days")) == t->within_days)
 			return rate;
 	}
 	return NULL;
@@ -86,9 +86,9 @@ static enum rc choose_band(struct table *t, uint64_t wanted, struct diag *diag)
 	bool has_wanted = false, has_21 = false, has_any = false;
 
 	for (size_t i = 0; i < json_array_size(t->rows) && !has_any; i++) {
-		const json_t *rates = json_object_get(json_array_get(t->rows, i), "rates");
-		for (size_t b = 0; b < json_array_size(rates); b++) {
-			json_int_t days = json_integer_value(json_object_get(json_array_get(rates, b), "within_days"));
+		const json_t *bands = json_object_get(json_array_get(t->rows, i), "within");
+		for (size_t b = 0; b < json_array_size(bands); b++) {
+			json_int_t days = json_integer_value(json_object_get(json_array_get(bands, b), "days"));
 			has_any = true;
 			last = (uint64_t)days;
 			has_21 |= days == 21;
@@ -107,9 +107,9 @@ static enum rc read_answer(struct table *t, const json_t *answer, uint64_t withi
 
 	t->answer = answer;
 	t->extension = json_object_get(answer, "extension");
-	t->rows = json_object_get(t->extension, "rows");
+	t->rows = json_object_get(t->extension, "rates");
 	if (!json_is_array(t->rows))
-		return not_understood(diag, "extension.rows");
+		return not_understood(diag, "extension.rates");
 	if (json_array_size(id) < 2 || json_array_size(id) > 2 + STUDY_MAX_BY)
 		return not_understood(diag, "id");
 	for (size_t i = 0; i < json_array_size(id); i++) {
@@ -313,6 +313,9 @@ static void put_basis(const struct table *t, struct buffer *out)
 	buffer_printf(&line, "method %s, noise sigma %.2f a cell, rows below %" JSON_INTEGER_FORMAT " hidden",
 		      text_of(e, "method"), sqrt(json_number_value(json_object_get(e, "sigma2"))),
 		      json_integer_value(json_object_get(e, "threshold")));
+	if (strcmp(text_of(e, "table"), text_of(e, "source_table")) != 0)
+		buffer_printf(&line, "; answered from table %s, which has just these dimensions",
+			      text_of(e, "source_table"));
 	if (strcmp(text_of(e, "secret"), "injected") == 0)
 		buffer_printf(&line, "; THE NOISE SECRET WAS INJECTED FOR A TEST");
 	buffer_append(&line, "", 1);
