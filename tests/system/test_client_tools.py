@@ -126,7 +126,7 @@ def serve(pki, certificate='server', version=ssl.TLSVersion.TLSv1_3, authority='
     context.load_verify_locations(pki / f'{authority}.crt')
     context.verify_mode = ssl.CERT_REQUIRED
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     stub.url = f'https://localhost:{server.server_address[1]}'
     try:
