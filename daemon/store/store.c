@@ -253,6 +253,22 @@ enum rc store_scan(struct txn *txn, const struct store_key *prefix, store_visit 
 	return scan.own_error ? fail(txn, rc) : rc;
 }
 
+static enum rc scan_one_key(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	const struct scan_ctx *scan = ctx;
+	return scan->visit(scan->ctx, key, key_len, NULL, 0);
+}
+
+enum rc store_scan_keys(struct txn *txn, const struct store_key *prefix, store_visit visit, void *ctx)
+{
+	struct scan_ctx scan = {.txn = txn, .visit = visit, .ctx = ctx};
+	if (txn->status != RC_OK)
+		return txn->status;
+	if (!key_is_valid(prefix))
+		return RC_INVALID;
+	return engine_scan(txn->engine_txn, prefix->bytes, prefix->len, scan_one_key, &scan);
+}
+
 enum rc store_last(struct txn *txn, const struct store_key *prefix, struct store_key *ret)
 {
 	struct store_key last;

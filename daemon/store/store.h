@@ -74,6 +74,8 @@ enum rc store_delete(struct txn *txn, const struct store_key *key) MUST_CHECK;
  * ends the scan and is returned. `value` is wiped after the call. Chunks cannot be scanned (INVALID). */
 typedef enum rc (*store_visit)(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len);
 enum rc store_scan(struct txn *txn, const struct store_key *prefix, store_visit visit, void *ctx) MUST_CHECK;
+/* The same without opening the values, which are passed as NULL: for removing even damaged ones. */
+enum rc store_scan_keys(struct txn *txn, const struct store_key *prefix, store_visit visit, void *ctx) MUST_CHECK;
 /* Last key with this prefix: for counters. Errors: NOTFOUND. */
 enum rc store_last(struct txn *txn, const struct store_key *prefix, struct store_key *ret) MUST_CHECK;
 

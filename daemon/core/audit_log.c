@@ -1,0 +1,332 @@
+/* The audit log; audit_log.h has the rules.
+ *
+ * Invariant: signed_size <= committed <= tree size, and the signer's own state is what signed_size was last. The
+ * entries are the truth; the tree is rebuilt from them at every start, so that a damaged or foreign entry is found
+ * then and not when an auditor looks. */
+#include "daemon/core/audit_log.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/audit/tree.h"
+#include "proto/tlog.h"
+
+struct audit_log {
+	struct store *store;
+	struct log_signer *signer;
+	uint64_t committed; /* the writer thread's own */
+
+	pthread_mutex_t lock; /* guards all below */
+	struct tree *tree;
+	int64_t last_time;
+	uint64_t signed_size;
+	struct buffer checkpoint; /* signed note of signed_size */
+};
+
+static void entry_key(struct store_key *key, uint64_t index)
+{
+	store_key_init(key, STORE_ENTRY);
+	store_key_u64(key, index);
+}
+
+/* ---- opening ---- */
+
+struct rebuild {
+	struct audit_log *log;
+	audit_log_replay replay;
+	void *ctx;
+	struct diag *diag;
+};
+
+static enum rc rebuild_one(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	struct rebuild *r = ctx;
+	struct audit_log *log = r->log;
+	struct reader in;
+	enum entry_kind kind;
+	int64_t t;
+	json_t *fields = NULL;
+	struct diag why = {""};
+	reader_init(&in, key + 1, key_len - 1);
+	uint64_t index = read_u64(&in), expected = tree_size(log->tree);
+	if (reader_end(&in) != RC_OK || index != expected)
+		return diag_set(r->diag, RC_DAMAGED, "log entry %" PRIu64 " is missing from the store", expected);
+	enum rc rc = entry_parse((const char *)value, len, &kind, &t, &fields, &why);
+	if (rc != RC_OK)
+		return diag_set(r->diag, RC_DAMAGED, "log entry %" PRIu64 " is not a log entry: %s", index, why.text);
+	if (t < log->last_time)
+		rc = diag_set(r->diag, RC_DAMAGED, "log entry %" PRIu64 " is dated before the one in front of it",
+			      index);
+	struct tlog_hash leaf = tlog_leaf_hash(value, len);
+	if (rc == RC_OK)
+		rc = tree_append(log->tree, &leaf);
+	if (rc == RC_OK)
+		log->last_time = t;
+	if (rc == RC_OK && r->replay != NULL)
+		rc = r->replay(r->ctx, index, kind, t, fields);
+	json_decref(fields);
+	return rc;
+}
+
+static enum rc rebuild(struct audit_log *log, audit_log_replay replay, void *ctx, struct diag *diag)
+{
+	struct rebuild r = {.log = log, .replay = replay, .ctx = ctx, .diag = diag};
+	struct store_key prefix;
+	struct txn *txn = NULL;
+	enum rc rc = txn_begin_read(log->store, &txn);
+	if (rc != RC_OK)
+		return rc;
+	store_key_init(&prefix, STORE_ENTRY);
+	rc = store_scan(txn, &prefix, rebuild_one, &r);
+	txn_abort(txn);
+	if (rc == RC_DAMAGED && diag != NULL && diag->text[0] == '\0')
+		diag_set(diag, rc, "log entry %" PRIu64 " does not open: it was damaged on disk", tree_size(log->tree));
+	return rc;
+}
+
+/* A store that is not the one that was signed must never be served: it would fork the log or refund the ledger. */
+static enum rc compare_with_signer(struct audit_log *log, struct diag *diag)
+{
+	uint64_t signed_size, size = tree_size(log->tree);
+	struct tlog_hash signed_root, root;
+	log_signer_state(log->signer, &signed_size, &signed_root);
+	if (size < signed_size)
+		return diag_set(diag, RC_FORK,
+				"the store holds %" PRIu64 " log entries but %" PRIu64
+				" were signed: it is an older copy; "
+				"restore the newest store, never sign over a gap",
+				size, signed_size);
+	if (signed_size == 0)
+		return RC_OK;
+	enum rc rc = tree_root(log->tree, signed_size, &root);
+	if (rc != RC_OK)
+		return rc;
+	if (memcmp(root.b, signed_root.b, TLOG_HASH_LEN) != 0)
+		return diag_set(diag, RC_FORK,
+				"the first %" PRIu64 " log entries of the store are not the ones that were signed: "
+				"it belongs to another log or was changed",
+				signed_size);
+	return RC_OK;
+}
+
+enum rc audit_log_open(struct store *store, struct log_signer *signer, audit_log_replay replay, void *ctx,
+		       struct audit_log **ret, struct diag *diag)
+{
+	struct audit_log *log = calloc(1, sizeof *log);
+	if (log == NULL)
+		return RC_NOMEM;
+	if (diag != NULL)
+		diag->text[0] = '\0';
+	log->store = store;
+	log->signer = signer;
+	pthread_mutex_init(&log->lock, NULL);
+	buffer_init(&log->checkpoint);
+	enum rc rc = tree_new(&log->tree);
+	if (rc == RC_OK)
+		rc = rebuild(log, replay, ctx, diag);
+	if (rc == RC_OK)
+		rc = compare_with_signer(log, diag);
+	if (rc == RC_OK) {
+		audit_log_commit(log);
+		rc = audit_log_sign(log);
+	}
+	if (rc != RC_OK) {
+		if (diag != NULL && diag->text[0] == '\0')
+			diag_set(diag, rc, "the log cannot be opened: %s", rc_text(rc));
+		audit_log_free(log);
+		return rc;
+	}
+	*ret = log;
+	return RC_OK;
+}
+
+void audit_log_free(struct audit_log *log)
+{
+	if (log == NULL)
+		return;
+	tree_free(log->tree);
+	buffer_deinit(&log->checkpoint);
+	pthread_mutex_destroy(&log->lock);
+	free(log);
+}
+
+/* ---- the writer thread's part ---- */
+
+static int64_t now_locked(const struct audit_log *log)
+{
+	int64_t now = (int64_t)time(NULL);
+	return now > log->last_time ? now : log->last_time;
+}
+
+enum rc audit_log_append(struct audit_log *log, struct txn *txn, enum entry_kind kind, const struct entry_who *who,
+			 const json_t *fields, uint64_t *ret_index)
+{
+	struct buffer text;
+	struct store_key key;
+	buffer_init(&text);
+	pthread_mutex_lock(&log->lock);
+	int64_t now = now_locked(log);
+	uint64_t index = tree_size(log->tree);
+	pthread_mutex_unlock(&log->lock);
+	enum rc rc = entry_build(kind, now, who, fields, &text);
+	entry_key(&key, index);
+	if (rc == RC_OK)
+		rc = store_put(txn, &key, text.data, text.len);
+	if (rc == RC_OK) {
+		struct tlog_hash leaf = tlog_leaf_hash(text.data, text.len);
+		pthread_mutex_lock(&log->lock);
+		rc = tree_append(log->tree, &leaf);
+		log->last_time = now;
+		pthread_mutex_unlock(&log->lock);
+	}
+	if (rc == RC_OK && ret_index != NULL)
+		*ret_index = index;
+	buffer_deinit(&text);
+	return rc;
+}
+
+uint64_t audit_log_size(struct audit_log *log)
+{
+	pthread_mutex_lock(&log->lock);
+	uint64_t size = tree_size(log->tree);
+	pthread_mutex_unlock(&log->lock);
+	return size;
+}
+
+void audit_log_rollback(struct audit_log *log)
+{
+	pthread_mutex_lock(&log->lock);
+	tree_truncate(log->tree, log->committed);
+	pthread_mutex_unlock(&log->lock);
+}
+
+void audit_log_commit(struct audit_log *log)
+{
+	log->committed = audit_log_size(log);
+}
+
+enum rc audit_log_sign(struct audit_log *log)
+{
+	uint64_t old_size;
+	struct tlog_hash old_root, root;
+	struct tlog_proof proof = {.n = 0};
+	struct buffer note;
+	if (log->checkpoint.len > 0 && log->signed_size == log->committed)
+		return RC_OK;
+	log_signer_state(log->signer, &old_size, &old_root);
+	pthread_mutex_lock(&log->lock);
+	enum rc rc = tree_root(log->tree, log->committed, &root);
+	if (rc == RC_OK && old_size > 0 && old_size < log->committed)
+		rc = tree_consistency(log->tree, old_size, log->committed, &proof);
+	pthread_mutex_unlock(&log->lock);
+	if (rc != RC_OK)
+		return rc;
+	buffer_init(&note);
+	rc = log_signer_sign(log->signer, log->committed, &root, &proof, &note);
+	if (rc == RC_OK && note.failed)
+		rc = RC_NOMEM;
+	if (rc != RC_OK) {
+		buffer_deinit(&note);
+		return rc;
+	}
+	pthread_mutex_lock(&log->lock);
+	buffer_deinit(&log->checkpoint);
+	log->checkpoint = note;
+	log->signed_size = log->committed;
+	pthread_mutex_unlock(&log->lock);
+	return RC_OK;
+}
+
+/* ---- reading ---- */
+
+uint64_t audit_log_signed_size(struct audit_log *log)
+{
+	pthread_mutex_lock(&log->lock);
+	uint64_t size = log->signed_size;
+	pthread_mutex_unlock(&log->lock);
+	return size;
+}
+
+int64_t audit_log_now(struct audit_log *log)
+{
+	pthread_mutex_lock(&log->lock);
+	int64_t now = now_locked(log);
+	pthread_mutex_unlock(&log->lock);
+	return now;
+}
+
+enum rc audit_log_checkpoint(struct audit_log *log, struct buffer *out)
+{
+	pthread_mutex_lock(&log->lock);
+	buffer_append(out, log->checkpoint.data, log->checkpoint.len);
+	pthread_mutex_unlock(&log->lock);
+	return out->failed ? RC_NOMEM : RC_OK;
+}
+
+enum rc audit_log_proof(struct audit_log *log, uint64_t index, struct buffer *out)
+{
+	struct tlog_proof proof;
+	pthread_mutex_lock(&log->lock);
+	enum rc rc =
+		index < log->signed_size ? tree_inclusion(log->tree, index, log->signed_size, &proof) : RC_NOTFOUND;
+	if (rc == RC_OK)
+		rc = tlog_proof_format(index, &proof, (const char *)log->checkpoint.data, log->checkpoint.len, out);
+	pthread_mutex_unlock(&log->lock);
+	return rc;
+}
+
+enum rc audit_log_entry(struct txn *txn, uint64_t index, struct buffer *out)
+{
+	struct store_key key;
+	entry_key(&key, index);
+	return store_get(txn, &key, out);
+}
+
+static enum rc entry_bundle(struct txn *txn, uint64_t first, unsigned width, struct buffer *out)
+{
+	struct buffer entry;
+	enum rc rc = RC_OK;
+	buffer_init(&entry);
+	for (unsigned i = 0; i < width && rc == RC_OK; i++) {
+		buffer_reset(&entry);
+		rc = audit_log_entry(txn, first + i, &entry);
+		if (rc == RC_OK)
+			rc = tlog_bundle_append(out, entry.data, entry.len);
+	}
+	buffer_deinit(&entry);
+	return rc == RC_NOTFOUND ? RC_DAMAGED : rc;
+}
+
+/* Do the `width` first hashes (or entries) of this tile lie inside the signed tree? */
+static bool tile_is_signed(uint64_t signed_size, int level, uint64_t index, unsigned width)
+{
+	unsigned shift = level <= 0 ? 0 : TLOG_TILE_HEIGHT * (unsigned)level;
+	if (shift >= 64 || width == 0)
+		return false;
+	uint64_t there = signed_size >> shift;
+	return index < UINT64_MAX / TLOG_TILE_WIDTH && index * TLOG_TILE_WIDTH + width <= there;
+}
+
+enum rc audit_log_tile(struct audit_log *log, struct txn *txn, const char *path, struct buffer *out, bool *ret_full)
+{
+	int level;
+	uint64_t index;
+	unsigned width;
+	enum rc rc = tlog_tile_path_parse(path, &level, &index, &width);
+	if (rc != RC_OK)
+		return rc;
+	pthread_mutex_lock(&log->lock);
+	if (!tile_is_signed(log->signed_size, level, index, width))
+		rc = RC_NOTFOUND;
+	else if (level >= 0)
+		rc = tree_tile(log->tree, (unsigned)level, index, width, out);
+	pthread_mutex_unlock(&log->lock);
+	if (rc == RC_OK && level < 0)
+		rc = entry_bundle(txn, index * TLOG_TILE_WIDTH, width, out);
+	if (rc == RC_OK)
+		*ret_full = width == TLOG_TILE_WIDTH;
+	return rc;
+}

@@ -1,0 +1,306 @@
+/* Opening and closing the core: study, keys, store, log, threads, in that order and back.
+ *
+ * Invariant: when core_open returns RC_OK the store was found whole and is the one that was signed: the log's entries
+ * open and chain to the signer's state, the ledger and the batches are what the entries add up to, and every published
+ * release is there. Anything else is refused with a plain reason, never repaired in silence. */
+#include "daemon/core/core.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/pipe.h"
+#include "daemon/core/linker.h"
+#include "daemon/core/start.h"
+#include "daemon/core/state.h"
+
+/* ---- files ---- */
+
+static enum rc read_study(const char *path, char **ret_text, size_t *ret_len, struct diag *diag)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return diag_set(diag, RC_CONFIG, "study: %s: %s", path, strerror(errno));
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > STUDY_MAX_BYTES) {
+		close(fd);
+		return diag_set(diag, RC_CONFIG, "study: %s: expected a regular file of at most %d bytes", path,
+				STUDY_MAX_BYTES);
+	}
+	char *text = malloc((size_t)st.st_size + 1);
+	ssize_t n = text == NULL ? -1 : read(fd, text, (size_t)st.st_size);
+	close(fd);
+	if (n != st.st_size) {
+		free(text);
+		return diag_set(diag, RC_CONFIG, "study: %s: cannot be read", path);
+	}
+	text[n] = '\0';
+	*ret_text = text;
+	*ret_len = (size_t)n;
+	return RC_OK;
+}
+
+static enum rc load_study(struct core *core, struct diag *diag)
+{
+	enum rc rc = read_study(core->conf->study, &core->study_text, &core->study_text_len, diag);
+	if (rc == RC_OK)
+		rc = study_parse(core->conf->study, core->study_text, core->study_text_len, &core->study, diag);
+	for (int d = 0; rc == RC_OK && d < core->study->n_domains; d++) {
+		if (!core->study->domains[d].has_key_check)
+			rc = diag_set(diag, RC_CONFIG,
+				      "study: %s: domain %s has no key_check; pin it with `throughcare keys init`",
+				      core->conf->study, core->study->domains[d].name);
+	}
+	return rc == RC_INVALID ? RC_CONFIG : rc;
+}
+
+static enum rc load_keys(struct core *core, struct diag *diag)
+{
+	const struct conf *conf = core->conf;
+	enum rc rc = seal_open_file(conf->seal_key, &core->seal, diag);
+	if (rc == RC_OK)
+		rc = log_signer_open(conf->log_key, conf->signer_state, conf->log_origin, &core->signer, diag);
+	if (rc != RC_OK || conf->test_release_secret[0] == '\0')
+		return rc;
+	if (!core->study->synthetic)
+		return diag_set(diag, RC_CONFIG,
+				"test_release_secret: only with a study that says synthetic: true; with it "
+				"anybody who knows the secret can take the noise off");
+	log_warning("releases are made with an injected secret: for tests only");
+	return key_file_read(conf->test_release_secret, "release", &core->test_secret, diag);
+}
+
+/* ---- opening ---- */
+
+static void on_write_fault(void *ctx, enum rc rc)
+{
+	struct core *core = ctx;
+	log_error("cannot go on writing: %s; stopping so that nothing more is acknowledged", rc_text(rc));
+	atomic_store(&core->must_stop, true);
+	if (core->on_fault != NULL)
+		core->on_fault(core->fault_ctx);
+}
+
+static enum rc open_store(struct core *core, bool create, struct diag *diag)
+{
+	struct store_options options = {
+		.directory = core->conf->store_directory,
+		.map_bytes = core->conf->store_map_bytes,
+		.create = create,
+	};
+	return store_open(&options, core->seal, &core->store, diag);
+}
+
+static enum rc open_data(struct core *core, bool create, struct diag *diag)
+{
+	enum rc rc = load_study(core, diag);
+	if (rc == RC_OK)
+		rc = load_keys(core, diag);
+	if (rc == RC_OK)
+		rc = open_store(core, create, diag);
+	if (rc == RC_OK)
+		rc = audit_log_open(core->store, core->signer, history_replay, &core->history, &core->log, diag);
+	if (rc == RC_OK)
+		rc = start_check(core, diag);
+	return rc;
+}
+
+static struct core *core_new(const struct conf *conf)
+{
+	struct timespec now;
+	struct core *core = calloc(1, sizeof *core);
+	if (core == NULL)
+		return NULL;
+	core->conf = conf;
+	pthread_mutex_init(&core->lock, NULL);
+	history_init(&core->history);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	core->started_at = now.tv_sec;
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	core->n_threads = conf->worker_threads != 0 ? conf->worker_threads : n > 0 ? (unsigned)n : 1;
+	return core;
+}
+
+enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag)
+{
+	struct core *core = core_new(conf);
+	if (core == NULL)
+		return RC_NOMEM;
+	enum rc rc = open_data(core, true, diag);
+	if (rc == RC_OK)
+		rc = write_queue_new(core->store, core->log, on_write_fault, core, &core->writes);
+	/* The linker before the first entry: what it refuses (a kernel that is not there) leaves no `start` behind. */
+	if (rc == RC_OK)
+		rc = linker_new(core, &core->linker, diag);
+	if (rc == RC_OK)
+		rc = start_log(core, diag);
+	if (rc == RC_OK)
+		rc = workq_new(core->n_threads, CORE_WORK_CAPACITY, &core->workers);
+	if (rc != RC_OK) {
+		if (diag != NULL && diag->text[0] == '\0')
+			diag_set(diag, rc, "%s", rc_text(rc));
+		core_close(core);
+		return rc;
+	}
+	*ret = core;
+	return RC_OK;
+}
+
+void core_drain(struct core *core)
+{
+	atomic_store(&core->stopping, true);
+	workq_free(core->workers);
+	core->workers = NULL;
+}
+
+void core_close(struct core *core)
+{
+	if (core == NULL)
+		return;
+	core_drain(core);
+	linker_free(core->linker);
+	write_queue_free(core->writes);
+	audit_log_free(core->log);
+	store_close(core->store);
+	secret_key_free(core->test_secret);
+	log_signer_close(core->signer);
+	seal_close(core->seal);
+	study_free(core->study);
+	free(core->study_text);
+	history_deinit(&core->history);
+	pthread_mutex_destroy(&core->lock);
+	free(core);
+}
+
+enum rc core_check(const struct conf *conf, struct diag *diag)
+{
+	struct stat st;
+	struct diag scratch;
+	struct core *core = core_new(conf);
+	if (core == NULL)
+		return RC_NOMEM;
+	if (diag == NULL)
+		diag = &scratch;
+	diag->text[0] = '\0';
+	enum rc rc;
+	if (stat(conf->store_directory, &st) != 0 && errno == ENOENT) {
+		/* A first start will make it. */
+		rc = load_study(core, diag);
+		if (rc == RC_OK)
+			rc = load_keys(core, diag);
+	} else {
+		rc = open_data(core, false, diag);
+	}
+	core_close(core);
+	return rc;
+}
+
+/* ---- entries ---- */
+
+void core_batch_committed(struct core *core, const struct batch_record *record)
+{
+	int source = study_find_source(core->study, record->source);
+	pthread_mutex_lock(&core->lock);
+	core->n_batches++;
+	core->n_records += record->n_records;
+	if (source >= 0) {
+		core->volumes[source].n_batches++;
+		core->volumes[source].n_records += record->n_records;
+	}
+	pthread_mutex_unlock(&core->lock);
+	linker_wake(core->linker);
+}
+
+struct entry_who entry_who_of(const struct identity *identity, enum role role)
+{
+	struct entry_who who = {.client = ""};
+	memcpy(who.client, identity->client, sizeof who.client);
+	memcpy(who.fingerprint, identity->fingerprint, sizeof who.fingerprint);
+	snprintf(who.role, sizeof who.role, "%s", role_name(role));
+	return who;
+}
+
+struct entry_job {
+	struct write_job job;
+	struct core *core;
+	enum entry_kind kind;
+	struct entry_who who;
+	bool has_who;
+	json_t *fields;
+};
+
+static enum rc entry_apply(struct write_job *job, struct txn *txn)
+{
+	struct entry_job *e = (struct entry_job *)job;
+	return audit_log_append(e->core->log, txn, e->kind, e->has_who ? &e->who : NULL, e->fields, NULL);
+}
+
+enum rc core_log_entry(struct core *core, enum entry_kind kind, const struct entry_who *who, json_t *fields)
+{
+	struct entry_job e = {.job = {.apply = entry_apply}, .core = core, .kind = kind, .fields = fields};
+	if (who != NULL) {
+		e.who = *who;
+		e.has_who = true;
+	}
+	return write_queue_call(core->writes, &e.job);
+}
+
+static void entry_done(struct write_job *job, enum rc rc)
+{
+	struct entry_job *e = (struct entry_job *)job;
+	json_decref(e->fields);
+	free(e);
+}
+
+/* How many refusals before this one were left out; -1 = leave this one out too. */
+static int64_t refused_allowance(struct core *core)
+{
+	enum { REFUSED_A_MINUTE = 60, WINDOW_S = 60 };
+	int64_t now = audit_log_now(core->log), dropped = -1;
+	pthread_mutex_lock(&core->lock);
+	if (now - core->refused_window >= WINDOW_S) {
+		core->refused_window = now;
+		core->refused_in_window = 0;
+	}
+	if (core->refused_in_window < REFUSED_A_MINUTE) {
+		core->refused_in_window++;
+		dropped = core->refused_dropped;
+		core->refused_dropped = 0;
+	} else {
+		core->refused_dropped++;
+	}
+	pthread_mutex_unlock(&core->lock);
+	return dropped;
+}
+
+void core_log_refused(struct core *core, const struct pipe_refused *refused)
+{
+	int64_t dropped = refused_allowance(core);
+	struct entry_job *e = dropped < 0 ? NULL : calloc(1, sizeof *e);
+	if (e == NULL)
+		return;
+	const char *route = refused->request_type < REQUEST_TYPE_COUNT
+				    ? route_get((enum request_type)refused->request_type)->path
+				    : "none";
+	e->job = (struct write_job){.apply = entry_apply, .done = entry_done};
+	e->core = core;
+	e->kind = ENTRY_REFUSED;
+	e->fields = json_pack("{s:s, s:s}", "route", route, "reason", rc_name(refused->reason));
+	if (e->fields != NULL && dropped > 0)
+		json_object_set_new(e->fields, "not_logged_before", json_integer(dropped));
+	if (refused->who.client[0] != '\0') {
+		e->who = entry_who_of(&refused->who, ROLE_ANY);
+		snprintf(e->who.role, sizeof e->who.role, "none");
+		e->has_who = true;
+	}
+	if (e->fields == NULL || write_queue_push(core->writes, &e->job) != RC_OK)
+		entry_done(&e->job, RC_NOMEM);
+}

@@ -1,0 +1,21 @@
+/* What answers each request type; one file a family. */
+#ifndef DAEMON_CORE_HANDLERS_H
+#define DAEMON_CORE_HANDLERS_H
+
+#include "daemon/core/request.h"
+
+/* tables.c */
+void tables_run(struct request *request, const uint8_t *body, size_t len);
+void table_run(struct request *request, const uint8_t *body, size_t len);
+/* audit_routes.c */
+void checkpoint_run(struct request *request, const uint8_t *body, size_t len);
+void tile_run(struct request *request, const uint8_t *body, size_t len);
+void proof_run(struct request *request, const uint8_t *body, size_t len);
+void release_body_run(struct request *request, const uint8_t *body, size_t len);
+/* status.c */
+void study_run(struct request *request, const uint8_t *body, size_t len);
+void status_run(struct request *request, const uint8_t *body, size_t len);
+void metrics_run(struct request *request, const uint8_t *body, size_t len);
+void health_run(struct request *request, const uint8_t *body, size_t len);
+
+#endif

@@ -1,0 +1,142 @@
+/* The log's summary; history.h says what for.
+ *
+ * Invariant: releases are numbered 1 … n without a gap, only the last may be unfinished, and rho_total is the sum of
+ * what every release_started charged, whichever study it was under. */
+#include "daemon/core/history.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/bytes.h"
+#include "proto/day.h"
+
+void history_init(struct history *history)
+{
+	memset(history, 0, sizeof *history);
+}
+
+void history_deinit(struct history *history)
+{
+	free(history->releases);
+	history_init(history);
+}
+
+static bool get_uint(const json_t *object, const char *key, uint64_t *ret)
+{
+	const json_t *v = json_object_get(object, key);
+	if (!json_is_integer(v) || json_integer_value(v) < 0)
+		return false;
+	*ret = (uint64_t)json_integer_value(v);
+	return true;
+}
+
+static bool get_hex32(const json_t *object, const char *key, uint8_t ret[32])
+{
+	const char *text = json_string_value(json_object_get(object, key));
+	return text != NULL && hex_decode(text, strlen(text), ret, 32) == RC_OK;
+}
+
+enum rc history_add_release(struct history *history, const struct release_info *info)
+{
+	struct release_info *grown =
+		realloc(history->releases, (history->n_releases + (size_t)1) * sizeof history->releases[0]);
+	if (grown == NULL)
+		return RC_NOMEM;
+	history->releases = grown;
+	grown[history->n_releases++] = *info;
+	history->rho_total_micro += info->rho_micro;
+	return RC_OK;
+}
+
+static enum rc replay_started(struct history *h, uint64_t index, int64_t t, const json_t *fields)
+{
+	struct release_info info = {.started_index = index, .started_at = t};
+	uint64_t number, rho_total;
+	const json_t *cut = json_object_get(fields, "cut");
+	const char *as_of = json_string_value(json_object_get(fields, "as_of"));
+	if (!get_uint(fields, "number", &number) || number != (uint64_t)h->n_releases + 1 ||
+	    !get_uint(cut, "batches", &info.cut_batches) || !get_uint(cut, "records", &info.cut_records) ||
+	    !get_hex32(cut, "digest", info.cut_digest) || !get_hex32(fields, "commitment", info.commitment) ||
+	    !get_uint(fields, "rho_micro", &info.rho_micro) || !get_uint(fields, "rho_total_micro", &rho_total) ||
+	    as_of == NULL || day_parse(as_of, &info.as_of) != RC_OK)
+		return RC_DAMAGED;
+	/* One at a time, and the running sum in the entry is what the entries before it add up to. */
+	if ((h->n_releases > 0 && !h->releases[h->n_releases - 1].released) || info.cut_batches != h->n_batches ||
+	    info.rho_micro > UINT64_MAX - h->rho_total_micro || rho_total != h->rho_total_micro + info.rho_micro)
+		return RC_DAMAGED;
+	info.number = (uint32_t)number;
+	return history_add_release(h, &info);
+}
+
+static enum rc replay_release(struct history *h, const json_t *fields)
+{
+	uint64_t number, started;
+	uint8_t digest[32];
+	if (h->n_releases == 0)
+		return RC_DAMAGED;
+	struct release_info *last = &h->releases[h->n_releases - 1];
+	if (!get_uint(fields, "number", &number) || !get_uint(fields, "started_index", &started) ||
+	    !get_hex32(fields, "digest", digest) || number != last->number || started != last->started_index ||
+	    last->released)
+		return RC_DAMAGED;
+	memcpy(last->digest, digest, sizeof last->digest);
+	last->released = true;
+	return RC_OK;
+}
+
+static enum rc replay_batch(struct history *h, const json_t *fields)
+{
+	uint64_t records;
+	if (!get_uint(fields, "records", &records))
+		return RC_DAMAGED;
+	h->n_batches++;
+	h->n_records += records;
+	return RC_OK;
+}
+
+enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const json_t *fields)
+{
+	struct history *h = ctx;
+	const char *text;
+	switch (kind) {
+	case ENTRY_BATCH:
+		return replay_batch(h, fields);
+	case ENTRY_RELEASE_STARTED:
+		return replay_started(h, index, unix_time, fields);
+	case ENTRY_RELEASE:
+		return replay_release(h, fields);
+	case ENTRY_STUDY:
+		return get_hex32(fields, "digest", h->study_digest) ? RC_OK : RC_DAMAGED;
+	case ENTRY_KEYS:
+		text = json_string_value(json_object_get(fields, "public"));
+		if (text == NULL || strlen(text) >= sizeof h->log_key)
+			return RC_DAMAGED;
+		strcpy(h->log_key, text);
+		return RC_OK;
+	default:
+		return RC_OK;
+	}
+}
+
+const struct release_info *history_last(const struct history *history)
+{
+	return history->n_releases == 0 ? NULL : &history->releases[history->n_releases - 1];
+}
+
+const struct release_info *history_last_released(const struct history *history)
+{
+	uint32_t n = history->n_releases;
+	if (n > 0 && !history->releases[n - 1].released)
+		n--;
+	return n == 0 ? NULL : &history->releases[n - 1];
+}
+
+uint32_t history_release_of(const struct history *history, uint64_t sequence)
+{
+	for (uint32_t i = 0; i < history->n_releases; i++) {
+		const struct release_info *info = &history->releases[i];
+		if (info->released && sequence < info->cut_batches)
+			return info->number;
+	}
+	return 0;
+}

@@ -1,0 +1,49 @@
+/* What the log says has happened: releases, the ledger of ρ, the study and keys in use. The log is the truth; this is
+ * its summary in memory, rebuilt at every start, and kept up by the writer thread. Not locked: its owner does that. */
+#ifndef DAEMON_CORE_HISTORY_H
+#define DAEMON_CORE_HISTORY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/entry.h"
+#include "proto/rc.h"
+
+struct release_info {
+	uint32_t number;                  /* from 1, without a gap */
+	uint64_t started_index;
+	int64_t started_at;
+	int32_t as_of;
+	uint64_t cut_batches, cut_records;
+	uint8_t cut_digest[32], commitment[32];
+	uint64_t rho_micro;
+	bool released;                    /* its `release` entry is there */
+	uint8_t digest[32];               /* of the body, once released */
+};
+
+struct history {
+	struct release_info *releases;
+	uint32_t n_releases;
+	uint64_t rho_total_micro;
+	uint64_t n_batches, n_records;    /* by the batch entries */
+	uint8_t study_digest[32];         /* zero = none yet */
+	char log_key[256];                /* of the last `keys` entry; "" = none yet */
+};
+
+void history_init(struct history *history);
+void history_deinit(struct history *history);
+/* Take in one entry: an audit_log_replay. Errors: DAMAGED (entries contradict each other), NOMEM. */
+enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const json_t *fields);
+
+/* Record what was just logged. Errors: NOMEM. */
+enum rc history_add_release(struct history *history, const struct release_info *info) MUST_CHECK;
+
+/* The last one, NULL = none. */
+const struct release_info *history_last(const struct history *history);
+/* The last release that was published, NULL = none. */
+const struct release_info *history_last_released(const struct history *history);
+/* First release whose cut holds this batch, 0 = none yet. */
+uint32_t history_release_of(const struct history *history, uint64_t sequence);
+
+#endif

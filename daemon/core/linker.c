@@ -1,0 +1,400 @@
+/* The linker's thread; linker.h says what it does and why it alone owns the pools.
+ *
+ * Invariant: pools hold the rows of batches 0 … loaded-1 in order of commit; while a release is unfinished, loaded
+ * never passes its cut. Pairs in the store cover a prefix of each pool's rows. */
+#include "daemon/core/linker.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/base/log.h"
+#include "daemon/core/pairs.h"
+#include "daemon/core/release_run.h"
+#include "daemon/core/rows.h"
+#include "daemon/link/link.h"
+
+enum {
+	COMPARE_ROWS = 65536, /* at a time: bounds what a stop or a crash throws away */
+	LOAD_BATCHES = 64,    /* at a time, so that pairs are stored as rows come */
+	RETRY_S = 10,
+};
+
+struct linker {
+	struct core *core;
+	pthread_t thread;
+	atomic_bool cancel;
+	enum link_kernel kernel;
+	struct link_options options;
+
+	/* The thread's own. */
+	struct link_pool *pools[STUDY_MAX_DOMAINS];
+	struct pairs_position positions[STUDY_MAX_DOMAINS];
+	bool opened[STUDY_MAX_DOMAINS];
+	uint64_t loaded; /* batches in the pools */
+
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t wake;
+	bool look;
+	uint64_t n_rows_compared, compared_sequence;
+	enum linker_state release_state;
+	uint32_t release;
+	enum rc release_error, compare_error;
+	bool memory_locked;
+};
+
+const char *linker_state_name(enum linker_state state)
+{
+	static const char *const names[] = {"idle", "comparing", "linking", "done", "failed"};
+	return names[state];
+}
+
+/* ---- loading ---- */
+
+static enum rc open_domain(struct linker *linker, int domain)
+{
+	if (linker->opened[domain])
+		return RC_OK;
+	const struct study_domain *d = &linker->core->study->domains[domain];
+	enum rc rc = link_pool_new(d, &linker->options, &linker->pools[domain]);
+	if (rc == RC_OK)
+		rc = pairs_open(linker->core->store, linker->core->writes, d, &linker->positions[domain]);
+	if (rc == RC_OK) {
+		linker->opened[domain] = true;
+	} else {
+		link_pool_free(linker->pools[domain]);
+		linker->pools[domain] = NULL;
+	}
+	return rc;
+}
+
+static enum rc add_rows(void *ctx, int source, int domain, const struct batch_chunk *chunk)
+{
+	struct linker *linker = ctx;
+	const struct study_domain *d = &linker->core->study->domains[domain];
+	enum rc rc = open_domain(linker, domain);
+	for (uint32_t i = 0; i < chunk->n_records && rc == RC_OK; i++) {
+		struct link_row row = {.source = (uint16_t)source, .revision = chunk->revisions[i]};
+		uint32_t number;
+		memcpy(row.record_id, chunk->record_ids[i], sizeof row.record_id);
+		memcpy(row.person_id, chunk->person_ids[i], sizeof row.person_id);
+		for (int f = 0; f < d->n_filters; f++) {
+			row.filters[f] = chunk->filters[f] + i * study_filter_bytes(d, f);
+			row.missing[f] = chunk->missing[f][i] != 0;
+		}
+		rc = link_pool_add(linker->pools[domain], &row, &number);
+	}
+	return rc;
+}
+
+/* A load that failed half-way leaves rows behind: the pools are made anew. */
+static void forget_rows(struct linker *linker)
+{
+	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
+		link_pool_free(linker->pools[d]);
+		linker->pools[d] = NULL;
+		linker->opened[d] = false;
+	}
+	linker->loaded = 0;
+}
+
+static enum rc load_to(struct linker *linker, uint64_t to)
+{
+	enum rc rc = rows_each(linker->core, linker->loaded, to, &linker->cancel, add_rows, linker);
+	if (rc == RC_OK)
+		linker->loaded = to;
+	else
+		forget_rows(linker);
+	return rc;
+}
+
+/* ---- comparing ---- */
+
+static void note_progress(struct linker *linker)
+{
+	uint64_t compared = 0;
+	bool locked = true, all = true;
+	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
+		if (linker->pools[d] == NULL)
+			continue;
+		compared += linker->positions[d].compared;
+		locked = locked && link_pool_memory_is_locked(linker->pools[d]);
+		all = all && linker->positions[d].compared >= link_pool_n_rows(linker->pools[d]);
+	}
+	pthread_mutex_lock(&linker->lock);
+	linker->n_rows_compared = compared;
+	linker->memory_locked = locked;
+	if (all)
+		linker->compared_sequence = linker->loaded;
+	pthread_mutex_unlock(&linker->lock);
+}
+
+static enum rc compare_domain(struct linker *linker, int domain)
+{
+	struct link_pool *pool = linker->pools[domain];
+	struct pairs_position *position = &linker->positions[domain];
+	const struct study_domain *d = &linker->core->study->domains[domain];
+	enum rc rc = RC_OK;
+	uint32_t n_rows = link_pool_n_rows(pool);
+	while (rc == RC_OK && position->compared < n_rows) {
+		struct link_pair *pairs = NULL;
+		size_t n = 0;
+		uint32_t left = n_rows - position->compared;
+		uint32_t end = position->compared + (left < COMPARE_ROWS ? left : COMPARE_ROWS);
+		rc = link_compare(pool, position->compared, end, &linker->cancel, &pairs, &n);
+		if (rc == RC_OK)
+			rc = pairs_store(linker->core->writes, d, position, end, pairs, n);
+		free(pairs);
+		note_progress(linker);
+	}
+	return rc;
+}
+
+static enum rc compare_all(struct linker *linker)
+{
+	enum rc rc = RC_OK;
+	for (int d = 0; d < linker->core->study->n_domains && rc == RC_OK; d++) {
+		if (linker->pools[d] != NULL)
+			rc = compare_domain(linker, d);
+	}
+	note_progress(linker);
+	return rc;
+}
+
+/* ---- releases ---- */
+
+static void set_release(struct linker *linker, uint32_t number, enum linker_state state, enum rc error)
+{
+	pthread_mutex_lock(&linker->lock);
+	linker->release = number;
+	linker->release_state = state;
+	linker->release_error = error;
+	pthread_mutex_unlock(&linker->lock);
+}
+
+static bool unfinished_release(struct core *core, struct release_info *ret)
+{
+	pthread_mutex_lock(&core->lock);
+	const struct release_info *last = history_last(&core->history);
+	bool unfinished = last != NULL && !last->released;
+	if (unfinished)
+		*ret = *last;
+	pthread_mutex_unlock(&core->lock);
+	return unfinished;
+}
+
+/* Pairs that do not open are made again; they are derived. */
+static enum rc remake_pairs(struct linker *linker)
+{
+	enum rc rc = RC_OK;
+	log_error("stored candidate pairs are damaged; comparing all records again");
+	for (int d = 0; d < linker->core->study->n_domains && rc == RC_OK; d++) {
+		if (linker->pools[d] != NULL)
+			rc = pairs_drop(linker->core->writes, &linker->core->study->domains[d], &linker->positions[d]);
+	}
+	return rc == RC_OK ? compare_all(linker) : rc;
+}
+
+static void run_release(struct linker *linker, const struct release_info *info)
+{
+	log_info("release %u: linking", info->number);
+	set_release(linker, info->number, LINKER_LINKING, RC_OK);
+	enum rc rc = release_run(linker->core, info, linker->pools, &linker->cancel);
+	if (rc == RC_DAMAGED) {
+		rc = remake_pairs(linker);
+		if (rc == RC_OK)
+			rc = release_run(linker->core, info, linker->pools, &linker->cancel);
+	}
+	if (rc == RC_STOPPING) {
+		/* The next start takes it up again. */
+		set_release(linker, info->number, LINKER_IDLE, RC_OK);
+		return;
+	}
+	if (rc == RC_OK)
+		log_info("release %u: published", info->number);
+	else
+		log_error("release %u: failed: %s", info->number, rc_text(rc));
+	set_release(linker, info->number, rc == RC_OK ? LINKER_DONE : LINKER_FAILED, rc);
+}
+
+/* ---- the thread ---- */
+
+static uint64_t committed_batches(struct core *core)
+{
+	pthread_mutex_lock(&core->lock);
+	uint64_t n = core->n_batches;
+	pthread_mutex_unlock(&core->lock);
+	return n;
+}
+
+static bool release_has_failed(struct linker *linker, uint32_t number)
+{
+	pthread_mutex_lock(&linker->lock);
+	bool failed = linker->release == number && linker->release_state == LINKER_FAILED;
+	pthread_mutex_unlock(&linker->lock);
+	return failed;
+}
+
+static enum rc load_and_compare(struct linker *linker, uint64_t limit)
+{
+	enum rc rc = RC_OK;
+	/* Compare what is there even when nothing new came: a stop may have cut it short. */
+	do {
+		uint64_t left = limit - linker->loaded;
+		if (left > 0)
+			rc = load_to(linker, linker->loaded + (left < LOAD_BATCHES ? left : LOAD_BATCHES));
+		if (rc == RC_OK)
+			rc = compare_all(linker);
+	} while (rc == RC_OK && linker->loaded < limit && !atomic_load(&linker->cancel));
+	if (rc == RC_OK && atomic_load(&linker->cancel))
+		rc = RC_STOPPING;
+	pthread_mutex_lock(&linker->lock);
+	linker->compare_error = rc == RC_STOPPING ? RC_OK : rc;
+	pthread_mutex_unlock(&linker->lock);
+	if (rc != RC_OK && rc != RC_STOPPING)
+		log_error("comparing records failed: %s", rc_text(rc));
+	return rc;
+}
+
+/* All there is to do now. */
+static enum rc work(struct linker *linker)
+{
+	struct core *core = linker->core;
+	struct release_info info;
+	bool publishing = unfinished_release(core, &info);
+	if (publishing && release_has_failed(linker, info.number))
+		return RC_OK;
+	if (publishing)
+		set_release(linker, info.number, LINKER_COMPARING, RC_OK);
+	enum rc rc = load_and_compare(linker, publishing ? info.cut_batches : committed_batches(core));
+	if (!publishing)
+		return rc;
+	if (rc == RC_OK)
+		run_release(linker, &info);
+	else if (rc != RC_STOPPING)
+		set_release(linker, info.number, LINKER_FAILED, rc);
+	return rc;
+}
+
+static void *linker_thread(void *arg)
+{
+	struct linker *linker = arg;
+	struct release_info info;
+	enum rc rc = RC_OK;
+	pthread_mutex_lock(&linker->lock);
+	while (!atomic_load(&linker->cancel)) {
+		if (!linker->look) {
+			struct timespec until;
+			clock_gettime(CLOCK_REALTIME, &until);
+			until.tv_sec += RETRY_S;
+			pthread_cond_timedwait(&linker->wake, &linker->lock, &until);
+			/* After a failure it is tried again by itself, e.g. once there is room. */
+			if (!linker->look && rc == RC_OK)
+				continue;
+		}
+		linker->look = false;
+		pthread_mutex_unlock(&linker->lock);
+		rc = work(linker);
+		bool more = rc == RC_OK && !unfinished_release(linker->core, &info) &&
+			    linker->loaded < committed_batches(linker->core);
+		pthread_mutex_lock(&linker->lock);
+		linker->look = linker->look || more;
+	}
+	pthread_mutex_unlock(&linker->lock);
+	return NULL;
+}
+
+enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag)
+{
+	sigset_t all, old;
+	struct linker *linker = calloc(1, sizeof *linker);
+	if (linker == NULL)
+		return RC_NOMEM;
+	linker->core = core;
+	linker->options.n_threads = core->n_threads;
+	linker->options.memory = core->conf->memory_lock_required ? LINK_MEMORY_MUST_LOCK : LINK_MEMORY_TRY_LOCK;
+	linker->memory_locked = true;
+	linker->look = true;
+	const struct release_info *last = history_last_released(&core->history);
+	if (last != NULL) {
+		linker->release = last->number;
+		linker->release_state = LINKER_DONE;
+	}
+	if (!link_kernel_parse(core->conf->link_kernel, &linker->options.kernel) ||
+	    !link_kernel_is_available(linker->options.kernel)) {
+		free(linker);
+		return diag_set(diag, RC_CONFIG, "link_kernel: %s is not there on this processor",
+				core->conf->link_kernel);
+	}
+	pthread_mutex_init(&linker->lock, NULL);
+	pthread_cond_init(&linker->wake, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	int err = pthread_create(&linker->thread, NULL, linker_thread, linker);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err != 0) {
+		pthread_cond_destroy(&linker->wake);
+		pthread_mutex_destroy(&linker->lock);
+		free(linker);
+		return RC_NOMEM;
+	}
+	*ret = linker;
+	return RC_OK;
+}
+
+void linker_free(struct linker *linker)
+{
+	if (linker == NULL)
+		return;
+	atomic_store(&linker->cancel, true);
+	linker_wake(linker);
+	pthread_join(linker->thread, NULL);
+	forget_rows(linker);
+	pthread_cond_destroy(&linker->wake);
+	pthread_mutex_destroy(&linker->lock);
+	free(linker);
+}
+
+void linker_wake(struct linker *linker)
+{
+	pthread_mutex_lock(&linker->lock);
+	linker->look = true;
+	pthread_cond_signal(&linker->wake);
+	pthread_mutex_unlock(&linker->lock);
+}
+
+void linker_retry(struct linker *linker)
+{
+	pthread_mutex_lock(&linker->lock);
+	linker->release_state = LINKER_COMPARING;
+	linker->release_error = RC_OK;
+	pthread_mutex_unlock(&linker->lock);
+	linker_wake(linker);
+}
+
+void linker_status(struct linker *linker, struct linker_status *ret)
+{
+	pthread_mutex_lock(&linker->core->lock);
+	uint64_t committed = linker->core->n_records;
+	pthread_mutex_unlock(&linker->core->lock);
+	pthread_mutex_lock(&linker->lock);
+	*ret = (struct linker_status){
+		.release_state = linker->release_state,
+		.release = linker->release,
+		.release_error = linker->release_error,
+		.compare_error = linker->compare_error,
+		.n_rows_pending = committed > linker->n_rows_compared ? committed - linker->n_rows_compared : 0,
+		.memory_locked = linker->memory_locked,
+		.kernel = link_kernel_name(linker->options.kernel),
+	};
+	pthread_mutex_unlock(&linker->lock);
+}
+
+bool linker_has_compared(struct linker *linker, uint64_t sequence)
+{
+	pthread_mutex_lock(&linker->lock);
+	bool compared = sequence < linker->compared_sequence;
+	pthread_mutex_unlock(&linker->lock);
+	return compared;
+}

@@ -1,0 +1,33 @@
+/* Candidate pairs in the store: slices in the order they were found. Derived data: a slice says which rows it covers, so
+ * that comparing goes on where it stopped; with other comparison settings all are thrown away and made again. */
+#ifndef DAEMON_CORE_PAIRS_H
+#define DAEMON_CORE_PAIRS_H
+
+#include <stdint.h>
+
+#include "daemon/core/write_queue.h"
+#include "daemon/link/link.h"
+#include "daemon/store/store.h"
+#include "proto/study.h"
+
+struct pairs_position {
+	uint64_t next_slice;
+	uint32_t compared;                /* rows 0 … compared-1 are compared with all rows before them */
+};
+
+/* Where comparing of this domain stands. Slices made under other settings are removed first. Waits for the writer.
+ * Errors: DAMAGED, or the store's. */
+enum rc pairs_open(struct store *store, struct write_queue *writes, const struct study_domain *domain,
+                   struct pairs_position *ret) MUST_CHECK;
+/* Throw all slices of this domain away. */
+enum rc pairs_drop(struct write_queue *writes, const struct study_domain *domain,
+                   struct pairs_position *ret) MUST_CHECK;
+/* Store the pairs of rows [position->compared, end), ascending (b, a), in slices of bounded size, each durable before
+ * the next; position moves with every slice. Errors: NOSPACE, IO, STOPPING. */
+enum rc pairs_store(struct write_queue *writes, const struct study_domain *domain, struct pairs_position *position,
+                    uint32_t end, const struct link_pair *pairs, size_t n) MUST_CHECK;
+/* All pairs of rows below `end`. The caller frees with free(). Errors: DAMAGED (a gap), NOMEM. */
+enum rc pairs_load(struct store *store, const struct study_domain *domain, uint32_t end, struct link_pair **ret,
+                   size_t *ret_n) MUST_CHECK;
+
+#endif

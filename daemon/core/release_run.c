@@ -1,0 +1,292 @@
+/* The run of one release; release_run.h says what, docs/protocol.md what the body holds.
+ *
+ * Invariant: the body is a function of the records at the cut, the study, the keys, the number and the as-of date. Rows
+ * are numbered by arrival, so nothing here may let that number into the body: link_run numbers persons by record key,
+ * stats sorts events by their content, and "facts" counts records, never batches or places in the log. */
+#include "daemon/core/release_run.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/log.h"
+#include "daemon/core/pairs.h"
+#include "daemon/core/publish.h"
+#include "daemon/core/rows.h"
+#include "daemon/stats/stats.h"
+#include "proto/json.h"
+
+/* What is kept of each row of a domain, beside the pool: its event and days. */
+struct domain_rows {
+	struct stats_event *events;
+	int32_t *last_day, *death_day;
+	uint32_t n, cap;
+};
+
+struct release_work {
+	struct core *core;
+	const struct release_info *info;
+	struct domain_rows domains[STUDY_MAX_DOMAINS];
+	struct stats_event *events; /* of all current records, with persons */
+	size_t n_events;
+	uint32_t n_persons;
+	uint8_t secret[32];
+	struct buffer body;
+	uint8_t digest[32];
+};
+
+/* ---- reading the rows ---- */
+
+static enum rc grow_rows(struct domain_rows *rows, uint32_t more)
+{
+	if (more > UINT32_MAX - rows->n)
+		return RC_TOO_LARGE;
+	if (rows->n + more <= rows->cap)
+		return RC_OK;
+	size_t cap = (size_t)rows->n + more + rows->cap / 2;
+	if (cap > UINT32_MAX)
+		cap = UINT32_MAX;
+	struct stats_event *events = realloc(rows->events, cap * sizeof *events);
+	if (events != NULL)
+		rows->events = events;
+	int32_t *last_day = realloc(rows->last_day, cap * sizeof *last_day);
+	if (last_day != NULL)
+		rows->last_day = last_day;
+	int32_t *death_day = realloc(rows->death_day, cap * sizeof *death_day);
+	if (death_day != NULL)
+		rows->death_day = death_day;
+	if (events == NULL || last_day == NULL || death_day == NULL)
+		return RC_NOMEM;
+	rows->cap = (uint32_t)cap;
+	return RC_OK;
+}
+
+static enum rc read_rows(void *ctx, int source, int domain, const struct batch_chunk *chunk)
+{
+	struct release_work *work = ctx;
+	const struct study *study = work->core->study;
+	struct domain_rows *rows = &work->domains[domain];
+	enum rc rc = grow_rows(rows, chunk->n_records);
+	if (rc != RC_OK)
+		return rc;
+	for (uint32_t i = 0; i < chunk->n_records; i++) {
+		struct stats_event *event = &rows->events[rows->n];
+		memset(event, 0, sizeof *event);
+		event->source = (uint16_t)source;
+		event->event = chunk->events[i];
+		event->day = chunk->days[i];
+		for (int d = 0; d < study->n_dimensions; d++)
+			event->codes[d] = chunk->codes[d][i];
+		memcpy(event->record_id, chunk->record_ids[i], sizeof event->record_id);
+		bool died = study->events[event->event].role == EVENT_DEATH;
+		rows->last_day[rows->n] = event->day;
+		rows->death_day[rows->n] = died ? event->day : INT32_MAX;
+		rows->n++;
+	}
+	return RC_OK;
+}
+
+/* ---- linking ---- */
+
+/* Take the events of current records with their persons, numbered on from the domains before. */
+static enum rc take_persons(struct release_work *work, const struct domain_rows *rows, const struct link_result *result)
+{
+	struct stats_event *grown =
+		realloc(work->events, (work->n_events + rows->n + (size_t)1) * sizeof *work->events);
+	if (grown == NULL)
+		return RC_NOMEM;
+	work->events = grown;
+	if (result->n_persons > UINT32_MAX - work->n_persons)
+		return RC_TOO_LARGE;
+	for (uint32_t r = 0; r < rows->n; r++) {
+		if (result->person[r] == UINT32_MAX)
+			continue;
+		struct stats_event *event = &work->events[work->n_events++];
+		*event = rows->events[r];
+		event->person = work->n_persons + result->person[r];
+	}
+	work->n_persons += result->n_persons;
+	return RC_OK;
+}
+
+static enum rc link_domain(struct release_work *work, int d, const struct link_pool *pool)
+{
+	const struct study_domain *domain = &work->core->study->domains[d];
+	const struct domain_rows *rows = &work->domains[d];
+	struct link_run_options options = {.end = rows->n, .last_day = rows->last_day, .death_day = rows->death_day};
+	struct link_result *result = NULL;
+	struct link_pair *pairs = NULL;
+	size_t n_pairs = 0;
+	if (pool == NULL || link_pool_n_rows(pool) != rows->n)
+		return rows->n == 0 ? RC_OK : RC_INTERNAL;
+	enum rc rc = pairs_load(work->core->store, domain, rows->n, &pairs, &n_pairs);
+	if (rc == RC_OK)
+		rc = link_run(pool, pairs, n_pairs, &options, &result);
+	free(pairs);
+	if (rc != RC_OK)
+		return rc;
+	/* No figures: whether there was anything to link is all that is said. */
+	if (result->outcome == LINK_NOT_IDENTIFIABLE)
+		log_warning("release %u: domain %s: matches cannot be told from chance; persons are as their sources "
+			    "number "
+			    "them",
+			    work->info->number, domain->name);
+	rc = take_persons(work, rows, result);
+	link_result_free(result);
+	return rc;
+}
+
+/* ---- the secret ---- */
+
+static enum rc load_secret(struct release_work *work)
+{
+	const struct release_info *info = work->info;
+	uint8_t commitment[32];
+	enum rc rc = store_secret_get(work->core->store, info->number, work->secret);
+	if (rc == RC_NOTFOUND)
+		return RC_KEY;
+	if (rc != RC_OK)
+		return rc;
+	release_commitment(work->secret, info->number, info->cut_digest, commitment);
+	return bytes_equal_const_time(commitment, info->commitment, sizeof commitment) ? RC_OK : RC_KEY;
+}
+
+static enum rc cell_prf(void *ctx, const void *identity, size_t len, uint8_t out[32])
+{
+	const struct release_work *work = ctx;
+	return hmac_sha256(work->secret, sizeof work->secret, identity, len, out);
+}
+
+/* ---- the body ---- */
+
+static enum rc load_previous(struct release_work *work, json_t **ret)
+{
+	struct txn *txn = NULL;
+	if (work->info->number <= 1)
+		return RC_OK;
+	enum rc rc = txn_begin_read(work->core->store, &txn);
+	if (rc == RC_OK)
+		rc = release_body_load(txn, work->info->number - 1, ret);
+	txn_abort(txn);
+	return rc == RC_NOTFOUND ? RC_DAMAGED : rc;
+}
+
+static enum rc make_body(struct release_work *work)
+{
+	json_t *previous = NULL, *body = NULL;
+	json_t *facts = json_pack("{s:I, s:{s:s, s:i}}", "records", (json_int_t)work->n_events, "versions",
+				  "throughcare", TC_VERSION, "body", 1);
+	if (facts == NULL)
+		return RC_NOMEM;
+	pthread_mutex_lock(&work->core->lock);
+	uint64_t rho_total = work->core->history.rho_total_micro;
+	pthread_mutex_unlock(&work->core->lock);
+	struct stats_params params = {
+		.release = work->info->number,
+		.as_of = work->info->as_of,
+		.prf = cell_prf,
+		.prf_ctx = work,
+		.rho_spent_micro = rho_total - work->info->rho_micro,
+		.secret_injected = work->core->test_secret != NULL,
+		.facts = facts,
+	};
+	enum rc rc = load_previous(work, &previous);
+	params.previous = previous;
+	if (rc == RC_OK)
+		rc = stats_release(work->core->study, work->events, work->n_events, &params, &body);
+	if (rc == RC_OK)
+		rc = json_canonical(body, &work->body);
+	if (rc == RC_OK && work->body.failed)
+		rc = RC_NOMEM;
+	if (rc == RC_OK)
+		sha256(work->body.data, work->body.len, work->digest);
+	json_decref(body);
+	json_decref(previous);
+	json_decref(facts);
+	return rc;
+}
+
+/* ---- making it public ---- */
+
+struct finish_job {
+	struct write_job job;
+	struct release_work *work;
+};
+
+static enum rc finish_apply(struct write_job *job, struct txn *txn)
+{
+	struct release_work *work = ((struct finish_job *)job)->work;
+	struct store_key key;
+	char digest[65];
+	uint8_t number[4];
+	struct writer w;
+	hex_encode(work->digest, sizeof work->digest, digest);
+	release_key(&key, work->info->number);
+	enum rc rc = store_put(txn, &key, work->body.data, work->body.len);
+	release_digest_key(&key, work->digest);
+	writer_init(&w, number, sizeof number);
+	write_u32(&w, work->info->number);
+	if (rc == RC_OK)
+		rc = store_put(txn, &key, number, sizeof number);
+	json_t *fields = json_pack("{s:I, s:s, s:I, s:s}", "number", (json_int_t)work->info->number, "digest", digest,
+				   "started_index", (json_int_t)work->info->started_index, "version", TC_VERSION);
+	if (rc == RC_OK)
+		rc = fields == NULL ? RC_NOMEM
+				    : audit_log_append(work->core->log, txn, ENTRY_RELEASE, NULL, fields, NULL);
+	json_decref(fields);
+	return rc;
+}
+
+/* Only now, with the entry durable and signed, can it be read. */
+static void finish_done(struct write_job *job, enum rc rc)
+{
+	struct release_work *work = ((struct finish_job *)job)->work;
+	if (rc != RC_OK)
+		return;
+	pthread_mutex_lock(&work->core->lock);
+	struct release_info *info = &work->core->history.releases[work->info->number - 1];
+	memcpy(info->digest, work->digest, sizeof info->digest);
+	info->released = true;
+	pthread_mutex_unlock(&work->core->lock);
+}
+
+static void work_deinit(struct release_work *work)
+{
+	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
+		free(work->domains[d].events);
+		free(work->domains[d].last_day);
+		free(work->domains[d].death_day);
+	}
+	free(work->events);
+	buffer_deinit(&work->body);
+	explicit_bzero(work, sizeof *work);
+	free(work);
+}
+
+enum rc release_run(struct core *core, const struct release_info *info, struct link_pool *const *pools,
+		    const atomic_bool *cancel)
+{
+	struct release_work *work = calloc(1, sizeof *work);
+	if (work == NULL)
+		return RC_NOMEM;
+	work->core = core;
+	work->info = info;
+	buffer_init(&work->body);
+	enum rc rc = load_secret(work);
+	if (rc == RC_OK)
+		rc = rows_each(core, 0, info->cut_batches, cancel, read_rows, work);
+	for (int d = 0; d < core->study->n_domains && rc == RC_OK; d++)
+		rc = link_domain(work, d, pools[d]);
+	if (rc == RC_OK)
+		rc = make_body(work);
+	if (rc == RC_OK) {
+		struct finish_job finish = {.job = {.apply = finish_apply, .done = finish_done}, .work = work};
+		finish.job.bytes = work->body.len;
+		rc = write_queue_call(core->writes, &finish.job);
+	}
+	if (rc == RC_OK && store_secret_destroy(core->store, info->number) != RC_OK)
+		log_error("release %u: its secret could not be destroyed; that is tried again at the next start",
+			  info->number);
+	work_deinit(work);
+	return rc;
+}

@@ -1,0 +1,19 @@
+/* Compute a release whose start is in the log: link, count, add noise, store, log, sign, destroy the secret. */
+#ifndef DAEMON_CORE_RELEASE_RUN_H
+#define DAEMON_CORE_RELEASE_RUN_H
+
+#include <stdatomic.h>
+
+#include "daemon/core/history.h"
+#include "daemon/core/state.h"
+#include "daemon/link/link.h"
+#include "proto/rc.h"
+
+/* `pools` has one pool a domain of the study (NULL where it has no record), with exactly the rows of the batches at the
+ * cut, all compared. Runs on the linker's thread; the same result whatever the order, threads or kernel. When it
+ * returns RC_OK the release is durable, signed and readable. Errors: DAMAGED (pairs; they must be made again),
+ * KEY (the release secret is not the one committed to, or gone), NOMEM, IO, NOSPACE, STOPPING. */
+enum rc release_run(struct core *core, const struct release_info *info, struct link_pool *const *pools,
+                    const atomic_bool *cancel) MUST_CHECK;
+
+#endif

@@ -1,0 +1,280 @@
+/* The checks of a start; start.h says which. The log is the truth: what disagrees with it is refused. */
+#include "daemon/core/start.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "daemon/base/log.h"
+#include "daemon/core/publish.h"
+#include "proto/json.h"
+
+/* ---- batches ---- */
+
+struct counting {
+	struct core *core;
+	struct diag *diag;
+	uint64_t n_batches, n_records;
+};
+
+static enum rc count_batch(void *ctx, const struct batch_record *record)
+{
+	struct counting *c = ctx;
+	struct core *core = c->core;
+	int source = study_find_source(core->study, record->source);
+	if (source < 0)
+		return diag_set(c->diag, RC_CONFIG, "study: source %s is not in it, but the store holds its records",
+				record->source);
+	const struct study_domain *domain = &core->study->domains[core->study->sources[source].domain];
+	if (memcmp(record->encoding_id, domain->encoding_id, sizeof record->encoding_id) != 0)
+		return diag_set(c->diag, RC_CONFIG,
+				"study: the encoding of domain %s differs from that of records in the store; their "
+				"filters cannot "
+				"be compared with new ones",
+				domain->name);
+	core->volumes[source].n_batches++;
+	core->volumes[source].n_records += record->n_records;
+	c->n_batches++;
+	c->n_records += record->n_records;
+	return RC_OK;
+}
+
+static enum rc check_batches(struct core *core, struct txn *txn, struct diag *diag)
+{
+	struct counting c = {.core = core, .diag = diag};
+	uint64_t sequences;
+	enum rc rc = batches_each(txn, count_batch, &c);
+	if (rc == RC_OK)
+		rc = batches_count(txn, &sequences);
+	if (rc != RC_OK)
+		return rc;
+	if (c.n_batches != core->history.n_batches || c.n_records != core->history.n_records ||
+	    sequences != c.n_batches)
+		return diag_set(diag, RC_DAMAGED, "the store's batches are not those in its log");
+	core->n_batches = c.n_batches;
+	core->n_records = c.n_records;
+	return RC_OK;
+}
+
+/* ---- codes ---- */
+
+/* Stored records name events and codes by number: what the numbers stand for may not change under them. */
+static enum rc layout_digest(const struct study *study, uint8_t ret[32])
+{
+	struct buffer b;
+	buffer_init(&b);
+	for (int e = 0; e < study->n_events; e++)
+		buffer_printf(&b, "event %s\n", study->events[e].name);
+	for (int d = 0; d < study->n_dimensions; d++) {
+		buffer_printf(&b, "dimension %s\n", study->dimensions[d].name);
+		for (int c = 1; c <= study->dimensions[d].n_codes; c++)
+			buffer_printf(&b, "code %s\n", study->dimensions[d].codes[c]);
+	}
+	enum rc rc = b.failed ? RC_NOMEM : RC_OK;
+	if (rc == RC_OK)
+		sha256_labelled("throughcare record layout v1", b.data, b.len, ret);
+	buffer_deinit(&b);
+	return rc;
+}
+
+static void layout_key(struct store_key *key)
+{
+	store_key_init(key, STORE_META);
+	store_key_string(key, "layout");
+}
+
+static enum rc check_layout(struct core *core, struct txn *txn, struct diag *diag)
+{
+	struct store_key key;
+	struct buffer stored;
+	uint8_t digest[32];
+	buffer_init(&stored);
+	layout_key(&key);
+	enum rc rc = layout_digest(core->study, digest);
+	if (rc == RC_OK)
+		rc = store_get(txn, &key, &stored);
+	if (rc == RC_NOTFOUND)
+		rc = RC_OK;
+	else if (rc == RC_OK && core->n_batches > 0 &&
+		 (stored.len != sizeof digest || memcmp(stored.data, digest, sizeof digest) != 0))
+		rc = diag_set(diag, RC_CONFIG,
+			      "study: events or dimensions are not those that the records in the store were coded by; "
+			      "such a study needs a store of its own");
+	buffer_deinit(&stored);
+	return rc;
+}
+
+/* ---- ledger and releases ---- */
+
+static enum rc check_ledger(struct core *core, struct txn *txn, struct diag *diag)
+{
+	struct store_key key;
+	struct buffer stored;
+	struct reader r;
+	uint64_t total = 0;
+	uint32_t n = 0;
+	buffer_init(&stored);
+	ledger_key(&key);
+	enum rc rc = store_get(txn, &key, &stored);
+	if (rc == RC_OK) {
+		reader_init(&r, stored.data, stored.len);
+		total = read_u64(&r);
+		n = read_u32(&r);
+		rc = reader_end(&r) == RC_OK ? RC_OK : RC_DAMAGED;
+	} else if (rc == RC_NOTFOUND) {
+		rc = RC_OK;
+	}
+	buffer_deinit(&stored);
+	if (rc == RC_OK && (total != core->history.rho_total_micro || n != core->history.n_releases))
+		return diag_set(diag, RC_DAMAGED,
+				"the ledger says %" PRIu64 " millionths of rho over %" PRIu32
+				" releases, the log adds up to %" PRIu64 " over %" PRIu32,
+				total, n, core->history.rho_total_micro, core->history.n_releases);
+	return rc;
+}
+
+static enum rc check_releases(struct core *core, struct txn *txn, struct diag *diag)
+{
+	struct buffer body;
+	struct store_key key;
+	uint8_t digest[32];
+	enum rc rc = RC_OK;
+	buffer_init(&body);
+	for (uint32_t i = 0; i < core->history.n_releases && rc == RC_OK; i++) {
+		const struct release_info *info = &core->history.releases[i];
+		if (!info->released)
+			continue;
+		buffer_reset(&body);
+		release_key(&key, info->number);
+		rc = store_get(txn, &key, &body);
+		if (rc == RC_OK)
+			sha256(body.data, body.len, digest);
+		if (rc == RC_NOTFOUND || (rc == RC_OK && memcmp(digest, info->digest, sizeof digest) != 0))
+			rc = diag_set(diag, RC_DAMAGED, "release %" PRIu32 " in the store is not the one in the log",
+				      info->number);
+	}
+	buffer_deinit(&body);
+	return rc;
+}
+
+enum rc start_check(struct core *core, struct diag *diag)
+{
+	struct txn *txn = NULL;
+	enum rc rc = txn_begin_read(core->store, &txn);
+	if (rc == RC_OK)
+		rc = check_batches(core, txn, diag);
+	if (rc == RC_OK)
+		rc = check_layout(core, txn, diag);
+	if (rc == RC_OK)
+		rc = check_ledger(core, txn, diag);
+	if (rc == RC_OK)
+		rc = check_releases(core, txn, diag);
+	txn_abort(txn);
+	if (rc != RC_OK && diag != NULL && diag->text[0] == '\0')
+		diag_set(diag, rc, "the store cannot be checked: %s", rc_text(rc));
+	return rc;
+}
+
+/* ---- entries ---- */
+
+struct layout_job {
+	struct write_job job;
+	uint8_t digest[32];
+};
+
+static enum rc layout_apply(struct write_job *job, struct txn *txn)
+{
+	struct store_key key;
+	layout_key(&key);
+	return store_put(txn, &key, ((struct layout_job *)job)->digest, 32);
+}
+
+static enum rc note_layout(struct core *core)
+{
+	struct layout_job job = {.job = {.apply = layout_apply}};
+	enum rc rc = layout_digest(core->study, job.digest);
+	return rc == RC_OK ? write_queue_call(core->writes, &job.job) : rc;
+}
+
+static enum rc log_fields(struct core *core, enum entry_kind kind, json_t *fields)
+{
+	enum rc rc = fields == NULL ? RC_NOMEM : core_log_entry(core, kind, NULL, fields);
+	json_decref(fields);
+	return rc;
+}
+
+static enum rc log_keys(struct core *core)
+{
+	char vkey[TLOG_VKEY_CAP];
+	const struct tlog_vkey *key = log_signer_vkey(core->signer);
+	enum rc rc = tlog_vkey_format(key->name, key->public_key, vkey, sizeof vkey);
+	if (rc != RC_OK || strcmp(vkey, core->history.log_key) == 0)
+		return rc;
+	return log_fields(core, ENTRY_KEYS, json_pack("{s:s, s:s}", "key", "log", "public", vkey));
+}
+
+static enum rc log_study(struct core *core, const char *digest)
+{
+	const struct study *study = core->study;
+	if (memcmp(study->digest, core->history.study_digest, sizeof study->digest) == 0)
+		return RC_OK;
+	return log_fields(core, ENTRY_STUDY,
+			  json_pack("{s:s, s:s, s:I, s:b}", "name", study->name, "digest", digest, "rho_limit_micro",
+				    (json_int_t)study->disclosure.rho_limit_micro, "synthetic", study->synthetic));
+}
+
+/* Digest of the settings that matter to what the log promises; paths and addresses are nobody's business. */
+static enum rc config_digest(const struct core *core, char hex[65])
+{
+	uint8_t digest[32];
+	const struct conf *conf = core->conf;
+	json_t *settings =
+		json_pack("{s:s, s:s, s:b, s:I, s:b}", "log_origin", conf->log_origin, "link_kernel", conf->link_kernel,
+			  "memory_lock_required", conf->memory_lock_required, "publish_every_hours",
+			  (json_int_t)conf->publish_every_hours, "injected_secret", core->test_secret != NULL);
+	enum rc rc = settings == NULL ? RC_NOMEM : json_digest("throughcare configuration v1", settings, digest);
+	json_decref(settings);
+	if (rc == RC_OK)
+		hex_encode(digest, sizeof digest, hex);
+	return rc;
+}
+
+/* A crash between a release's entry and the destruction of its secret left the secret behind. */
+static enum rc destroy_old_secrets(struct core *core)
+{
+	uint8_t secret[32];
+	pthread_mutex_lock(&core->lock);
+	const struct release_info *last = history_last_released(&core->history);
+	uint32_t n = last == NULL ? 0 : last->number;
+	pthread_mutex_unlock(&core->lock);
+	enum rc rc = RC_OK;
+	for (uint32_t number = 1; number <= n && rc == RC_OK; number++) {
+		rc = store_secret_get(core->store, number, secret);
+		if (rc != RC_NOTFOUND)
+			rc = store_secret_destroy(core->store, number);
+		else
+			rc = RC_OK;
+	}
+	explicit_bzero(secret, sizeof secret);
+	return rc;
+}
+
+enum rc start_log(struct core *core, struct diag *diag)
+{
+	char study_digest[65], conf_digest[65];
+	hex_encode(core->study->digest, 32, study_digest);
+	enum rc rc = config_digest(core, conf_digest);
+	if (rc == RC_OK)
+		rc = log_keys(core);
+	if (rc == RC_OK)
+		rc = log_study(core, study_digest);
+	if (rc == RC_OK)
+		rc = log_fields(core, ENTRY_START,
+				json_pack("{s:s, s:s, s:s}", "version", TC_VERSION, "study_digest", study_digest,
+					  "config_digest", conf_digest));
+	if (rc == RC_OK)
+		rc = note_layout(core);
+	if (rc == RC_OK)
+		rc = destroy_old_secrets(core);
+	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "the start cannot be logged: %s", rc_text(rc));
+}

@@ -1,0 +1,82 @@
+/* The core's state, for the files of this folder that answer requests. */
+#ifndef DAEMON_CORE_STATE_H
+#define DAEMON_CORE_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/base/conf.h"
+#include "daemon/base/workq.h"
+#include "daemon/core/audit_log.h"
+#include "daemon/core/batches.h"
+#include "daemon/core/history.h"
+#include "daemon/core/write_queue.h"
+#include "daemon/store/store.h"
+#include "keys/key_file.h"
+#include "keys/log_key.h"
+#include "keys/seal.h"
+#include "proto/route.h"
+#include "proto/study.h"
+
+struct linker;
+
+struct source_volume {
+	uint64_t n_batches, n_records;
+};
+
+struct core {
+	const struct conf *conf;
+	char *study_text;                 /* the file as it was read */
+	size_t study_text_len;
+	struct study *study;
+	struct seal *seal;
+	struct log_signer *signer;
+	struct secret_key *test_secret;   /* NULL but in tests with a synthetic study */
+	struct store *store;
+	struct audit_log *log;
+	struct write_queue *writes;
+	struct workq *workers;
+	struct linker *linker;
+	int64_t started_at;               /* seconds, CLOCK_MONOTONIC */
+	unsigned n_threads;
+	void (*on_fault)(void *ctx);      /* wakes the main loop; set before requests come */
+	void *fault_ctx;
+
+	atomic_bool must_stop;            /* the store or the signer failed */
+	atomic_bool stopping;             /* no new work */
+	atomic_size_t intake_bytes;       /* memory held by batches being received */
+	atomic_uint n_requests;
+	atomic_ullong n_answered, n_problems;
+
+	pthread_mutex_t lock;             /* guards what follows */
+	struct history history;
+	uint64_t n_batches, n_records;    /* committed */
+	struct source_volume volumes[STUDY_MAX_SOURCES];
+	int64_t refused_window;           /* start of the minute that is being counted */
+	unsigned refused_in_window, refused_dropped;
+};
+
+enum {
+	CORE_MAX_REQUESTS = 256,
+	CORE_WORK_CAPACITY = 2 * CORE_MAX_REQUESTS,
+};
+
+/* ---- core.c ---- */
+
+/* Open everything but the pipe. `borrow` conf for the life of the core. */
+enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag) MUST_CHECK;
+void core_close(struct core *core);
+/* End the workers: what they have begun is done, nothing new is begun. */
+void core_drain(struct core *core);
+/* A batch was committed (writer thread): count it and let the linker know. */
+void core_batch_committed(struct core *core, const struct batch_record *record);
+/* Append one entry durably; waits. Not from the writer thread. */
+enum rc core_log_entry(struct core *core, enum entry_kind kind, const struct entry_who *who, json_t *fields) MUST_CHECK;
+struct entry_who entry_who_of(const struct identity *identity, enum role role);
+/* Like core_log_entry for what the front refused, without waiting, at most so many a minute: the rest is counted. */
+struct pipe_refused;
+void core_log_refused(struct core *core, const struct pipe_refused *refused);
+
+#endif

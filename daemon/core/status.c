@@ -1,0 +1,167 @@
+/* What the operator sees: state and volumes as they were submitted. Nothing here comes from linkage: no pairs, no
+ * links, no persons; what is pending is counted in rows that were received. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/core/handlers.h"
+#include "daemon/core/linker.h"
+#include "proto/json.h"
+
+/* One consistent look. */
+struct state {
+	uint64_t n_batches, n_records, rho_total_micro, map_free, disk_free, log_size;
+	struct source_volume volumes[STUDY_MAX_SOURCES];
+	uint32_t n_releases; /* published */
+	int64_t uptime_s;
+	struct linker_status linker;
+	bool keys_locked;
+};
+
+static enum rc look(struct core *core, struct state *ret)
+{
+	struct timespec now;
+	memset(ret, 0, sizeof *ret);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ret->uptime_s = now.tv_sec - core->started_at;
+	pthread_mutex_lock(&core->lock);
+	ret->n_batches = core->n_batches;
+	ret->n_records = core->n_records;
+	memcpy(ret->volumes, core->volumes, sizeof ret->volumes);
+	ret->rho_total_micro = core->history.rho_total_micro;
+	const struct release_info *last = history_last_released(&core->history);
+	ret->n_releases = last == NULL ? 0 : last->number;
+	pthread_mutex_unlock(&core->lock);
+	linker_status(core->linker, &ret->linker);
+	ret->log_size = audit_log_signed_size(core->log);
+	ret->keys_locked = log_signer_is_locked(core->signer) && seal_is_locked(core->seal);
+	return store_space(core->store, &ret->map_free, &ret->disk_free);
+}
+
+static json_t *sources_json(const struct core *core, const struct state *state)
+{
+	json_t *sources = json_array();
+	for (int s = 0; s < core->study->n_sources; s++)
+		json_array_append_new(sources, json_pack("{s:s, s:I, s:I}", "name", core->study->sources[s].name,
+							 "batches", (json_int_t)state->volumes[s].n_batches, "records",
+							 (json_int_t)state->volumes[s].n_records));
+	return sources;
+}
+
+static json_t *release_json(const struct linker_status *linker)
+{
+	json_t *error =
+		linker->release_state == LINKER_FAILED ? json_string(rc_name(linker->release_error)) : json_null();
+	return json_pack("{s:I, s:s, s:o}", "number", (json_int_t)linker->release, "state",
+			 linker_state_name(linker->release_state), "error", error);
+}
+
+static json_t *status_json(const struct core *core, const struct state *s)
+{
+	char digest[65];
+	hex_encode(core->study->digest, 32, digest);
+	json_t *study = json_pack("{s:s, s:s, s:b}", "name", core->study->name, "digest", digest, "synthetic",
+				  core->study->synthetic);
+	json_t *comparing = json_pack("{s:I, s:s, s:o}", "pending_records", (json_int_t)s->linker.n_rows_pending,
+				      "kernel", s->linker.kernel, "error",
+				      s->linker.compare_error == RC_OK ? json_null()
+								       : json_string(rc_name(s->linker.compare_error)));
+	json_t *ledger = json_pack("{s:I, s:I}", "rho_total_micro", (json_int_t)s->rho_total_micro, "rho_limit_micro",
+				   (json_int_t)core->study->disclosure.rho_limit_micro);
+	json_t *memory = json_pack("{s:b, s:b, s:s}", "records_locked", s->linker.memory_locked, "keys_locked",
+				   s->keys_locked, "asked_for", core->conf->memory_lock_required ? "require" : "try");
+	json_t *room =
+		json_pack("{s:I, s:I}", "map_bytes", (json_int_t)s->map_free, "disk_bytes", (json_int_t)s->disk_free);
+	return json_pack("{s:s, s:o, s:I, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:{s:I}}", "version", TC_VERSION,
+			 "study", study, "uptime_s", (json_int_t)s->uptime_s, "sources", sources_json(core, s),
+			 "batches", (json_int_t)s->n_batches, "records", (json_int_t)s->n_records, "comparing",
+			 comparing, "release", release_json(&s->linker), "releases", (json_int_t)s->n_releases,
+			 "ledger", ledger, "memory", memory, "free", room, "log", "entries", (json_int_t)s->log_size);
+}
+
+void status_run(struct request *request, const uint8_t *body, size_t len)
+{
+	struct core *core = request_core(request);
+	struct state state;
+	struct buffer out;
+	buffer_init(&out);
+	enum rc rc = look(core, &state);
+	json_t *status = rc == RC_OK ? status_json(core, &state) : NULL;
+	if (rc == RC_OK)
+		rc = status == NULL ? RC_NOMEM : json_canonical(status, &out);
+	json_decref(status);
+	if (rc == RC_OK)
+		request_reply_text(request, 200, MEDIA_JSON, &out);
+	else
+		request_problem(request, rc, NULL);
+	buffer_deinit(&out);
+}
+
+static void metric(struct buffer *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+	buffer_printf(out, "# HELP throughcare_%s %s\n# TYPE throughcare_%s %s\nthroughcare_%s %" PRIu64 "\n", name,
+		      help, name, type, name, value);
+}
+
+static void source_metrics(struct buffer *out, const struct core *core, const struct state *s)
+{
+	buffer_printf(out, "# HELP throughcare_source_records_total Records received from a source.\n"
+			   "# TYPE throughcare_source_records_total counter\n");
+	for (int i = 0; i < core->study->n_sources; i++)
+		buffer_printf(out, "throughcare_source_records_total{source=\"%s\"} %" PRIu64 "\n",
+			      core->study->sources[i].name, s->volumes[i].n_records);
+}
+
+void metrics_run(struct request *request, const uint8_t *body, size_t len)
+{
+	struct core *core = request_core(request);
+	struct state s;
+	struct buffer out;
+	buffer_init(&out);
+	enum rc rc = look(core, &s);
+	if (rc != RC_OK) {
+		request_problem(request, rc, NULL);
+		return;
+	}
+	metric(&out, "uptime_seconds", "gauge", "Since the start.", (uint64_t)s.uptime_s);
+	metric(&out, "batches_total", "counter", "Batches received.", s.n_batches);
+	metric(&out, "records_total", "counter", "Records received.", s.n_records);
+	source_metrics(&out, core, &s);
+	metric(&out, "records_pending", "gauge", "Records not yet compared.", s.linker.n_rows_pending);
+	metric(&out, "compare_failed", "gauge", "1 when comparing stands still.", s.linker.compare_error != RC_OK);
+	metric(&out, "releases_total", "counter", "Releases published.", s.n_releases);
+	metric(&out, "release_failed", "gauge", "1 when the last release failed.",
+	       s.linker.release_state == LINKER_FAILED);
+	metric(&out, "rho_spent_millionths", "counter", "Privacy budget spent.", s.rho_total_micro);
+	metric(&out, "rho_limit_millionths", "gauge", "Privacy budget of the study.",
+	       core->study->disclosure.rho_limit_micro);
+	metric(&out, "log_entries_total", "counter", "Signed entries of the audit log.", s.log_size);
+	metric(&out, "store_map_free_bytes", "gauge", "Room left in the store's map.", s.map_free);
+	metric(&out, "store_disk_free_bytes", "gauge", "Room left on the store's disk.", s.disk_free);
+	metric(&out, "memory_locked", "gauge", "1 when records and keys are in locked memory.",
+	       s.linker.memory_locked && s.keys_locked);
+	metric(&out, "requests_in_progress", "gauge", "Requests being worked on.", atomic_load(&core->n_requests));
+	metric(&out, "requests_total", "counter", "Requests answered.", atomic_load(&core->n_answered));
+	metric(&out, "problems_total", "counter", "Requests answered with a problem.", atomic_load(&core->n_problems));
+	metric(&out, "write_queue_depth", "gauge", "Jobs waiting for the writer.", write_queue_depth(core->writes));
+	request_reply_text(request, 200, MEDIA_METRICS, &out);
+	buffer_deinit(&out);
+}
+
+void health_run(struct request *request, const uint8_t *body, size_t len)
+{
+	struct core *core = request_core(request);
+	struct pipe_reply reply = {.http_status = 200, .media = MEDIA_TEXT};
+	if (atomic_load(&core->must_stop) || atomic_load(&core->stopping))
+		request_problem(request, RC_STOPPING, NULL);
+	else
+		request_reply(request, &reply, "ok\n", 3);
+}
+
+void study_run(struct request *request, const uint8_t *body, size_t len)
+{
+	struct core *core = request_core(request);
+	struct pipe_reply reply = {.http_status = 200, .media = MEDIA_YAML};
+	request_reply(request, &reply, core->study_text, core->study_text_len);
+}

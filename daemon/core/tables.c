@@ -1,0 +1,109 @@
+/* Published tables. A query reads releases and nothing else, and is in the log, durable and signed, before its answer
+ * leaves. */
+#include <jansson.h>
+#include <string.h>
+
+#include "daemon/core/handlers.h"
+#include "daemon/core/publish.h"
+#include "daemon/stats/stats.h"
+
+static uint32_t last_published(struct core *core)
+{
+	pthread_mutex_lock(&core->lock);
+	const struct release_info *last = history_last_released(&core->history);
+	uint32_t number = last == NULL ? 0 : last->number;
+	pthread_mutex_unlock(&core->lock);
+	return number;
+}
+
+/* Only releases whose entry is signed are there. */
+static enum rc load_published(struct core *core, uint32_t number, json_t **ret)
+{
+	struct txn *txn = NULL;
+	if (number == 0 || number > last_published(core))
+		return RC_NOTFOUND;
+	enum rc rc = txn_begin_read(core->store, &txn);
+	if (rc == RC_OK)
+		rc = release_body_load(txn, number, ret);
+	txn_abort(txn);
+	return rc == RC_NOTFOUND ? RC_DAMAGED : rc;
+}
+
+void tables_run(struct request *request, const uint8_t *body, size_t len)
+{
+	struct core *core = request_core(request);
+	struct buffer out;
+	json_t *release = NULL;
+	buffer_init(&out);
+	uint32_t number = last_published(core);
+	enum rc rc = number == 0 ? RC_OK : load_published(core, number, &release);
+	if (rc == RC_OK)
+		rc = stats_render_catalogue(core->study, release, &out);
+	json_decref(release);
+	if (rc == RC_OK)
+		request_reply_text(request, 200, MEDIA_JSON, &out);
+	else
+		request_problem(request, rc, NULL);
+	buffer_deinit(&out);
+}
+
+static enum rc log_query(struct request *request, const struct stats_query *query, uint32_t number,
+			 const struct buffer *answer)
+{
+	struct entry_who who = entry_who_of(&request_head(request)->who, ROLE_ANALYST);
+	struct buffer text;
+	uint8_t digest[32];
+	char hex[65];
+	buffer_init(&text);
+	enum rc rc = stats_query_canonical(query, number, &text);
+	if (rc == RC_OK && text.failed)
+		rc = RC_NOMEM;
+	if (rc == RC_OK) {
+		sha256(answer->data, answer->len, digest);
+		hex_encode(digest, sizeof digest, hex);
+		json_t *fields = json_pack("{s:I, s:s%, s:s}", "release", (json_int_t)number, "query",
+					   (const char *)text.data, text.len, "answer", hex);
+		rc = fields == NULL ? RC_NOMEM : core_log_entry(request_core(request), ENTRY_QUERY, &who, fields);
+		json_decref(fields);
+	}
+	buffer_deinit(&text);
+	return rc;
+}
+
+static enum rc answer_query(struct request *request, struct buffer *out, struct diag *diag)
+{
+	struct core *core = request_core(request);
+	const struct pipe_request *head = request_head(request);
+	struct stats_query query;
+	uint32_t number = 0;
+	json_t *release = NULL;
+	enum rc rc = stats_query_parse(core->study, head->argument, head->query, &query, &number, diag);
+	if (rc != RC_OK)
+		return rc;
+	if (number == 0)
+		number = last_published(core);
+	rc = load_published(core, number, &release);
+	if (rc == RC_NOTFOUND)
+		return diag_set(diag, rc, "there is no such release");
+	if (rc == RC_OK)
+		rc = head->accept == ACCEPT_CSV ? stats_render_csv(release, &query, out, diag)
+						: stats_render_jsonstat(release, &query, out, diag);
+	json_decref(release);
+	if (rc == RC_OK && out->failed)
+		rc = RC_NOMEM;
+	return rc == RC_OK ? log_query(request, &query, number, out) : rc;
+}
+
+void table_run(struct request *request, const uint8_t *body, size_t len)
+{
+	struct buffer out;
+	struct diag diag = {""};
+	buffer_init(&out);
+	enum rc rc = answer_query(request, &out, &diag);
+	if (rc == RC_OK)
+		request_reply_text(request, 200, request_head(request)->accept == ACCEPT_CSV ? MEDIA_CSV : MEDIA_JSON,
+				   &out);
+	else
+		request_problem(request, rc, diag.text);
+	buffer_deinit(&out);
+}

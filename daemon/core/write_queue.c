@@ -1,0 +1,334 @@
+/* The single writer and its group commit; write_queue.h has the order and why. */
+#include "daemon/core/write_queue.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum {
+	MAX_JOBS = 1024,
+	GROUP_MAX_JOBS = 256,
+};
+static const size_t group_max_bytes = (size_t)128 << 20;
+static const size_t queue_max_bytes = (size_t)1 << 30;
+
+struct job_list {
+	struct write_job *first, **last;
+	size_t n, bytes;
+};
+
+struct write_queue {
+	struct store *store;
+	struct audit_log *log;
+	void (*on_fault)(void *ctx, enum rc rc);
+	void *fault_ctx;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct job_list urgent, bulk;
+	bool stopping, failed;
+};
+
+static void list_init(struct job_list *list)
+{
+	*list = (struct job_list){.first = NULL};
+	list->last = &list->first;
+}
+
+static void list_push(struct job_list *list, struct write_job *job)
+{
+	job->next = NULL;
+	*list->last = job;
+	list->last = &job->next;
+	list->n++;
+	list->bytes += job->bytes;
+}
+
+static struct write_job *list_pop(struct job_list *list)
+{
+	struct write_job *job = list->first;
+	if (job == NULL)
+		return NULL;
+	list->first = job->next;
+	if (list->first == NULL)
+		list->last = &list->first;
+	list->n--;
+	list->bytes -= job->bytes;
+	job->next = NULL;
+	return job;
+}
+
+static void set_fault(struct write_queue *q, enum rc rc)
+{
+	pthread_mutex_lock(&q->lock);
+	bool first = !q->failed;
+	q->failed = true;
+	pthread_mutex_unlock(&q->lock);
+	if (first)
+		q->on_fault(q->fault_ctx, rc);
+}
+
+/* ---- one group ---- */
+
+static enum rc apply_all(struct write_queue *q, struct job_list *group, struct txn *txn)
+{
+	for (struct write_job *job = group->first; job != NULL; job = job->next) {
+		uint64_t size = audit_log_size(q->log);
+		job->rc = job->apply(job, txn);
+		if (txn_status(txn) != RC_OK)
+			return txn_status(txn);
+		/* A refusal must not leave half an effect behind. */
+		if (job->rc != RC_OK && audit_log_size(q->log) != size)
+			return job->rc;
+	}
+	return RC_OK;
+}
+
+static enum rc commit_group(struct write_queue *q, struct job_list *group)
+{
+	struct txn *txn = NULL;
+	enum rc rc = txn_begin_write(q->store, &txn);
+	if (rc == RC_OK)
+		rc = apply_all(q, group, txn);
+	if (rc == RC_OK)
+		rc = txn_commit(&txn);
+	txn_abort(txn);
+	if (rc == RC_OK)
+		audit_log_commit(q->log);
+	else
+		audit_log_rollback(q->log);
+	for (struct write_job *job = group->first; job != NULL; job = job->next)
+		job->committed = rc == RC_OK && job->rc == RC_OK;
+	return rc;
+}
+
+static void settle_group(struct write_queue *q, struct job_list *group)
+{
+	struct txn *txn = NULL;
+	bool any = false;
+	for (struct write_job *job = group->first; job != NULL; job = job->next)
+		any = any || (job->rc == RC_OK && job->settle != NULL);
+	if (!any)
+		return;
+	enum rc rc = txn_begin_write(q->store, &txn);
+	for (struct write_job *job = group->first; job != NULL && rc == RC_OK; job = job->next) {
+		if (job->rc == RC_OK && job->settle != NULL) {
+			job->rc = job->settle(job, txn);
+			rc = txn_status(txn);
+		}
+	}
+	if (rc == RC_OK)
+		rc = txn_commit(&txn);
+	txn_abort(txn);
+	for (struct write_job *job = group->first; job != NULL && rc != RC_OK; job = job->next) {
+		if (job->rc == RC_OK && job->settle != NULL)
+			job->rc = rc;
+	}
+}
+
+static void set_result(struct job_list *group, enum rc rc)
+{
+	for (struct write_job *job = group->first; job != NULL; job = job->next)
+		job->rc = rc;
+}
+
+static void finish_group(struct job_list *group)
+{
+	for (struct write_job *job; (job = list_pop(group)) != NULL;)
+		job->done(job, job->rc);
+}
+
+static void run_group(struct write_queue *q, struct job_list *group)
+{
+	enum rc rc = commit_group(q, group);
+	if (rc != RC_OK && group->n > 1 && !store_must_stop(q->store)) {
+		/* One that does not fit must not take the others with it. */
+		for (struct write_job *job; (job = list_pop(group)) != NULL;) {
+			struct job_list one;
+			list_init(&one);
+			list_push(&one, job);
+			run_group(q, &one);
+		}
+		return;
+	}
+	if (rc != RC_OK) {
+		set_result(group, rc);
+		if (store_must_stop(q->store))
+			set_fault(q, rc);
+	} else {
+		rc = audit_log_sign(q->log);
+		if (rc == RC_OK) {
+			settle_group(q, group);
+		} else {
+			set_result(group, rc);
+			set_fault(q, rc);
+		}
+	}
+	finish_group(group);
+}
+
+/* ---- the thread ---- */
+
+static void take_group(struct write_queue *q, struct job_list *group)
+{
+	list_init(group);
+	while (q->urgent.first != NULL && group->n < GROUP_MAX_JOBS &&
+	       (group->n == 0 || group->bytes + q->urgent.first->bytes <= group_max_bytes))
+		list_push(group, list_pop(&q->urgent));
+	if (group->n == 0)
+		list_push(group, list_pop(&q->bulk));
+}
+
+static void *writer_thread(void *arg)
+{
+	struct write_queue *q = arg;
+	struct job_list group;
+	pthread_mutex_lock(&q->lock);
+	for (;;) {
+		while (q->urgent.n + q->bulk.n == 0 && !q->stopping)
+			pthread_cond_wait(&q->wake, &q->lock);
+		if (q->urgent.n + q->bulk.n == 0)
+			break;
+		take_group(q, &group);
+		bool failed = q->failed;
+		pthread_mutex_unlock(&q->lock);
+		if (failed) {
+			set_result(&group, RC_STOPPING);
+			finish_group(&group);
+		} else {
+			run_group(q, &group);
+		}
+		pthread_mutex_lock(&q->lock);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return NULL;
+}
+
+enum rc write_queue_new(struct store *store, struct audit_log *log, void (*on_fault)(void *ctx, enum rc rc), void *ctx,
+			struct write_queue **ret)
+{
+	sigset_t all, old;
+	struct write_queue *q = calloc(1, sizeof *q);
+	if (q == NULL)
+		return RC_NOMEM;
+	q->store = store;
+	q->log = log;
+	q->on_fault = on_fault;
+	q->fault_ctx = ctx;
+	list_init(&q->urgent);
+	list_init(&q->bulk);
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->wake, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	int err = pthread_create(&q->thread, NULL, writer_thread, q);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err != 0) {
+		pthread_cond_destroy(&q->wake);
+		pthread_mutex_destroy(&q->lock);
+		free(q);
+		return RC_NOMEM;
+	}
+	*ret = q;
+	return RC_OK;
+}
+
+void write_queue_free(struct write_queue *q)
+{
+	if (q == NULL)
+		return;
+	pthread_mutex_lock(&q->lock);
+	q->stopping = true;
+	pthread_cond_broadcast(&q->wake);
+	pthread_mutex_unlock(&q->lock);
+	pthread_join(q->thread, NULL);
+	pthread_cond_destroy(&q->wake);
+	pthread_mutex_destroy(&q->lock);
+	free(q);
+}
+
+enum rc write_queue_push(struct write_queue *q, struct write_job *job)
+{
+	enum rc rc = RC_OK;
+	pthread_mutex_lock(&q->lock);
+	size_t bytes = q->urgent.bytes + q->bulk.bytes;
+	if (q->stopping || q->failed)
+		rc = RC_STOPPING;
+	else if (q->urgent.n + q->bulk.n >= MAX_JOBS || (bytes > 0 && bytes + job->bytes > queue_max_bytes))
+		rc = RC_BUSY;
+	else
+		list_push(job->bulk ? &q->bulk : &q->urgent, job);
+	if (rc == RC_OK)
+		pthread_cond_signal(&q->wake);
+	pthread_mutex_unlock(&q->lock);
+	return rc;
+}
+
+/* ---- waiting for one ---- */
+
+struct call {
+	struct write_job job; /* first: stands for the caller's */
+	struct write_job *inner;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool finished;
+	enum rc rc;
+};
+
+static enum rc call_apply(struct write_job *job, struct txn *txn)
+{
+	struct write_job *inner = ((struct call *)job)->inner;
+	return inner->apply(inner, txn);
+}
+
+static enum rc call_settle(struct write_job *job, struct txn *txn)
+{
+	struct write_job *inner = ((struct call *)job)->inner;
+	return inner->settle(inner, txn);
+}
+
+static void call_done(struct write_job *job, enum rc rc)
+{
+	struct call *call = (struct call *)job;
+	call->inner->committed = job->committed;
+	if (call->inner->done != NULL)
+		call->inner->done(call->inner, rc);
+	pthread_mutex_lock(&call->lock);
+	call->rc = rc;
+	call->finished = true;
+	pthread_cond_signal(&call->wake);
+	pthread_mutex_unlock(&call->lock);
+}
+
+enum rc write_queue_call(struct write_queue *q, struct write_job *job)
+{
+	struct call call = {.inner = job};
+	call.job = (struct write_job){
+		.apply = call_apply,
+		.settle = job->settle == NULL ? NULL : call_settle,
+		.done = call_done,
+		.bytes = job->bytes,
+		.bulk = job->bulk,
+	};
+	pthread_mutex_init(&call.lock, NULL);
+	pthread_cond_init(&call.wake, NULL);
+	enum rc rc = write_queue_push(q, &call.job);
+	if (rc == RC_OK) {
+		pthread_mutex_lock(&call.lock);
+		while (!call.finished)
+			pthread_cond_wait(&call.wake, &call.lock);
+		rc = call.rc;
+		pthread_mutex_unlock(&call.lock);
+	}
+	pthread_cond_destroy(&call.wake);
+	pthread_mutex_destroy(&call.lock);
+	return rc;
+}
+
+size_t write_queue_depth(struct write_queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	size_t n = q->urgent.n + q->bulk.n;
+	pthread_mutex_unlock(&q->lock);
+	return n;
+}
