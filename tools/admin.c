@@ -77,13 +77,15 @@ static void print_label(const char *key, int depth)
 
 static void print_value(const char *key, const json_t *value, int depth);
 
-static void print_object(const json_t *object, int depth)
+static void print_object(const json_t *object, int depth, bool in_array)
 {
 	const char *key;
 	json_t *value;
 
 	json_object_foreach((json_t *)object, key, value)
 	{
+		if (in_array && strcmp(key, "name") == 0)
+			continue; /* it is the label already */
 		print_label(key, depth);
 		print_value(key, value, depth);
 	}
@@ -99,7 +101,12 @@ static void print_array(const json_t *array, int depth)
 	{
 		const char *name = json_string_value(json_object_get(value, "name"));
 		print_label(name != NULL ? name : "-", depth + 1);
-		print_value("", value, depth + 1);
+		if (json_is_object(value)) {
+			putchar('\n');
+			print_object(value, depth + 2, true);
+		} else {
+			print_value("", value, depth + 1);
+		}
 	}
 }
 
@@ -107,7 +114,7 @@ static void print_value(const char *key, const json_t *value, int depth)
 {
 	if (json_is_object(value)) {
 		putchar('\n');
-		print_object(value, depth + 1);
+		print_object(value, depth + 1, false);
 	} else if (json_is_array(value)) {
 		print_array(value, depth);
 	} else if (json_is_string(value)) {
@@ -132,7 +139,7 @@ static enum rc show_status(struct admin *a)
 		json_dumpf(status, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
 		putchar('\n');
 	} else {
-		print_object(status, 0);
+		print_object(status, 0, false);
 	}
 	json_decref(status);
 	return RC_OK;
