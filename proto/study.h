@@ -38,8 +38,9 @@ enum {
 	STUDY_MAX_BY = 3, /* dimensions of one table */
 	STUDY_MIN_FILTER_BITS = 64,
 	STUDY_MAX_FILTER_BITS = 4096,
-	STUDY_MAX_BYTES = 1 << 20, /* of the file */
-	STUDY_DEFAULT_FLOOR = 0,   /* log2 units of the reference weights */
+	STUDY_MAX_HASH_BITS = 1 << 16, /* of a filter before folding: what blakeHash can reach */
+	STUDY_MAX_BYTES = 1 << 20,     /* of the file */
+	STUDY_DEFAULT_FLOOR = 0,       /* log2 units of the reference weights */
 };
 
 /* ---- linkage ------------------------------------------------------------------------------------------------- */

@@ -234,6 +234,9 @@ static enum rc check_filter_bits(const struct study_reader *r, const struct yaml
 		has_blake = has_blake || domain->schema->features[f->features[i]].hash == HASH_BLAKE;
 	if (has_blake && (f->bits & (f->bits - 1)) != 0)
 		return READ_ERROR(r, node, "%u is not a power of two, which blakeHash needs", (unsigned)f->bits);
+	if ((uint64_t)f->bits << domain->schema->xor_folds > STUDY_MAX_HASH_BITS)
+		return READ_ERROR(r, node, "%u doubled by xor_folds is above %d bits", (unsigned)f->bits,
+				  STUDY_MAX_HASH_BITS);
 	return RC_OK;
 }
 
@@ -279,6 +282,8 @@ static enum rc read_filters(const struct study_reader *r, const struct scope *sc
 
 	if (node == NULL) {
 		enum rc rc = default_filters(r, scope, domain);
+		for (unsigned i = 0; rc == RC_OK && i < domain->n_filters; i++)
+			rc = check_filter_bits(r, scope_node(scope), domain, &domain->filters[i]);
 		/* The order of written ones, so that leaving the defaults out or in makes no difference. */
 		qsort(domain->filters, domain->n_filters, sizeof *domain->filters, compare_filters);
 		return rc;

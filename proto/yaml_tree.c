@@ -19,6 +19,7 @@ struct builder {
 	struct yaml_tree *tree;
 	const char *bytes;
 	size_t len;
+	size_t skipped;                         /* bytes of a byte order mark before `bytes` */
 	size_t at_char, at_byte;                /* a cursor over the input: events come in order */
 	struct yaml_node *open[YAML_MAX_DEPTH]; /* containers being filled */
 	unsigned depth;
@@ -130,8 +131,9 @@ static enum rc add_scalar(struct builder *b, const yaml_event_t *event, size_t l
 		return RC_NOMEM;
 	node->text_len = len;
 	node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-	node->offset = byte_of(b, event->start_mark.index);
-	node->length = byte_of(b, event->end_mark.index) - node->offset;
+	size_t start = byte_of(b, event->start_mark.index);
+	node->length = byte_of(b, event->end_mark.index) - start;
+	node->offset = b->skipped + start;
 	return RC_OK;
 }
 
@@ -257,7 +259,9 @@ enum rc yaml_tree_parse(const char *name, const char *yaml, size_t len, struct y
 	if (tree == NULL)
 		return RC_NOMEM;
 	tree->name = strdup(name);
-	struct builder b = {.tree = tree, .bytes = yaml, .len = len, .diag = diag};
+	/* libyaml counts a byte order mark as a column, and then takes the next line for the end of the document. */
+	size_t mark = len >= 3 && memcmp(yaml, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+	struct builder b = {.tree = tree, .bytes = yaml + mark, .len = len - mark, .skipped = mark, .diag = diag};
 	enum rc rc = tree->name == NULL ? RC_NOMEM : run(&b);
 	free(b.key);
 	if (rc == RC_OK && tree->root == NULL)
