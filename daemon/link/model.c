@@ -264,6 +264,15 @@ static size_t end_of_persons(const struct run *run, size_t i, size_t end)
 	return j;
 }
 
+static double pair_ratio(const struct fit *fit, const struct run_pair *pair)
+{
+	double ratio = pair->frequency;
+
+	for (unsigned c = 0; c < fit->run->domain->n_comparisons; c++)
+		ratio *= fit->ratio[c][pair->pattern.level[c]];
+	return ratio;
+}
+
 static void segment_odds(struct fit *fit, const struct run_segment *segment)
 {
 	struct run *run = fit->run;
@@ -276,10 +285,8 @@ static void segment_odds(struct fit *fit, const struct run_segment *segment)
 
 		j = end_of_persons(run, i, segment->end);
 		for (size_t k = i; k < j; k++) {
-			double odds = prior_odds * run->pairs[k].frequency;
+			double odds = prior_odds * pair_ratio(fit, &run->pairs[k]);
 
-			for (unsigned c = 0; c < run->domain->n_comparisons; c++)
-				odds *= fit->ratio[c][run->pairs[k].pattern.level[c]];
 			fit->odds[k] = odds;
 			if (odds > best)
 				best = odds;
@@ -438,6 +445,8 @@ enum rc model_fit(struct run *run)
 		update_m(fit);
 		update_u(fit, lambda);
 	}
+	for (size_t i = 0; i < run->n_pairs; i++)
+		run->pairs[i].ratio = pair_ratio(fit, &run->pairs[i]);
 out:
 	free(fit->sample.high);
 	free(fit->row_sum);

@@ -23,6 +23,7 @@ struct run_pair {
 	struct link_pattern pattern;
 	int32_t weight;     /* after model_weigh */
 	double frequency;   /* odds factor of term frequency */
+	double ratio;       /* likelihood ratio of the pair, term frequency included; after model_fit */
 	double probability; /* of a match, given the other candidates of both persons; after model_fit */
 };
 
@@ -101,15 +102,14 @@ enum rc run_best_edges(const struct run *run, const uint32_t *person, size_t fir
 		       struct run_edge **ret_edges, size_t *ret_n) MUST_CHECK;
 
 /* within.c: duplicates within a source. */
-enum { WITHIN_BINS = 256, WITHIN_BIN_OF_ZERO = 64 }; /* bins of one log2 unit of weight */
 struct within_estimate {
 	bool has_duplicates;
-	double false_share[WITHIN_BINS]; /* of the within-source pairs of this weight that are no duplicates */
-	int32_t join_from;               /* weight from which duplicates prevail; INT32_MAX = nowhere */
+	double lambda; /* share of the pairs of its certain persons that are duplicates */
 };
-unsigned within_bin(int32_t weight);
 enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_edge *edges, size_t n_edges,
 			struct within_estimate *ret) MUST_CHECK;
+/* Probability that the two persons of an edge are one. */
+double within_probability(const struct run *run, const struct within_estimate *estimate, const struct run_edge *edge);
 /* Join records of a source that are very likely one person. *ret_joined says whether any were. */
 enum rc run_join_within(struct run *run, bool *ret_joined) MUST_CHECK;
 const struct run_segment *run_find_segment(const struct run *run, uint16_t slot_a, uint16_t slot_b);

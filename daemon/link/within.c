@@ -1,26 +1,21 @@
 /* Duplicates within a source that carry no common person number: a prison register has a row for each release.
  *
- * Pairs within a source are duplicates or chance. How many are duplicates is read off at the top: pairs of persons
- * across sources that are matches have some distribution of weights, M(w); duplicates within a source have the same
- * shape, r · M(w). Above the median of M chance pairs are rare, so r = N_within / M there. Identical records are left
- * out on both sides: they are joined already. With r the share of duplicates is known at every weight, records are
- * joined where duplicates prevail, and the within-source null (null.c) leaves them out of account. Where a source has
- * no duplicates r is near zero and is set to zero. */
+ * Pairs within a source are duplicates or chance. Whether there are duplicates at all is read off at the top: above the
+ * median weight of the matches across sources, chance pairs are rare. Where next to nothing is found there the source
+ * is taken to be free of duplicates, and all that links within it is chance: this is what makes the null (null.c)
+ * honest about twins and families, which no model of independent fields sees. Otherwise the share λ_w of duplicates
+ * comes from EM with the m and u of the model; pairs more likely than not are joined, and the null counts each pair by
+ * the probability that it is no duplicate. Identical records are left out on both sides: they are joined already. */
 #include "daemon/link/run.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MIN_TOP_PAIRS = 10 }; /* below so many pairs at the top, r is not told from zero */
-static const double min_ratio = 0.01;
-
-unsigned within_bin(int32_t weight)
-{
-	int32_t bin =
-		WITHIN_BIN_OF_ZERO + (weight >= 0 ? weight / WEIGHT_ONE : -((-weight + WEIGHT_ONE - 1) / WEIGHT_ONE));
-
-	return bin < 0 ? 0 : bin >= WITHIN_BINS ? WITHIN_BINS - 1 : (unsigned)bin;
-}
+enum {
+	MIN_TOP_PAIRS = 10, /* below so many pairs at the top, duplicates are not told from none */
+	LAMBDA_ROUNDS = 60,
+};
+static const double min_top_share = 0.01; /* … and below this share of the matches there */
 
 static bool is_identical(const struct run *run, const struct run_pair *pair)
 {
@@ -37,10 +32,28 @@ static bool is_known_different(const struct run *run, const struct run_pair *pai
 	return pool_has_person_id(run->pool, run->row[pair->a]) && pool_has_person_id(run->pool, run->row[pair->b]);
 }
 
-/* Expected matches between the source and others by weight, identical records left out. */
-static enum rc match_shape(const struct run *run, uint16_t slot, double shape[WITHIN_BINS])
+struct weighed {
+	int32_t weight;
+	double probability;
+};
+
+static int compare_weighed(const void *x, const void *y)
 {
-	memset(shape, 0, WITHIN_BINS * sizeof shape[0]);
+	const struct weighed *p = x, *q = y;
+
+	if (p->weight != q->weight)
+		return p->weight > q->weight ? -1 : 1;
+	return p->probability > q->probability ? -1 : p->probability < q->probability;
+}
+
+/* Matches between the source and others, heaviest first, identical records left out. */
+static enum rc gather_matches(const struct run *run, uint16_t slot, struct weighed **ret, size_t *ret_n)
+{
+	struct weighed *matches = malloc((run->n_pairs > 0 ? run->n_pairs : 1) * sizeof *matches);
+	size_t n = 0;
+
+	if (matches == NULL)
+		return RC_NOMEM;
 	for (size_t s = 0; s < run->n_segments; s++) {
 		const struct run_segment *segment = &run->segments[s];
 		struct run_edge *edges;
@@ -50,77 +63,106 @@ static enum rc match_shape(const struct run *run, uint16_t slot, double shape[WI
 		if (segment->slot_a == segment->slot_b || (segment->slot_a != slot && segment->slot_b != slot))
 			continue;
 		rc = run_best_edges(run, run->person, segment->first, segment->end, &edges, &n_edges);
-		if (rc != RC_OK)
+		if (rc != RC_OK) {
+			free(matches);
 			return rc;
+		}
 		for (size_t i = 0; i < n_edges; i++) {
 			const struct run_pair *pair = &run->pairs[edges[i].pair];
 
 			if (!is_identical(run, pair))
-				shape[within_bin(edges[i].weight)] += pair->probability;
+				matches[n++] = (struct weighed){edges[i].weight, pair->probability};
 		}
 		free(edges);
 	}
+	qsort(matches, n, sizeof *matches, compare_weighed);
+	*ret = matches;
+	*ret_n = n;
 	return RC_OK;
 }
 
-/* r of the file's comment. */
-static double duplicate_ratio(const double shape[WITHIN_BINS], const double within[WITHIN_BINS])
+/* Are there as many pairs within the source above the median match as only duplicates explain? */
+static bool top_has_duplicates(const struct run *run, const struct weighed *matches, size_t n_matches,
+			       const struct run_edge *edges, size_t n_edges)
 {
-	double all = 0, top = 0, top_within = 0;
+	double all = 0, top = 0;
+	size_t median = 0, within = 0;
 
-	for (unsigned bin = 0; bin < WITHIN_BINS; bin++)
-		all += shape[bin];
-	for (unsigned bin = WITHIN_BINS; bin-- > 0 && top < all / 2;) {
-		top += shape[bin];
-		top_within += within[bin];
+	for (size_t i = 0; i < n_matches; i++)
+		all += matches[i].probability;
+	while (median < n_matches && top < all / 2)
+		top += matches[median++].probability;
+	if (median == 0)
+		return false;
+	for (size_t i = 0; i < n_edges && edges[i].weight >= matches[median - 1].weight; i++) {
+		const struct run_pair *pair = &run->pairs[edges[i].pair];
+
+		within += !is_known_different(run, pair) && !is_identical(run, pair);
 	}
-	if (top_within < MIN_TOP_PAIRS || top <= 0 || top_within / top < min_ratio)
+	return within >= MIN_TOP_PAIRS && (double)within >= min_top_share * top;
+}
+
+double within_probability(const struct run *run, const struct within_estimate *estimate, const struct run_edge *edge)
+{
+	const struct run_pair *pair = &run->pairs[edge->pair];
+	double odds;
+
+	if (!estimate->has_duplicates || is_known_different(run, pair))
 		return 0;
-	return top_within / top;
+	odds = estimate->lambda / (1 - estimate->lambda) * pair->ratio;
+	return odds / (1 + odds);
+}
+
+static void fit_lambda(const struct run *run, const struct run_edge *edges, size_t n_edges, double n_pairs,
+		       struct within_estimate *estimate)
+{
+	estimate->lambda = 1 / n_pairs;
+	for (unsigned round = 0; round < LAMBDA_ROUNDS; round++) {
+		double sum = 0;
+
+		for (size_t i = 0; i < n_edges; i++)
+			sum += within_probability(run, estimate, &edges[i]);
+		estimate->lambda = sum < n_pairs / 2 ? sum / n_pairs : 0.5;
+	}
 }
 
 enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_edge *edges, size_t n_edges,
 			struct within_estimate *ret)
 {
-	double shape[WITHIN_BINS], within[WITHIN_BINS] = {0}, ratio, gain = 0, best = 0;
-	enum rc rc = match_shape(run, slot, shape);
+	double n = run->n_certain[slot];
+	struct weighed *matches;
+	size_t n_matches;
+	enum rc rc;
 
+	*ret = (struct within_estimate){0};
+	if (run->all_numbered[slot] || n < 3)
+		return RC_OK;
+	rc = gather_matches(run, slot, &matches, &n_matches);
 	if (rc != RC_OK)
 		return rc;
-	for (size_t i = 0; i < n_edges; i++) {
-		if (!is_known_different(run, &run->pairs[edges[i].pair]) &&
-		    !is_identical(run, &run->pairs[edges[i].pair]))
-			within[within_bin(edges[i].weight)] += 1;
-	}
-	ratio = run->all_numbered[slot] ? 0 : duplicate_ratio(shape, within);
-	ret->has_duplicates = ratio > 0;
-	ret->join_from = INT32_MAX;
-	for (unsigned bin = WITHIN_BINS; bin-- > 0;) {
-		double duplicates = ratio * shape[bin] < within[bin] ? ratio * shape[bin] : within[bin];
-
-		ret->false_share[bin] = within[bin] > 0 ? 1 - duplicates / within[bin] : 1;
-		gain += 2 * duplicates - within[bin];
-		if (gain > best) {
-			best = gain;
-			ret->join_from = ((int32_t)bin - WITHIN_BIN_OF_ZERO) * WEIGHT_ONE;
-		}
-	}
+	ret->has_duplicates = top_has_duplicates(run, matches, n_matches, edges, n_edges);
+	if (ret->has_duplicates)
+		fit_lambda(run, edges, n_edges, n * (n - 1) / 2, ret);
+	free(matches);
 	return RC_OK;
 }
 
 /* Person numbers are the custodian's word: two groups that both have one are never joined. */
-static void join_edges(struct run *run, const struct run_edge *edges, size_t n_edges, int32_t from, bool *numbered,
-		       bool *ret_joined)
+static bool join_edges(struct run *run, const struct within_estimate *estimate, const struct run_edge *edges,
+		       size_t n_edges, bool *numbered)
 {
-	for (size_t i = 0; i < n_edges && edges[i].weight >= from; i++) {
+	bool joined = false;
+
+	for (size_t i = 0; i < n_edges; i++) {
 		uint32_t a = run_root(run->person, edges[i].person_a), b = run_root(run->person, edges[i].person_b);
 
-		if (a == b || (numbered[a] && numbered[b]))
+		if (a == b || (numbered[a] && numbered[b]) || within_probability(run, estimate, &edges[i]) <= 0.5)
 			continue;
 		numbered[a] = numbered[b] = numbered[a] || numbered[b];
 		run_join(run->person, a, b);
-		*ret_joined = true;
+		joined = true;
 	}
+	return joined;
 }
 
 enum rc run_join_within(struct run *run, bool *ret_joined)
@@ -143,8 +185,8 @@ enum rc run_join_within(struct run *run, bool *ret_joined)
 		if (rc != RC_OK)
 			break;
 		rc = within_estimate(run, slot, edges, n_edges, &estimate);
-		if (rc == RC_OK && estimate.join_from != INT32_MAX)
-			join_edges(run, edges, n_edges, estimate.join_from, numbered, &joined);
+		if (rc == RC_OK && join_edges(run, &estimate, edges, n_edges, numbered))
+			joined = true;
 		free(edges);
 	}
 	if (rc == RC_OK) {

@@ -1,4 +1,5 @@
 /* libs: tc_link */
+/* labels: quick threads */
 /* The pool keeps what it is given; the comparison finds exactly the pairs of a brute-force loop, whatever the kernel,
  * the number of threads or the order in which rows came. */
 #include <setjmp.h>

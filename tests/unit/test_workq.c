@@ -1,4 +1,5 @@
 /* libs: tc_base */
+/* labels: quick threads */
 /* The work queue: everything pushed is done once, a full queue refuses, a stopping one too; parallel_for visits each
  * index once whatever the number of threads. */
 #include <setjmp.h>

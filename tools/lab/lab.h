@@ -1,0 +1,66 @@
+/* throughcare lab: measurements on labelled or synthetic data, for people who choose a study or check a machine. */
+#ifndef TOOLS_LAB_LAB_H
+#define TOOLS_LAB_LAB_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/link/link.h"
+#include "proto/rc.h"
+#include "proto/study.h"
+
+int lab_link(int argc, char **argv);
+int lab_kernel(int argc, char **argv);
+
+double lab_seconds(void); /* of a monotonic clock */
+/* Print as indented JSON on standard output and release it. Errors: NOMEM (json is NULL), IO. */
+enum rc lab_print(json_t *json) MUST_CHECK;
+
+/* ---- registers of a study, encoded into a pool ---- */
+
+enum { LAB_SIDES = 2 };
+
+struct lab_registers {
+	struct study *study;
+	int source[LAB_SIDES]; /* index of the prison and of the treatment source */
+	int domain;
+	struct link_pool *pool;
+	uint32_t n_rows[LAB_SIDES];
+};
+
+struct lab_input {
+	const char *study, *secret;
+	const char *csv[LAB_SIDES];
+	struct link_options options;
+};
+
+/* Load the study and encode both registers into a pool. Errors as of `throughcare encode`, in diag. */
+enum rc lab_registers_load(const struct lab_input *input, struct lab_registers *ret, struct diag *diag) MUST_CHECK;
+void lab_registers_deinit(struct lab_registers *registers);
+
+/* ---- truth ---- */
+
+struct lab_score {
+	uint64_t true_pairs, linked_pairs, right_pairs; /* pairs of rows, one of each register */
+};
+
+/* Read truth.csv (file, record_id, entity; file is the source's name) and compare. `person` is of each row of the pool.
+ * Errors: INVALID (a row or column is missing), IO, NOMEM. */
+enum rc lab_truth_score(const char *path, const struct lab_registers *registers, const uint32_t *person,
+			struct lab_score *ret, struct diag *diag) MUST_CHECK;
+
+/* The key under which the lab hides record numbers, so that rows can be found again; it protects nothing. */
+extern const uint8_t lab_record_key[32];
+
+/* ---- files ---- */
+
+struct register_file;
+struct lab_csv {
+	int fd;
+	struct register_file *file;
+};
+enum rc lab_csv_open(const char *path, struct lab_csv *ret, struct diag *diag) MUST_CHECK;
+void lab_csv_close(struct lab_csv *csv);
+
+#endif
