@@ -8,24 +8,24 @@
 #include "daemon/stats/stats.h"
 
 struct answer_row {
-	bool shown;                              /* every row that was summed is shown */
-	uint32_t n_summed;                       /* rows (and, when pooled, periods) of the table in this one */
-	uint32_t n_periods;                      /* periods in this one */
+	bool shown;         /* every row that was summed is shown */
+	uint32_t n_summed;  /* rows (and, when pooled, periods) of the table in this one */
+	uint32_t n_periods; /* periods in this one */
 	int64_t cells[CONTINUITY_MAX_OUTCOMES];
 };
 
 struct answer {
 	struct body_head head;
-	struct body_table table;                 /* that the rows come from */
-	const char *asked_table;                 /* differs when another declared table fits the asked dimensions exactly */
-	struct body_dimension by[STUDY_MAX_BY];  /* of the answer */
-	unsigned n_by, n_rows;                   /* rows a period: all combinations of codes */
+	struct body_table table; /* that the rows come from */
+	const char *asked_table; /* differs when another declared table fits the asked dimensions exactly */
+	struct body_dimension by[STUDY_MAX_BY]; /* of the answer */
+	unsigned n_by, n_rows;                  /* rows a period: all combinations of codes */
 	size_t n_periods;
-	struct body_period *periods;             /* owned */
-	struct answer_row *rows;                 /* owned, [period][row] */
+	struct body_period *periods; /* owned */
+	struct answer_row *rows;     /* owned, [period][row] */
 	/* The closed periods of the answer added up a row: periods in which the row is hidden are left out. Counts
 	 * releases, since a person has one index event a period. shown = at least two periods. */
-	struct answer_row *pooled;               /* owned, [row] */
+	struct answer_row *pooled; /* owned, [row] */
 };
 
 /* `body` and `query` must outlive it. Errors as stats_render_*. */

@@ -1,5 +1,6 @@
-/* Reading a release body. The body that core passes is its own, but it has been stored in between, and the renderers are
- * fuzzed with hostile ones: every type, length and range is checked here once, so that the rest can index freely. */
+/* Reading a release body. The body that core passes is its own, but it has been stored in between, and the renderers
+ * are fuzzed with hostile ones: every type, length and range is checked here once, so that the rest can index freely.
+ */
 #ifndef DAEMON_STATS_BODY_H
 #define DAEMON_STATS_BODY_H
 
@@ -19,13 +20,13 @@ struct body_head {
 	const char *study, *study_digest, *title, *as_of, *method, *secret;
 	bool synthetic;
 	int64_t release, threshold, rho_micro, rho_total_micro;
-	int64_t log_index;               /* -1 = not in the facts */
-	const json_t *tables;            /* array */
+	int64_t log_index;    /* -1 = not in the facts */
+	const json_t *tables; /* array */
 };
 
 struct body_dimension {
 	const char *name;
-	unsigned n_codes;                /* unknown included */
+	unsigned n_codes; /* unknown included */
 	const char *codes[STUDY_MAX_CODES + 1];
 };
 
@@ -37,7 +38,7 @@ struct body_table {
 	uint16_t bands[STUDY_MAX_BANDS];
 	const char *outcomes[CONTINUITY_MAX_OUTCOMES];
 	struct body_dimension by[STUDY_MAX_BY];
-	const json_t *periods;           /* array of at most BODY_MAX_PERIODS */
+	const json_t *periods; /* array of at most BODY_MAX_PERIODS */
 };
 
 struct body_period {
@@ -45,7 +46,7 @@ struct body_period {
 	int32_t index;
 	bool is_final;
 	int64_t released_in;
-	const json_t *rows;              /* array of n_rows */
+	const json_t *rows; /* array of n_rows */
 };
 
 struct body_row {

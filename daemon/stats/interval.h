@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RATE_SCALE = 10000 };             /* rates are in 1/10,000: 4350 = 43.5 % */
+enum { RATE_SCALE = 10000 }; /* rates are in 1/10,000: 4350 = 43.5 % */
 
 struct rate {
-	bool available;                  /* false: the noisy denominator is not positive */
-	uint32_t value, low, high;       /* low is rounded down, high up */
+	bool available;            /* false: the noisy denominator is not positive */
+	uint32_t value, low, high; /* low is rounded down, high up */
 };
 
 /* Rate a / (a + b) of noisy counts that are sums of k_a and k_b cells with noise variance σ² each (thousandths; 0 gives

@@ -12,71 +12,71 @@
 #include "proto/rc.h"
 #include "proto/study.h"
 
-enum { STATS_MAX_CELLS = 1 << 20 };                          /* that one release computes anew */
+enum { STATS_MAX_CELLS = 1 << 20 }; /* that one release computes anew */
 
 /* ---- input: the events of linked persons ---- */
 
 struct stats_event {
 	uint32_t person;
 	uint16_t source;
-	uint8_t event;                                       /* index into study->events */
+	uint8_t event; /* index into study->events */
 	int32_t day;
 	uint8_t codes[STUDY_MAX_DIMENSIONS];
-	uint8_t record_id[16];                               /* tie-break for events of one day */
+	uint8_t record_id[16]; /* tie-break for events of one day */
 };
 
 /* 32 pseudo-random bytes for a cell's canonical identity (HMAC under the release secret). */
 typedef enum rc (*stats_prf)(void *ctx, const void *identity, size_t len, uint8_t out[32]);
 
 struct stats_params {
-	uint32_t release;                                    /* number, from 1 */
-	int32_t as_of;                                       /* day */
+	uint32_t release; /* number, from 1 */
+	int32_t as_of;    /* day */
 	stats_prf prf;
 	void *prf_ctx;
-	uint64_t rho_spent_micro;                            /* ledger before this release's charge */
-	bool secret_injected;                                /* synthetic studies only; else it is drawn and destroyed */
-	const json_t *previous;                              /* body of the last release, NULL = none: its closed periods are
-	                                                      * carried forward verbatim */
-	const json_t *facts;                                 /* merged into the body as "facts": cut, log index, versions */
+	uint64_t rho_spent_micro; /* ledger before this release's charge */
+	bool secret_injected;     /* synthetic studies only; else it is drawn and destroyed */
+	const json_t *previous;   /* body of the last release, NULL = none: its closed periods are
+				   * carried forward verbatim */
+	const json_t *facts;      /* merged into the body as "facts": cut, log index, versions */
 };
 
-/* Compute the body of a release: canonical-JSON-able object, see docs/protocol.md "Release body". `events` (borrowed, any
- * order) are sorted in a copy; those after as_of are left out. Errors: NOMEM, TOO_LARGE (more than STATS_MAX_CELLS
+/* Compute the body of a release: canonical-JSON-able object, see docs/protocol.md "Release body". `events` (borrowed,
+ * any order) are sorted in a copy; those after as_of are left out. Errors: NOMEM, TOO_LARGE (more than STATS_MAX_CELLS
  * new cells), INVALID (an event out of range, the previous body), NOT_ALLOWED (no noise in a study that is not
  * synthetic), or the PRF's. */
 enum rc stats_release(const struct study *study, const struct stats_event *events, size_t n_events,
-                      const struct stats_params *params, json_t **ret_body) MUST_CHECK;
+		      const struct stats_params *params, json_t **ret_body) MUST_CHECK;
 
 /* ρ in millionths, per index event, that the next release will charge: Σ 1/σ² over tables with a period that is newly
  * closed (or provisional) as of `as_of`, given the previous body; an index event sits in one period of a table. Known
  * before any record is read, so that it can be charged first. Errors: INVALID (previous body), TOO_LARGE, NOMEM. */
 enum rc stats_release_charge(const struct study *study, int32_t as_of, const json_t *previous,
-                             uint64_t *ret_rho_micro) MUST_CHECK;
+			     uint64_t *ret_rho_micro) MUST_CHECK;
 
 /* ---- output ---- */
 
 struct stats_query {
 	char table[STUDY_NAME_CAP];
-	char period[PERIOD_TEXT_LEN];                        /* "" = every published period */
-	char by[STUDY_MAX_BY][STUDY_NAME_CAP];               /* must be dimensions of the table; others are summed over */
+	char period[PERIOD_TEXT_LEN];          /* "" = every published period */
+	char by[STUDY_MAX_BY][STUDY_NAME_CAP]; /* must be dimensions of the table; others are summed over */
 	uint8_t n_by;
-	bool by_given;                                       /* false = all dimensions of the table */
+	bool by_given; /* false = all dimensions of the table */
 };
 /* Parse the percent-encoded query part of GET /v1/tables/{name} (NULL or "" = none): release=N, period=P, by=DIM,DIM
  * ("by=" = totals). `ret_release` 0 = the latest. Unknown or repeated keys are errors; dimensions come out in the
  * table's order, so that one query has one text. A table that the study does not declare may still be asked for by
  * release number, since an earlier study may have declared it. Errors: USAGE, NOTFOUND (table). */
 enum rc stats_query_parse(const struct study *study, const char *table, const char *query_string,
-                          struct stats_query *ret, uint32_t *ret_release, struct diag *diag) MUST_CHECK;
+			  struct stats_query *ret, uint32_t *ret_release, struct diag *diag) MUST_CHECK;
 /* One canonical text of a query, for the log. */
 enum rc stats_query_canonical(const struct stats_query *query, uint32_t release, struct buffer *out) MUST_CHECK;
 
-/* Render from a release body alone (docs/protocol.md "Answers"). Errors: NOTFOUND (table or period not in this release),
- * USAGE (dimension not in this table), DAMAGED (the body is not one), NOMEM. */
+/* Render from a release body alone (docs/protocol.md "Answers"). Errors: NOTFOUND (table or period not in this
+ * release), USAGE (dimension not in this table), DAMAGED (the body is not one), NOMEM. */
 enum rc stats_render_jsonstat(const json_t *body, const struct stats_query *query, struct buffer *out,
-                              struct diag *diag) MUST_CHECK;
+			      struct diag *diag) MUST_CHECK;
 enum rc stats_render_csv(const json_t *body, const struct stats_query *query, struct buffer *out,
-                         struct diag *diag) MUST_CHECK;
+			 struct diag *diag) MUST_CHECK;
 /* The list of tables of a release (GET /v1/tables). `body` NULL = no release yet: the declared tables only. */
 enum rc stats_render_catalogue(const struct study *study, const json_t *body, struct buffer *out) MUST_CHECK;
 

@@ -21,8 +21,7 @@ static void check_again(const struct study *study, const struct stats_query *que
 		abort();
 	buffer_append(&text, "", 1);
 	const char *mark = strchr((const char *)text.data, '?');
-	if (mark == NULL ||
-	    stats_query_parse(study, query->table, mark + 1, &again, &release_again, NULL) != RC_OK ||
+	if (mark == NULL || stats_query_parse(study, query->table, mark + 1, &again, &release_again, NULL) != RC_OK ||
 	    stats_query_canonical(&again, release_again, &text_again) != RC_OK)
 		abort();
 	buffer_append(&text_again, "", 1);

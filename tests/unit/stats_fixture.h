@@ -10,7 +10,7 @@
 
 enum { F_RECEPTION, F_RELEASE, F_START, F_END, F_DEATH, F_OTHER };
 enum { F_PRISON, F_TREATMENT, F_DEATHS };
-enum { F_BY_QUARTER, F_BY_INTERVENTION, F_BY_BOTH };         /* tables */
+enum { F_BY_QUARTER, F_BY_INTERVENTION, F_BY_BOTH }; /* tables */
 
 static inline void fixture_name(char *to, const char *name)
 {

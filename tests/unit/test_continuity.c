@@ -9,7 +9,7 @@
 #include "daemon/stats/timeline.h"
 #include "tests/unit/stats_fixture.h"
 
-enum { R = 19800, LATE = R + 1000 };      /* day of release; an as-of date with all follow-up complete */
+enum { R = 19800, LATE = R + 1000 }; /* day of release; an as-of date with all follow-up complete */
 enum { B7, B14, B21, B28, B90, DIED, REIMPRISONED, NONE, NOT_OBSERVABLE };
 
 struct case_event {
@@ -28,7 +28,8 @@ static size_t run_rotated(const struct case_event *given, size_t n, int32_t as_o
 	for (size_t i = 0; i < n; i++)
 		events[i] = fixture_event(5, given[(i + rotate) % n].event, given[(i + rotate) % n].day);
 	assert_int_equal(timeline_init(&timeline, study, events, n, as_of), RC_OK);
-	size_t found = continuity_index_events(study, &study->measures[0], timeline.events, timeline.n_events, as_of, ret);
+	size_t found =
+		continuity_index_events(study, &study->measures[0], timeline.events, timeline.n_events, as_of, ret);
 	timeline_deinit(&timeline);
 	free(study);
 	return found;
@@ -49,17 +50,17 @@ static size_t run(const struct case_event *given, size_t n, int32_t as_of, struc
 	return found;
 }
 
-#define RUN(as_of, ret, ...) \
-	run((const struct case_event[]){__VA_ARGS__}, \
+#define RUN(as_of, ret, ...)                                                                                           \
+	run((const struct case_event[]){__VA_ARGS__},                                                                  \
 	    sizeof((const struct case_event[]){__VA_ARGS__}) / sizeof(struct case_event), as_of, ret)
 
 /* The outcome of a person's only index event. */
-#define assert_outcome(wanted, ...) \
-	do { \
-		struct index_event x_[32]; \
-		assert_int_equal(RUN(LATE, x_, __VA_ARGS__), 1); \
-		assert_int_equal(x_[0].day, R); \
-		assert_int_equal(x_[0].outcome, wanted); \
+#define assert_outcome(wanted, ...)                                                                                    \
+	do {                                                                                                           \
+		struct index_event x_[32];                                                                             \
+		assert_int_equal(RUN(LATE, x_, __VA_ARGS__), 1);                                                       \
+		assert_int_equal(x_[0].day, R);                                                                        \
+		assert_int_equal(x_[0].outcome, wanted);                                                               \
 	} while (0)
 
 static void test_days_count_both_ends(void **state)
@@ -67,8 +68,8 @@ static void test_days_count_both_ends(void **state)
 	static const struct {
 		int32_t day;
 		int outcome;
-	} cases[] = {{0, B7}, {1, B7}, {7, B7}, {8, B14}, {14, B14}, {15, B21}, {21, B21}, {22, B28}, {28, B28},
-		     {29, B90}, {90, B90}, {91, NONE}, {400, NONE}};
+	} cases[] = {{0, B7},   {1, B7},   {7, B7},   {8, B14},  {14, B14},  {15, B21},  {21, B21},
+		     {22, B28}, {28, B28}, {29, B90}, {90, B90}, {91, NONE}, {400, NONE}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -127,7 +128,8 @@ static void test_reimprisonment_first(void **state)
 	assert_outcome(NONE, {F_RECEPTION, R - 300}, {F_RELEASE, R});
 }
 
-/* A second release without a reception in between: custody in between went unreported, known on that day at the latest. */
+/* A second release without a reception in between: custody in between went unreported, known on that day at the latest.
+ */
 static void test_release_after_release(void **state)
 {
 	struct index_event x[32];
@@ -149,7 +151,8 @@ static void test_transfer_is_no_release(void **state)
 	(void)state;
 	assert_int_equal(RUN(LATE, x, {F_RELEASE, R}, {F_RECEPTION, R}), 0);
 	assert_int_equal(RUN(LATE, x, {F_RECEPTION, R - 9}, {F_RELEASE, R - 5}, {F_RECEPTION, R - 5}, {F_RELEASE, R},
-			     {F_START, R + 3}), 1);
+			     {F_START, R + 3}),
+			 1);
 	assert_int_equal(x[0].day, R);
 	assert_int_equal(x[0].outcome, B7);
 	/* A day in custody after a release is a re-imprisonment, and no second release to liberty. */
@@ -248,7 +251,7 @@ static void test_strata(void **state)
 	events[0].codes[0] = 2;
 	events[1].codes[1] = 2;
 	events[2].codes[1] = 1;
-	events[2].record_id[0] = 0xff;     /* later in the order */
+	events[2].record_id[0] = 0xff; /* later in the order */
 	events[2].codes[0] = 200;
 	assert_int_equal(timeline_init(&timeline, study, events, 3, LATE), RC_OK);
 	assert_int_equal(continuity_index_events(study, &study->measures[0], timeline.events, 3, LATE, x), 1);
@@ -260,8 +263,8 @@ static void test_strata(void **state)
 
 static void test_outcome_names(void **state)
 {
-	static const char *const names[] = {"0-7", "8-14", "15-21", "22-28", "29-90", "died", "reimprisoned", "none",
-					    "not_observable", ""};
+	static const char *const names[] = {"0-7",  "8-14",         "15-21", "22-28",          "29-90",
+					    "died", "reimprisoned", "none",  "not_observable", ""};
 	struct study *study = fixture_study();
 	char name[32];
 

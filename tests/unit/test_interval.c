@@ -6,7 +6,6 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-
 #include "daemon/stats/interval.h"
 
 static void check(struct rate r, uint32_t value, uint32_t low, uint32_t high)
@@ -84,7 +83,8 @@ static void test_reference(void **state)
 
 	(void)state;
 	assert_true(json_array_size(json_object_get(file, "vectors")) > 700);
-	json_array_foreach (json_object_get(file, "vectors"), i, v) {
+	json_array_foreach(json_object_get(file, "vectors"), i, v)
+	{
 		int64_t x[8];
 		for (size_t c = 0; c < 8; c++)
 			x[c] = json_integer_value(json_array_get(v, c));
@@ -99,11 +99,8 @@ static void test_reference(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reference),
-		cmocka_unit_test(test_wilson),
-		cmocka_unit_test(test_noise_widens),
-		cmocka_unit_test(test_symmetry),
-		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_reference), cmocka_unit_test(test_wilson), cmocka_unit_test(test_noise_widens),
+		cmocka_unit_test(test_symmetry),  cmocka_unit_test(test_edges),
 	};
 	return cmocka_run_group_tests_name("interval", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* libs: tc_stats tc_proto */
-/* The continuity measure against the true counts of the labelled registers: with the true persons and without noise, every
- * quarter of every register must come out exactly. The registers lie outside the repository and may be absent. */
+/* The continuity measure against the true counts of the labelled registers: with the true persons and without noise,
+ * every quarter of every register must come out exactly. The registers lie outside the repository and may be absent. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@ enum { MAX_ROWS = 60000, MAX_FIELDS = 24, ID_CAP = 64 };
 #define FOLDER TC_SOURCE_DIR "/../shared/data/"
 
 struct truth {
-	char key[ID_CAP];        /* file, comma, record id */
+	char key[ID_CAP]; /* file, comma, record id */
 	char entity[ID_CAP];
 };
 
@@ -107,11 +107,13 @@ static void load_register(struct loader *l, const char *set, const char *file, u
 	FILE *f = open_file(set, name);
 	assert_non_null(f);
 	assert_non_null(fgets(line, sizeof line, f));
-	int n = split(line, fields), id = find_column(fields, n, "record_id"), date = find_column(fields, n, "event_date");
+	int n = split(line, fields), id = find_column(fields, n, "record_id"),
+	    date = find_column(fields, n, "event_date");
 	while (fgets(line, sizeof line, f) != NULL) {
 		assert_int_equal(split(line, fields), n);
 		assert_true(l->n_events < MAX_ROWS);
-		struct stats_event e = fixture_event(find_person(l, file, fields[id]), event, fixture_day(fields[date]));
+		struct stats_event e =
+			fixture_event(find_person(l, file, fields[id]), event, fixture_day(fields[date]));
 		for (size_t i = 0; i < sizeof e.record_id; i++)
 			e.record_id[i] = (uint8_t)(l->n_events >> (i % 4 * 8));
 		l->events[l->n_events++] = e;
@@ -128,7 +130,8 @@ static void compare_quarter(const struct answer *a, size_t at, const json_t *exp
 		return;
 	assert_int_equal(answer_observable(a, &a->rows[at]), json_integer_value(json_object_get(quarter, "releases")));
 	for (unsigned b = 0; b < 5; b++)
-		assert_int_equal(answer_within(a, &a->rows[at], b), json_integer_value(json_object_get(quarter, names[b])));
+		assert_int_equal(answer_within(a, &a->rows[at], b),
+				 json_integer_value(json_object_get(quarter, names[b])));
 }
 
 static size_t check_set(const char *set)
@@ -158,7 +161,7 @@ static size_t check_set(const char *set)
 		compare_quarter(&answer, p, expected);
 		n += json_object_get(expected, answer.periods[p].period) != NULL;
 	}
-	assert_int_equal(n, json_object_size(expected) - 1);        /* all quarters; "all" is their sum */
+	assert_int_equal(n, json_object_size(expected) - 1); /* all quarters; "all" is their sum */
 	printf("%s: %zu quarters are exact\n", set, n);
 	answer_deinit(&answer);
 	json_decref(file);

@@ -18,7 +18,8 @@ static void test_golden(void **state)
 	size_t i, j, n_checked = 0;
 
 	(void)state;
-	json_array_foreach (vectors, i, vector) {
+	json_array_foreach(vectors, i, vector)
+	{
 		const char *seed_hex = json_string_value(json_object_get(vector, "seed_hex"));
 		const char *sigma2 = json_string_value(json_object_get(vector, "sigma2"));
 		const char *scale = json_string_value(json_object_get(vector, "scale"));
@@ -27,11 +28,11 @@ static void test_golden(void **state)
 
 		assert_int_equal(hex_decode(seed_hex, strlen(seed_hex), seed, sizeof seed), RC_OK);
 		noise_init(&stream, seed);
-		json_array_foreach (json_object_get(vector, "samples"), j, sample) {
+		json_array_foreach(json_object_get(vector, "samples"), j, sample)
+		{
 			int64_t v = 0;
-			enum rc rc = sigma2 != NULL
-					     ? noise_gaussian(&stream, (uint32_t)(atoi(sigma2) * 1000), &v)
-					     : noise_laplace(&stream, (uint32_t)atoi(scale), &v);
+			enum rc rc = sigma2 != NULL ? noise_gaussian(&stream, (uint32_t)(atoi(sigma2) * 1000), &v)
+						    : noise_laplace(&stream, (uint32_t)atoi(scale), &v);
 			assert_int_equal(rc, RC_OK);
 			assert_int_equal(v, json_integer_value(sample));
 			n_checked++;
@@ -42,11 +43,13 @@ static void test_golden(void **state)
 }
 
 /* 200,000 draws, each from a seed of its own as cells have: mean, variance and a chi-square statistic. All bounds are
- * integers and hold with a margin of more than five standard deviations; the seeds are fixed, so the test never flickers. */
+ * integers and hold with a margin of more than five standard deviations; the seeds are fixed, so the test never
+ * flickers. */
 static void test_distribution(void **state)
 {
 	/* 10^6 · P(v) of the discrete Gaussian with σ² = 10, v = 0 … 10. */
-	static const int64_t expected_ppm[] = {126157, 120004, 103288, 80440, 56686, 36145, 20854, 10887, 5143, 2198, 850};
+	static const int64_t expected_ppm[] = {126157, 120004, 103288, 80440, 56686, 36145,
+					       20854,  10887,  5143,   2198,  850};
 	enum { N = 200000, SIGMA2_MILLI = 10000 };
 	int64_t sum = 0, sum2 = 0, count[41] = {0};
 
@@ -64,15 +67,16 @@ static void test_distribution(void **state)
 		assert_in_range(v + 20, 0, 40);
 		count[v + 20]++;
 	}
-	assert_true(llabs(sum) < 8000);                     /* sd 1414 */
-	assert_true(llabs(sum2 - 10 * N) < 35000);          /* sd about 6300 */
+	assert_true(llabs(sum) < 8000);            /* sd 1414 */
+	assert_true(llabs(sum2 - 10 * N) < 35000); /* sd about 6300 */
 	int64_t chi2_milli = 0;
 	for (int v = -10; v <= 10; v++) {
-		int64_t ppm = expected_ppm[v < 0 ? -v : v], expected = ppm * N / 1000000, miss = count[v + 20] - expected;
+		int64_t ppm = expected_ppm[v < 0 ? -v : v], expected = ppm * N / 1000000,
+			miss = count[v + 20] - expected;
 		chi2_milli += miss * miss * 1000 / expected;
 	}
 	printf("chi-square over 21 values: %lld/1000\n", (long long)chi2_milli);
-	assert_true(chi2_milli < 55000);                    /* 20 degrees of freedom: P < 5·10^-5 */
+	assert_true(chi2_milli < 55000); /* 20 degrees of freedom: P < 5·10^-5 */
 }
 
 /* A variance that is no whole number, and the smallest and largest: the right spread, and no failure. */
@@ -80,8 +84,11 @@ static void test_other_variances(void **state)
 {
 	static const struct {
 		uint32_t sigma2_milli;
-		int64_t low, high;              /* of Σ v² over 20,000 draws */
-	} cases[] = {{1, 0, 0}, {500, 9000, 11000}, {2500, 46000, 54000}, {NOISE_MAX_SIGMA2_MILLI, 18500000000, 21500000000}};
+		int64_t low, high; /* of Σ v² over 20,000 draws */
+	} cases[] = {{1, 0, 0},
+		     {500, 9000, 11000},
+		     {2500, 46000, 54000},
+		     {NOISE_MAX_SIGMA2_MILLI, 18500000000, 21500000000}};
 
 	(void)state;
 	for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {

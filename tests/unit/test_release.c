@@ -1,5 +1,6 @@
 /* libs: tc_stats tc_proto */
-/* Release bodies: the same for any order of events, closed periods carried forward verbatim, threshold, noise, charge. */
+/* Release bodies: the same for any order of events, closed periods carried forward verbatim, threshold, noise, charge.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,11 +33,12 @@ static void sample_init(struct sample *s, uint32_t n)
 	for (uint32_t person = 0; person < n; person++) {
 		int32_t day = fixture_day("2024-01-01") + (int32_t)(fixture_random(&random) % 366);
 		struct stats_event e = fixture_event(person, F_RELEASE, day);
-		e.codes[0] = (uint8_t)(fixture_random(&random) % 3);        /* code 3 stays empty */
+		e.codes[0] = (uint8_t)(fixture_random(&random) % 3); /* code 3 stays empty */
 		e.codes[1] = (uint8_t)(1 + fixture_random(&random) % 2);
 		s->events[s->n_events++] = e;
 		if (fixture_random(&random) % 3 != 0)
-			s->events[s->n_events++] = fixture_event(person, F_START, day + (int32_t)(fixture_random(&random) % 120));
+			s->events[s->n_events++] =
+				fixture_event(person, F_START, day + (int32_t)(fixture_random(&random) % 120));
 	}
 }
 
@@ -48,8 +50,11 @@ static void sample_deinit(struct sample *s)
 
 static json_t *publish(const struct sample *s, uint32_t number, const char *as_of, const json_t *previous)
 {
-	struct stats_params params = {.release = number, .as_of = fixture_day(as_of), .prf = fixture_prf,
-				      .prf_ctx = number == 1 ? NULL : (void *)"another secret", .secret_injected = true,
+	struct stats_params params = {.release = number,
+				      .as_of = fixture_day(as_of),
+				      .prf = fixture_prf,
+				      .prf_ctx = number == 1 ? NULL : (void *)"another secret",
+				      .secret_injected = true,
 				      .previous = previous};
 	json_t *body = NULL;
 
@@ -81,8 +86,8 @@ static const json_t *find_block(const json_t *body, const char *table, const cha
 
 static int64_t cell(const json_t *block, size_t row, size_t at)
 {
-	return json_integer_value(json_array_get(
-		json_object_get(json_array_get(json_object_get(block, "rows"), row), "cells"), at));
+	return json_integer_value(
+		json_array_get(json_object_get(json_array_get(json_object_get(block, "rows"), row), "cells"), at));
 }
 
 static void test_order_does_not_matter(void **state)
@@ -164,9 +169,8 @@ static void test_counts_without_noise(void **state)
 			for (size_t row = 0; row < 4; row++)
 				by_row += cell(split, row, c);
 		}
-		assert_int_equal(cell(block, 0, 8), 0);         /* closed periods have nothing unobserved */
-		assert_false(json_is_true(json_object_get(
-			json_array_get(json_object_get(split, "rows"), 3), "shown")));
+		assert_int_equal(cell(block, 0, 8), 0); /* closed periods have nothing unobserved */
+		assert_false(json_is_true(json_object_get(json_array_get(json_object_get(split, "rows"), 3), "shown")));
 	}
 	assert_int_equal(total, 3000);
 	assert_int_equal(by_row, 3000);
@@ -189,9 +193,9 @@ static void test_counts_without_noise(void **state)
 /* The noise of a cell is the sampler seeded by the PRF of the canonical identity that docs/protocol.md gives. */
 static void test_noise_is_keyed_by_identity(void **state)
 {
-	static const char identity[] =
-		"{\"by\":{\"intervention\":\"ost\"},\"measure\":\"continuity\",\"outcome\":\"8-14\",\"period\":\"2024-Q2\","
-		"\"sigma2_milli\":10000,\"study\":\"fixture\"}";
+	static const char identity[] = "{\"by\":{\"intervention\":\"ost\"},\"measure\":\"continuity\",\"outcome\":\"8-"
+				       "14\",\"period\":\"2024-Q2\","
+				       "\"sigma2_milli\":10000,\"study\":\"fixture\"}";
 	struct sample s;
 	uint8_t seed[32];
 	struct noise_stream stream;
@@ -227,7 +231,8 @@ static void test_closed_periods_are_carried_verbatim(void **state)
 	for (uint32_t i = 0; i < 500; i++)
 		s.events[s.n_events++] = fixture_event(100000 + i, F_RELEASE, fixture_day("2024-02-01"));
 	json_t *second = publish(&s, 2, "2025-06-30", first);
-	static const char *const tables[] = {"continuity_by_quarter", "continuity_by_intervention", "continuity_by_both"};
+	static const char *const tables[] = {"continuity_by_quarter", "continuity_by_intervention",
+					     "continuity_by_both"};
 	for (int t = 0; t < 3; t++) {
 		for (int q = 1; q <= 2; q++) {
 			char period[16];
@@ -239,7 +244,9 @@ static void test_closed_periods_are_carried_verbatim(void **state)
 			free(before);
 			free(after);
 		}
-		assert_int_equal(json_integer_value(json_object_get(find_block(second, tables[t], "2024-Q3"), "released_in")), 2);
+		assert_int_equal(
+			json_integer_value(json_object_get(find_block(second, tables[t], "2024-Q3"), "released_in")),
+			2);
 	}
 	/* Nothing new is closed: nothing is charged and the tables are the same. */
 	assert_int_equal(stats_release_charge(s.study, fixture_day("2025-06-30"), second, &charge), RC_OK);
@@ -273,7 +280,7 @@ static void test_closing_day(void **state)
 	study->disclosure.provisional = true;
 	plan = table_plan(study, table, closes, true, q2 - 1);
 	assert_int_equal(plan.n_final, 1);
-	assert_int_equal(plan.n_provisional, 2);                  /* Q3 and the running Q4 */
+	assert_int_equal(plan.n_provisional, 2); /* Q3 and the running Q4 */
 	plan = table_plan(study, table, closes - 1, true, q2 - 1);
 	assert_int_equal(plan.n_final, 0);
 	assert_int_equal(plan.n_provisional, 3);
@@ -304,7 +311,7 @@ static void test_charge(void **state)
 	assert_int_equal(charge, 300000);
 	s.study->tables[0].sigma2_milli = 3000;
 	assert_int_equal(stats_release_charge(s.study, fixture_day("2025-06-30"), NULL, &charge), RC_OK);
-	assert_int_equal(charge, 200000 + 333334);                /* rounded up */
+	assert_int_equal(charge, 200000 + 333334); /* rounded up */
 	/* What is charged does not depend on records, and the body says it. */
 	json_t *body = publish(&s, 1, "2025-06-30", NULL);
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(body, "disclosure"), "rho_micro")), 533334);
@@ -364,7 +371,8 @@ static void test_threshold(void **state)
 	const json_t *periods = json_object_get(body_find_table(body, "continuity_by_both"), "periods"), *row;
 	for (size_t p = 0; p < json_array_size(periods); p++) {
 		size_t r;
-		json_array_foreach (json_object_get(json_array_get(periods, p), "rows"), r, row) {
+		json_array_foreach(json_object_get(json_array_get(periods, p), "rows"), r, row)
+		{
 			if (json_is_true(json_object_get(row, "shown"))) {
 				assert_true(json_integer_value(json_object_get(row, "n")) >= 24);
 				n_shown++;

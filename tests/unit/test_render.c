@@ -13,26 +13,28 @@
 static const char outcomes_text[] =
 	"[\"0-7\",\"8-14\",\"15-21\",\"22-28\",\"29-90\",\"died\",\"reimprisoned\",\"none\",\"not_observable\"]";
 
-/* A body by hand: two quarters, a table by intervention and sex whose rows are all shown but one, and, if asked for, one
- * by intervention alone. */
+/* A body by hand: two quarters, a table by intervention and sex whose rows are all shown but one, and, if asked for,
+ * one by intervention alone. */
 static json_t *make_body(bool with_fitting_table)
 {
 	struct buffer b;
 	json_error_t error;
 
 	buffer_init(&b);
-	buffer_printf(&b,
-		      "{\"v\":1,\"study\":\"s\",\"study_digest\":\"00\",\"title\":\"A \\\"title\\\"\",\"synthetic\":true,"
-		      "\"release\":3,\"as_of\":\"2025-06-30\",\"disclosure\":{\"method\":\"keyed-noise\",\"threshold\":10,"
-		      "\"rho_micro\":200000,\"rho_total_micro\":300000,\"max_index_events\":4,\"secret\":\"injected\"},"
-		      "\"facts\":{\"log_index\":17},\"tables\":[");
+	buffer_printf(
+		&b,
+		"{\"v\":1,\"study\":\"s\",\"study_digest\":\"00\",\"title\":\"A \\\"title\\\"\",\"synthetic\":true,"
+		"\"release\":3,\"as_of\":\"2025-06-30\",\"disclosure\":{\"method\":\"keyed-noise\",\"threshold\":10,"
+		"\"rho_micro\":200000,\"rho_total_micro\":300000,\"max_index_events\":4,\"secret\":\"injected\"},"
+		"\"facts\":{\"log_index\":17},\"tables\":[");
 	for (int t = 0; t < (with_fitting_table ? 2 : 1); t++) {
-		buffer_printf(&b,
-			      "%s{\"name\":\"%s\",\"measure\":\"continuity\",\"kind\":\"continuity\",\"period_kind\":"
-			      "\"quarter\",\"sigma2_milli\":10000,\"threshold\":24,\"bands\":[7,14,21,28,90],\"outcomes\":%s,"
-			      "\"by\":[{\"name\":\"intervention\",\"codes\":[\"unknown\",\"ost, daily\"]}%s],\"periods\":[",
-			      t ? "," : "", t ? "by_intervention" : "by_both", outcomes_text,
-			      t ? "" : ",{\"name\":\"sex\",\"codes\":[\"unknown\",\"m\",\"f\"]}");
+		buffer_printf(
+			&b,
+			"%s{\"name\":\"%s\",\"measure\":\"continuity\",\"kind\":\"continuity\",\"period_kind\":"
+			"\"quarter\",\"sigma2_milli\":10000,\"threshold\":24,\"bands\":[7,14,21,28,90],\"outcomes\":%s,"
+			"\"by\":[{\"name\":\"intervention\",\"codes\":[\"unknown\",\"ost, daily\"]}%s],\"periods\":[",
+			t ? "," : "", t ? "by_intervention" : "by_both", outcomes_text,
+			t ? "" : ",{\"name\":\"sex\",\"codes\":[\"unknown\",\"m\",\"f\"]}");
 		for (int q = 1; q <= 2; q++) {
 			buffer_printf(&b, "%s{\"period\":\"2024-Q%d\",\"state\":\"%s\",\"released_in\":%d,\"rows\":[",
 				      q > 1 ? "," : "", q, "final", q);
@@ -44,7 +46,8 @@ static json_t *make_body(bool with_fitting_table)
 				if (!t && r == 0 && q == 1)
 					buffer_printf(&b, "\"shown\":false}");
 				else
-					buffer_printf(&b, "\"shown\":true,\"n\":%d,\"cells\":[40,30,20,10,5,-2,3,90,%d]}",
+					buffer_printf(&b,
+						      "\"shown\":true,\"n\":%d,\"cells\":[40,30,20,10,5,-2,3,90,%d]}",
 						      196 + r + 100 * t, r + 100 * t);
 			}
 			buffer_printf(&b, "]}");
@@ -167,8 +170,8 @@ static void test_sum_with_hidden_row_is_hidden(void **state)
 	(void)state;
 	check_dataset(dataset);
 	assert_true(json_is_null(json_array_get(json_object_get(dataset, "value"), 0)));
-	assert_int_equal(value_at(dataset, 9), 120);                     /* Q1, ost: three rows */
-	assert_int_equal(value_at(dataset, 18), 120);                    /* Q2, unknown */
+	assert_int_equal(value_at(dataset, 9), 120);  /* Q1, ost: three rows */
+	assert_int_equal(value_at(dataset, 18), 120); /* Q2, unknown */
 	/* Noise of three rows: nine cells in the numerator, fifteen in the rest. */
 	struct rate expected = rate_interval(270, 318, 9, 15, 10000);
 	const json_t *rate = rate_at(dataset, "rates", 1, 2);
@@ -240,8 +243,8 @@ static void test_clear_errors(void **state)
 static void test_damaged_bodies(void **state)
 {
 	static const char *const breaks[] = {"v", "study", "title", "synthetic", "release", "disclosure", "tables"};
-	static const char *const table_breaks[] = {"name", "measure", "period_kind", "sigma2_milli", "threshold",
-						   "bands", "outcomes", "by", "periods"};
+	static const char *const table_breaks[] = {"name",  "measure",  "period_kind", "sigma2_milli", "threshold",
+						   "bands", "outcomes", "by",          "periods"};
 	struct stats_query q = make_query("by_both", "", -1, NULL, NULL);
 
 	(void)state;
@@ -259,7 +262,8 @@ static void test_damaged_bodies(void **state)
 	}
 	json_t *body = make_body(false);
 	json_t *rows = json_object_get(
-		json_array_get(json_object_get(json_array_get(json_object_get(body, "tables"), 0), "periods"), 0), "rows");
+		json_array_get(json_object_get(json_array_get(json_object_get(body, "tables"), 0), "periods"), 0),
+		"rows");
 	json_object_set_new(json_array_get(rows, 1), "n", json_integer(1));
 	expect_error(body, q, RC_DAMAGED, "damaged");
 	json_array_set(rows, 1, json_array_get(rows, 2));
@@ -285,12 +289,17 @@ static void test_csv(void **state)
 	for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
 		n_lines++;
 	assert_int_equal(n_lines, 1 + 2 * 6 * (1 + 9 + 5));
-	assert_int_equal(strncmp(text, "study,synthetic,release,as_of,table,measure,period,period_state,released_in,"
-				       "intervention,sex,statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,"
-				       "study_digest\n", 170), 0);
+	assert_int_equal(
+		strncmp(text,
+			"study,synthetic,release,as_of,table,measure,period,period_state,released_in,"
+			"intervention,sex,statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,"
+			"study_digest\n",
+			170),
+		0);
 	/* A hidden row has no value, a code with a comma is quoted, a negative count stays. */
-	assert_non_null(strstr(text, "\ns,synthetic,3,2025-06-30,by_both,continuity,2024-Q1,final,1,unknown,unknown,0-7,,,,"
-				     "releases,hidden,keyed-noise,10.000,24,17,00\n"));
+	assert_non_null(strstr(text,
+			       "\ns,synthetic,3,2025-06-30,by_both,continuity,2024-Q1,final,1,unknown,unknown,0-7,,,,"
+			       "releases,hidden,keyed-noise,10.000,24,17,00\n"));
 	assert_non_null(strstr(text, ",2024-Q1,final,1,\"ost, daily\",m,died,-2,,,releases,final,"));
 	assert_non_null(strstr(text, ",unknown,unknown,within_21,,,,percent,hidden,"));
 	struct rate r = rate_interval(90, 106, 3, 5, 10000);
