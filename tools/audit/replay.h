@@ -1,0 +1,69 @@
+/* Replaying the audit log's rules over its entries, in order: what the linkage unit promised, checked from its own log.
+ * Pure: no I/O. Every breach is named with the index of its entry.
+ *
+ * Rules: time never runs backwards; entries are canonical and complete for their kind; a batch of a source is logged
+ * once; a release is started before it is published, one at a time, numbered upwards, under a study that was logged;
+ * its cut is exactly the batches logged so far (count, records and digest); its date does not go back and is not in the
+ * future; its charge adds up and stays within the limit; a query names a release that was published before. With a
+ * study: interval, minimum of new records and of sources. */
+#ifndef TOOLS_AUDIT_REPLAY_H
+#define TOOLS_AUDIT_REPLAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/entry.h"
+#include "proto/rc.h"
+#include "proto/study.h"
+
+struct replay_release {
+	uint64_t number, started_index, released_index;
+	int64_t started_at, released_at;
+	char as_of[11];
+	uint64_t cut_batches, cut_records;
+	uint64_t rho_micro, rho_total_micro, rho_limit_micro;
+	char study_digest[65];
+	uint8_t digest[32]; /* of the body; once released */
+	bool released;
+};
+
+struct replay_source {
+	char name[STUDY_NAME_CAP];
+	uint64_t n_batches, n_records;
+	uint64_t n_batches_at_cut; /* of the last release */
+};
+
+struct replay_batch {
+	char source[STUDY_NAME_CAP];
+	uint8_t id[32];
+};
+
+enum { REPLAY_MAX_SOURCES = 4 * STUDY_MAX_SOURCES };
+
+struct replay {
+	const struct study *study; /* borrowed; NULL = its rules are not checked */
+	uint64_t n_entries;
+	uint64_t n_of_kind[ENTRY_KIND_COUNT];
+	int64_t first_time, last_time;
+	uint64_t n_records;
+	struct replay_source sources[REPLAY_MAX_SOURCES];
+	size_t n_sources;
+	struct replay_batch *batches; /* the first n_sorted ascending by (source, id) */
+	size_t n_batches, n_sorted, batches_cap;
+	struct replay_release *releases; /* releases[i].number = i + 1 */
+	size_t n_releases;
+	char study_digest[65]; /* of the study in force; "" = none logged yet */
+};
+
+void replay_init(struct replay *replay, const struct study *study);
+void replay_deinit(struct replay *replay);
+/* Take the next entry. Errors: PROTOCOL (a rule is broken; diag says entry and rule), NOMEM. */
+enum rc replay_entry(struct replay *replay, const void *text, size_t len, struct diag *diag) MUST_CHECK;
+/* After the last entry: what can be said only then. Errors: PROTOCOL. */
+enum rc replay_end(struct replay *replay, struct diag *diag) MUST_CHECK;
+/* A release's body against its entries: digest, number, dates, charge, study. Errors: PROTOCOL, NOMEM. */
+enum rc replay_check_body(const struct replay_release *release, const void *body, size_t len,
+			  struct diag *diag) MUST_CHECK;
+
+#endif

@@ -1,0 +1,303 @@
+/* throughcare audit verify: everything that an auditor can check from the log and its public key, and a readable report
+ * of it. Nothing is reported before all of it held. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/bytes.h"
+#include "proto/study.h"
+#include "tools/audit.h"
+#include "tools/audit/replay.h"
+#include "tools/audit_source.h"
+#include "tools/options.h"
+#include "tools/whole_file.h"
+
+enum { MAX_BODY = 256 << 20 };
+
+struct verify {
+	struct https_options https;
+	const char *vkey_path, *state_path, *study_path;
+	struct option_list receipt_paths;
+	bool tiles;
+
+	struct study *study;
+	struct audit_source source;
+	struct replay replay;
+	/* One expectation for the state and one for each receipt. */
+	struct audit_expectation expected[1 + OPTION_LIST_MAX];
+	size_t n_expected;
+	struct receipt receipts[OPTION_LIST_MAX];
+	size_t n_receipts;
+	bool has_state;
+	uint64_t seen_size;
+};
+
+/* ---- what was seen before ------------------------------------------------------------------------------------ */
+
+static void expect(struct verify *v, const struct tlog_checkpoint *c, const char *what)
+{
+	v->expected[v->n_expected++] = (struct audit_expectation){.size = c->size, .root = c->root, .what = what};
+}
+
+/* The state is the last checkpoint that verified, signature and all: it can be shown to others as it is. */
+static enum rc load_state(struct verify *v, const struct tlog_vkey *vkey, struct diag *diag)
+{
+	struct tlog_checkpoint c;
+	struct buffer note;
+
+	if (v->state_path == NULL || (access(v->state_path, F_OK) != 0 && errno == ENOENT))
+		return RC_OK;
+	buffer_init(&note);
+	enum rc rc = whole_file_read(v->state_path, TLOG_MAX_NOTE, &note, diag);
+	if (rc == RC_OK && tlog_checkpoint_verify((const char *)note.data, note.len, vkey, &c) != RC_OK)
+		rc = diag_set(diag, RC_DAMAGED, "%s: is not a checkpoint signed by this log", v->state_path);
+	buffer_deinit(&note);
+	if (rc != RC_OK)
+		return rc;
+	v->has_state = true;
+	v->seen_size = c.size;
+	expect(v, &c, v->state_path);
+	return RC_OK;
+}
+
+static enum rc load_receipts(struct verify *v, const struct tlog_vkey *vkey, struct diag *diag)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; rc == RC_OK && i < v->receipt_paths.n; i++) {
+		struct tlog_checkpoint c;
+		rc = audit_read_receipt(v->receipt_paths.item[i], vkey, &v->receipts[i], &c, diag);
+		if (rc == RC_OK) {
+			v->n_receipts++;
+			expect(v, &c, v->receipt_paths.item[i]);
+		}
+	}
+	return rc;
+}
+
+static enum rc load_study(struct verify *v, struct diag *diag)
+{
+	struct buffer text;
+
+	if (v->study_path == NULL)
+		return RC_OK;
+	buffer_init(&text);
+	enum rc rc = whole_file_read(v->study_path, STUDY_MAX_BYTES, &text, diag);
+	if (rc == RC_OK)
+		rc = study_parse(v->study_path, (const char *)text.data, text.len, &v->study, diag);
+	buffer_deinit(&text);
+	return rc;
+}
+
+/* ---- the log ------------------------------------------------------------------------------------------------- */
+
+static enum rc visit(void *ctx, uint64_t index, const uint8_t *entry, size_t len, struct diag *diag)
+{
+	struct verify *v = ctx;
+
+	for (size_t i = 0; i < v->n_receipts; i++) {
+		const struct receipt *r = &v->receipts[i];
+		if (r->index == index && (strlen(r->entry) != len || memcmp(r->entry, entry, len) != 0))
+			return diag_set(diag, RC_FORK, "entry %" PRIu64 " is not the one that %s proves", index,
+					v->receipt_paths.item[i]);
+	}
+	return replay_entry(&v->replay, entry, len, diag);
+}
+
+static enum rc check_bodies(struct verify *v, struct diag *diag)
+{
+	char path[128], hex[65];
+	struct buffer body;
+	enum rc rc = RC_OK;
+
+	buffer_init(&body);
+	for (size_t i = 0; rc == RC_OK && i < v->replay.n_releases; i++) {
+		const struct replay_release *r = &v->replay.releases[i];
+		if (!r->released)
+			continue;
+		hex_encode(r->digest, sizeof r->digest, hex);
+		snprintf(path, sizeof path, "/audit/release/%s", hex);
+		buffer_reset(&body);
+		rc = audit_source_get(&v->source, path, "application/json", MAX_BODY, &body, diag);
+		if (rc == RC_NOTFOUND)
+			rc = diag_set(diag, RC_PROTOCOL,
+				      "release %" PRIu64 " is in the log, but its body is not served", r->number);
+		if (rc == RC_OK)
+			rc = replay_check_body(r, body.data, body.len, diag);
+	}
+	buffer_deinit(&body);
+	return rc;
+}
+
+/* ---- report -------------------------------------------------------------------------------------------------- */
+
+static const char *time_text(int64_t time, char out[ENTRY_TIME_CAP])
+{
+	if (entry_time_format(time, out) != RC_OK)
+		strcpy(out, "?");
+	return out;
+}
+
+static void report_entries(const struct verify *v)
+{
+	const struct replay *r = &v->replay;
+
+	printf("\nentries\n");
+	for (int k = 0; k < ENTRY_KIND_COUNT; k++) {
+		if (r->n_of_kind[k] > 0)
+			printf("  %-16s %10" PRIu64 "\n", entry_kind_name((enum entry_kind)k), r->n_of_kind[k]);
+	}
+	if (r->n_sources > 0)
+		printf("\nsubmitted         batches    records\n");
+	for (size_t i = 0; i < r->n_sources; i++) {
+		printf("  ");
+		audit_put_text(stdout, r->sources[i].name, strlen(r->sources[i].name));
+		printf("%*s %7" PRIu64 " %10" PRIu64 "\n", (int)(14 - (int)strnlen(r->sources[i].name, 14)), "",
+		       r->sources[i].n_batches, r->sources[i].n_records);
+	}
+}
+
+static void report_releases(const struct verify *v)
+{
+	const struct replay *r = &v->replay;
+	char when[ENTRY_TIME_CAP], hex[17];
+
+	if (r->n_releases > 0)
+		printf("\nreleases\n");
+	for (size_t i = 0; i < r->n_releases; i++) {
+		const struct replay_release *x = &r->releases[i];
+		hex_encode(x->digest, 8, hex);
+		printf("  %" PRIu64 "  as of %s, from %" PRIu64 " batches with %" PRIu64 " records; rho %" PRIu64
+		       ".%06" PRIu64 ", in all %" PRIu64 ".%06" PRIu64 " of %" PRIu64 ".%06" PRIu64 "\n",
+		       x->number, x->as_of, x->cut_batches, x->cut_records, x->rho_micro / 1000000,
+		       x->rho_micro % 1000000, x->rho_total_micro / 1000000, x->rho_total_micro % 1000000,
+		       x->rho_limit_micro / 1000000, x->rho_limit_micro % 1000000);
+		if (x->released)
+			printf("     published %s as entry %" PRIu64 ", body %s… matches its digest\n",
+			       time_text(x->released_at, when), x->released_index, hex);
+		else
+			printf("     started %s, not yet published\n", time_text(x->started_at, when));
+	}
+}
+
+static void report(const struct verify *v)
+{
+	const struct tlog_checkpoint *c = &v->source.checkpoint;
+	char root[65], first[ENTRY_TIME_CAP], last[ENTRY_TIME_CAP];
+	size_t n_released = 0;
+
+	hex_encode(c->root.b, sizeof c->root.b, root);
+	printf("log %s\n  checkpoint of %" PRIu64 " entries, root %s, signed by its key\n", c->origin, c->size, root);
+	if (c->size > 0)
+		printf("  from %s to %s\n", time_text(v->replay.first_time, first),
+		       time_text(v->replay.last_time, last));
+	if (v->has_state)
+		printf("  extends the %" PRIu64 " entries seen before by %" PRIu64 "\n", v->seen_size,
+		       c->size - v->seen_size);
+	report_entries(v);
+	report_releases(v);
+	if (v->n_receipts > 0)
+		printf("\nreceipts: %zu, each in this log\n", v->n_receipts);
+	if (v->study != NULL)
+		printf("\nrules of study '%s' checked: limit, interval, new records, sources\n", v->study->name);
+	for (size_t i = 0; i < v->replay.n_releases; i++)
+		n_released += v->replay.releases[i].released;
+	printf("\naudit log verified: %" PRIu64 " entries, %zu release%s\n", c->size, n_released,
+	       n_released == 1 ? "" : "s");
+}
+
+/* ---- command ------------------------------------------------------------------------------------------------- */
+
+static enum rc save_state(const struct verify *v, struct diag *diag)
+{
+	if (v->state_path == NULL)
+		return RC_OK;
+	return whole_file_replace(v->state_path, v->source.note.data, v->source.note.len, 0644, diag);
+}
+
+static enum rc run(struct verify *v, struct diag *diag)
+{
+	struct https *https = NULL;
+	struct tlog_vkey vkey;
+
+	enum rc rc = audit_read_vkey(v->vkey_path, &vkey, diag);
+	if (rc == RC_OK)
+		rc = load_study(v, diag);
+	if (rc == RC_OK)
+		rc = load_state(v, &vkey, diag);
+	if (rc == RC_OK)
+		rc = load_receipts(v, &vkey, diag);
+	if (rc == RC_OK)
+		rc = https_open(&v->https, &https, diag);
+	if (rc == RC_OK)
+		rc = audit_source_open(https, &vkey, &v->source, diag);
+	if (rc != RC_OK)
+		goto out;
+	v->source.with_tiles = v->tiles;
+	replay_init(&v->replay, v->study);
+	rc = audit_source_walk(&v->source, v->expected, v->n_expected, visit, v, diag);
+	if (rc == RC_OK)
+		rc = replay_end(&v->replay, diag);
+	if (rc == RC_OK)
+		rc = check_bodies(v, diag);
+	if (rc == RC_OK)
+		rc = save_state(v, diag);
+	if (rc == RC_OK)
+		report(v);
+out:
+	https_close(https);
+	return rc;
+}
+
+int audit_verify(int argc, char **argv)
+{
+	struct verify *v = calloc(1, sizeof *v);
+	if (v == NULL)
+		return rc_exit_code(RC_NOMEM);
+	const struct option_row rows[] = {
+		HTTPS_OPTION_ROWS(v->https),
+		{"vkey", 'v', OPTION_TEXT, &v->vkey_path, .argument = "FILE", .required = true,
+		 .env = "THROUGHCARE_VKEY",
+		 .help = "the log's public key; get it from somebody else than the linkage unit"},
+		{"state", 's', OPTION_TEXT, &v->state_path, .argument = "FILE",
+		 .help = "keep the last verified checkpoint there; the log must extend it next time"},
+		{"receipt", 'r', OPTION_LIST, &v->receipt_paths, .argument = "FILE",
+		 .help = "a custodian's receipt, to be found in this log; may be given again"},
+		{"study", 0, OPTION_TEXT, &v->study_path, .argument = "FILE",
+		 .help = "also check the rules of this study: interval, new records, sources"},
+		{"tiles", 0, OPTION_FLAG, &v->tiles, .help = "also compare the hash tiles with the entries"},
+	};
+	const struct option_table table = {
+		.command = "throughcare audit verify",
+		.usage = "--vkey FILE [OPTION]...",
+		.about = "Check the whole audit log: the checkpoint's signature, every entry against its root, that it "
+			 "extends what\n"
+			 "was seen before, the rules that the linkage unit promised to keep, every release against its "
+			 "digest. Ends\n"
+			 "with 0 when all of it holds, with 76 when something does not.",
+		.example = "throughcare audit verify --url https://localhost:8443 --cert auditor/client.crt \\\n"
+			   "  --key auditor/client.key --ca ca/ca.crt --vkey log.vkey --state auditor.state",
+		OPTION_ROWS(rows)};
+	struct diag diag = {""};
+	bool help = false;
+	int at = 0;
+
+	enum rc rc = options_parse(&table, argc, argv, &at, &help);
+	if (rc != RC_OK || help) {
+		free(v);
+		return rc_exit_code(rc);
+	}
+	rc = run(v, &diag);
+	if (rc == RC_FORK || rc == RC_PROTOCOL)
+		fprintf(stderr, "AUDIT FAILED\n");
+	audit_source_deinit(&v->source);
+	replay_deinit(&v->replay);
+	for (size_t i = 0; i < v->n_receipts; i++)
+		receipt_deinit(&v->receipts[i]);
+	study_free(v->study);
+	free(v);
+	return rc == RC_OK ? 0 : audit_fail(rc, &diag);
+}
