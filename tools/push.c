@@ -409,7 +409,8 @@ static void print_summary(const struct push *p)
 	if (p->receipts != NULL)
 		printf("; receipts in %s", p->receipts);
 	if (p->log_key != NULL)
-		printf("; %llu receipts verified", (unsigned long long)p->n_verified);
+		printf("; %llu %s verified", (unsigned long long)p->n_verified,
+		       p->n_verified == 1 ? "receipt" : "receipts");
 	printf("\n");
 }
 
