@@ -305,6 +305,16 @@ static void *linker_thread(void *arg)
 	return NULL;
 }
 
+static enum link_kernel best_kernel(void)
+{
+	static const enum link_kernel from_best[] = {LINK_KERNEL_AVX512, LINK_KERNEL_AVX2};
+	for (size_t i = 0; i < sizeof from_best / sizeof from_best[0]; i++) {
+		if (link_kernel_is_available(from_best[i]))
+			return from_best[i];
+	}
+	return LINK_KERNEL_SCALAR;
+}
+
 enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag)
 {
 	sigset_t all, old;
@@ -327,6 +337,9 @@ enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag)
 		return diag_set(diag, RC_CONFIG, "link_kernel: %s is not there on this processor",
 				core->conf->link_kernel);
 	}
+	/* Decided here, so that status can say which it is. */
+	if (linker->options.kernel == LINK_KERNEL_AUTO)
+		linker->options.kernel = best_kernel();
 	pthread_mutex_init(&linker->lock, NULL);
 	pthread_cond_init(&linker->wake, NULL);
 	sigfillset(&all);

@@ -63,8 +63,7 @@ static json_t *status_json(const struct core *core, const struct state *s)
 	hex_encode(core->study->digest, 32, digest);
 	json_t *study = json_pack("{s:s, s:s, s:b}", "name", core->study->name, "digest", digest, "synthetic",
 				  core->study->synthetic);
-	json_t *comparing = json_pack("{s:I, s:s, s:o}", "pending_records", (json_int_t)s->linker.n_rows_pending,
-				      "kernel", s->linker.kernel, "error",
+	json_t *comparing = json_pack("{s:I, s:o}", "pending_records", (json_int_t)s->linker.n_rows_pending, "error",
 				      s->linker.compare_error == RC_OK ? json_null()
 								       : json_string(rc_name(s->linker.compare_error)));
 	json_t *ledger = json_pack("{s:I, s:I}", "rho_total_micro", (json_int_t)s->rho_total_micro, "rho_limit_micro",
@@ -73,11 +72,25 @@ static json_t *status_json(const struct core *core, const struct state *s)
 				   s->keys_locked, "asked_for", core->conf->memory_lock_required ? "require" : "try");
 	json_t *room =
 		json_pack("{s:I, s:I}", "map_bytes", (json_int_t)s->map_free, "disk_bytes", (json_int_t)s->disk_free);
-	return json_pack("{s:s, s:o, s:I, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:{s:I}}", "version", TC_VERSION,
-			 "study", study, "uptime_s", (json_int_t)s->uptime_s, "sources", sources_json(core, s),
-			 "batches", (json_int_t)s->n_batches, "records", (json_int_t)s->n_records, "comparing",
-			 comparing, "release", release_json(&s->linker), "releases", (json_int_t)s->n_releases,
-			 "ledger", ledger, "memory", memory, "free", room, "log", "entries", (json_int_t)s->log_size);
+	json_t *status = json_pack("{s:s, s:s, s:I}", "version", TC_VERSION, "kernel", s->linker.kernel, "uptime_s",
+				   (json_int_t)s->uptime_s);
+	int failed = status == NULL;
+	failed |= json_object_set_new(status, "study", study);
+	failed |= json_object_set_new(status, "sources", sources_json(core, s));
+	failed |= json_object_set_new(status, "batches", json_integer((json_int_t)s->n_batches));
+	failed |= json_object_set_new(status, "records", json_integer((json_int_t)s->n_records));
+	failed |= json_object_set_new(status, "comparing", comparing);
+	failed |= json_object_set_new(status, "release", release_json(&s->linker));
+	failed |= json_object_set_new(status, "releases", json_integer(s->n_releases));
+	failed |= json_object_set_new(status, "ledger", ledger);
+	failed |= json_object_set_new(status, "memory", memory);
+	failed |= json_object_set_new(status, "free", room);
+	failed |= json_object_set_new(status, "log", json_pack("{s:I}", "entries", (json_int_t)s->log_size));
+	if (failed) {
+		json_decref(status);
+		return NULL;
+	}
+	return status;
 }
 
 void status_run(struct request *request, const uint8_t *body, size_t len)

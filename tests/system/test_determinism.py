@@ -23,7 +23,7 @@ def world(tmp_path_factory):
     """One key set for all runs: keys are an input of the release."""
     folder = tmp_path_factory.mktemp('world')
     registers = make_registers(folder / 'registers', 500, 7)
-    (folder / 'release.secret').write_text(secrets.token_hex(32) + '\n')
+    (folder / 'release.secret').write_text(f'throughcare-release-v1:{secrets.token_hex(32)}\n')
     (folder / 'release.secret').chmod(0o600)
     first = Unit(folder / 'first')
     return folder, registers, first
@@ -110,7 +110,7 @@ def test_kernels_and_threads(world, reference, kernel, threads):
 
 
 def test_another_secret_gives_other_noise(world, reference, tmp_path):
-    (tmp_path / 'other').write_text('11' * 32 + '\n')
+    (tmp_path / 'other').write_text('throughcare-release-v1:' + '11' * 32 + '\n')
     (tmp_path / 'other').chmod(0o600)
     with Run(world, 'other-secret') as unit:
         unit.stop()
