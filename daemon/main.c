@@ -196,5 +196,8 @@ int main(int argc, char **argv)
 	int core_status = run_core(&conf, pipe_fd);
 	close(pipe_fd);
 	int front_status = reap(front);
-	return core_status != 0 ? core_status : front_status;
+	/* A front that cannot start (a port that is taken, a key file that is not private) ends the core as well. */
+	if (front_status == rc_exit_code(RC_CONFIG) || core_status == 0)
+		return front_status;
+	return core_status;
 }
