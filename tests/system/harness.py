@@ -76,7 +76,7 @@ class Unit:
         tool('keys', 'init', self.keys, '--study', study, '--listen', '127.0.0.1:0')
         self.study = self.keys / 'study.yaml'
         self.conf_path = self.keys / 'daemon' / 'throughcared.yaml'
-        self.configure(store_map_bytes='1G', **conf)
+        self.configure(**{'store_map_bytes': '1G', **conf})
 
     def configure(self, **options):
         """Set options of the daemon's configuration; None removes one."""
