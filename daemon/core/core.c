@@ -224,7 +224,8 @@ struct entry_who entry_who_of(const struct identity *identity, enum role role)
 	struct entry_who who = {.client = ""};
 	memcpy(who.client, identity->client, sizeof who.client);
 	memcpy(who.fingerprint, identity->fingerprint, sizeof who.fingerprint);
-	snprintf(who.role, sizeof who.role, "%s", role_name(role));
+	const char *name = role_name(role);
+	snprintf(who.role, sizeof who.role, "%s", name != NULL ? name : "");
 	return who;
 }
 
@@ -296,9 +297,10 @@ void core_log_refused(struct core *core, const struct pipe_refused *refused)
 	e->fields = json_pack("{s:s, s:s}", "route", route, "reason", rc_name(refused->reason));
 	if (e->fields != NULL && dropped > 0)
 		json_object_set_new(e->fields, "not_logged_before", json_integer(dropped));
-	if (refused->who.client[0] != '\0') {
-		e->who = entry_who_of(&refused->who, ROLE_ANY);
-		snprintf(e->who.role, sizeof e->who.role, "none");
+	if (refused->who.client[0] != '\0' && refused->who.roles != 0) {
+		/* Of several roles the first: which one it meant to use is not known. */
+		unsigned roles = refused->who.roles;
+		e->who = entry_who_of(&refused->who, (enum role)(roles & -roles));
 		e->has_who = true;
 	}
 	if (e->fields == NULL || write_queue_push(core->writes, &e->job) != RC_OK)

@@ -21,6 +21,7 @@ struct intake {
 	struct buffer json;
 	struct checked_batch batch;
 	uint64_t bytes_seen;
+	bool no_room; /* frames are not kept: only a known batch can be answered */
 	struct diag diag;
 };
 
@@ -95,8 +96,10 @@ static enum rc on_chunk(void *ctx, struct batch_chunk *chunk, const uint8_t *fra
 {
 	struct intake *intake = ctx;
 	struct checked_batch *batch = &intake->batch;
-	uint32_t n_records = chunk->n_records;
+	batch->record.n_records += chunk->n_records;
 	batch_chunk_free(chunk);
+	if (intake->no_room)
+		return RC_OK;
 	enum rc rc = take_memory(intake->core, frame_len);
 	if (rc != RC_OK)
 		return rc;
@@ -108,7 +111,6 @@ static enum rc on_chunk(void *ctx, struct batch_chunk *chunk, const uint8_t *fra
 	}
 	memcpy(copy, frame, frame_len);
 	batch->frames[batch->record.n_chunks++] = (struct checked_frame){copy, frame_len};
-	batch->record.n_records += n_records;
 	batch->bytes += frame_len;
 	return RC_OK;
 }
@@ -177,7 +179,9 @@ static enum rc begin(struct request *request, struct intake **ret)
 	if (study_find_source(core->study, head->who.source) < 0)
 		return diag_set(&intake->diag, RC_SOURCE, "the study has no source of the certificate's name");
 	enum rc rc = check_room(core, head->content_length);
-	if (rc == RC_OK)
+	/* A batch that is here already has its receipt even so, and which batch it is is known at its end. */
+	intake->no_room = rc == RC_NOSPACE;
+	if (rc == RC_OK || rc == RC_NOSPACE)
 		rc = inflater_new(head->encoding, BATCH_MAX_BYTES, &intake->inflater);
 	if (rc == RC_OK && head->content == CONTENT_NONE)
 		rc = RC_MEDIA_TYPE;
@@ -267,6 +271,10 @@ void intake_run(struct request *request, const uint8_t *body, size_t len)
 		else if (n_records != intake->batch.record.n_records)
 			rc = RC_INTERNAL;
 	}
+	if (rc == RC_OK && batch_answer_known(request, &intake->batch))
+		return;
+	if (rc == RC_OK && intake->no_room)
+		rc = RC_NOSPACE;
 	if (rc != RC_OK)
 		reject(intake, rc);
 	else

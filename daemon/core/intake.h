@@ -19,6 +19,10 @@ struct checked_batch {
 };
 void checked_batch_deinit(struct core *core, struct checked_batch *batch);
 
+/* Answer with the stored receipt if this source has sent the batch before and has its receipt; false = not yet. Writes
+ * nothing, so it works with a full disk too. (receipts.c) */
+bool batch_answer_known(struct request *request, const struct checked_batch *batch);
+
 /* Store it and answer with its receipt: 201, or 200 with the stored bytes when this source's batch is known. Takes
  * `batch` (wiped and left empty). (receipts.c) */
 void batch_commit(struct request *request, struct checked_batch *batch);

@@ -121,6 +121,24 @@ static void batch_done(struct write_job *job, enum rc rc)
 	batch_job_free(b);
 }
 
+bool batch_answer_known(struct request *request, const struct checked_batch *batch)
+{
+	struct core *core = request_core(request);
+	struct store_key key;
+	struct buffer receipt;
+	struct txn *txn = NULL;
+	buffer_init(&receipt);
+	receipt_key(&key, batch->record.source, batch->record.id);
+	enum rc rc = txn_begin_read(core->store, &txn);
+	if (rc == RC_OK)
+		rc = store_get(txn, &key, &receipt);
+	txn_abort(txn);
+	if (rc == RC_OK)
+		request_reply_text(request, 200, MEDIA_JSON, &receipt);
+	buffer_deinit(&receipt);
+	return rc == RC_OK;
+}
+
 void batch_commit(struct request *request, struct checked_batch *batch)
 {
 	struct core *core = request_core(request);
