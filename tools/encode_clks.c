@@ -65,7 +65,7 @@ static enum rc find_columns(struct clk_job *c, struct diag *diag)
 			continue;
 		c->columns[i] = register_column(c->in.file, name, nth);
 		if (c->columns[i] < 0)
-			return diag_set(diag, RC_INVALID, "%s: row 1: the header has no column '%s'%s", c->in.name,
+			return diag_set(diag, RC_INVALID, "%s: the header (line 1) has no column '%s'%s", c->in.name,
 					name, register_hint(c->in.file));
 	}
 	return RC_OK;
@@ -89,16 +89,17 @@ static enum rc encode_row(struct clk_job *c, const struct register_row *row, str
 	struct encode_error error = {0, ""};
 	bool missing[1] = {false};
 	if (row->problem != NULL)
-		return encode_input_refuse(&c->in, row->number, register_column_name(c->in.file, row->problem_column),
+		return encode_input_refuse(&c->in, row, register_column_name(c->in.file, row->problem_column),
 					   row->problem, diag);
 	for (uint16_t i = 0; i < c->schema->n_features; i++)
 		values[i] = c->columns[i] < 0 ? (struct encode_value){"", 0} : row->fields[c->columns[i]];
 	enum rc rc = encoder_encode(c->worker, values, c->clk, missing, &error);
 	if (rc == RC_INVALID)
-		return encode_input_refuse(&c->in, row->number, c->schema->features[error.feature].identifier,
-					   error.rule, diag);
+		return encode_input_refuse(&c->in, row, c->schema->features[error.feature].identifier, error.rule,
+					   diag);
 	if (rc != RC_OK)
-		return diag_set(diag, rc, "%s: row %llu: %s", c->in.name, (unsigned long long)row->number, rc_text(rc));
+		return diag_set(diag, rc, "%s: row %llu (line %llu): %s", c->in.name, (unsigned long long)row->number,
+				(unsigned long long)row->line, rc_text(rc));
 	c->empty += missing[0];
 	return write_clk(c, diag);
 }

@@ -74,7 +74,7 @@ enum rc encode_input_open(const struct encode_job *job, struct encode_input *in,
 		in->reject = fd >= 0 ? fdopen(fd, "w") : NULL;
 		if (in->reject == NULL)
 			return diag_set(diag, RC_IO, "%s: %s", job->reject, strerror(errno));
-		fprintf(in->reject, "row,column,reason\n");
+		fprintf(in->reject, "row,line,column,reason\n");
 	}
 	return RC_OK;
 }
@@ -107,15 +107,17 @@ enum rc encode_input_next(struct encode_input *in, struct register_row *row, boo
 	return RC_OK;
 }
 
-enum rc encode_input_refuse(struct encode_input *in, uint64_t row, const char *column, const char *rule,
-			    struct diag *diag)
+enum rc encode_input_refuse(struct encode_input *in, const struct register_row *row, const char *column,
+			    const char *rule, struct diag *diag)
 {
 	if (in->reject == NULL)
-		return diag_set(diag, RC_INVALID, "%s: row %llu%s%s: %s", in->name, (unsigned long long)row,
+		return diag_set(diag, RC_INVALID, "%s: row %llu (line %llu)%s%s: %s", in->name,
+				(unsigned long long)row->number, (unsigned long long)row->line,
 				column[0] != '\0' ? ", column " : "", column, rule);
 	in->rejected++;
 	/* Column names and rules come from study and schema; quoted, since rules list codes with commas. */
-	fprintf(in->reject, "%llu,\"%s\",\"%s\"\n", (unsigned long long)row, column, rule);
+	fprintf(in->reject, "%llu,%llu,\"%s\",\"%s\"\n", (unsigned long long)row->number, (unsigned long long)row->line,
+		column, rule);
 	return RC_OK;
 }
 
@@ -167,7 +169,8 @@ int cmd_encode(int argc, char **argv)
 		{"batch-records", 0, OPTION_NUMBER, &job.batch_records, 1, UINT32_MAX, .argument = "N",
 		 .help = "at most so many records a batch (and never more than 64 MiB)"},
 		{"reject", 0, OPTION_TEXT, &job.reject, .argument = "FILE",
-		 .help = "set bad rows aside (row, column, reason; no values) and go on; else the first one ends it"},
+		 .help = "set bad rows aside (row, line, column, reason; no values) and go on; else the first one ends "
+			 "it"},
 		{"schema", 0, OPTION_TEXT, &job.schema, .argument = "FILE",
 		 .help = "a clkhash linkage schema, with --clks"},
 		{"clks", 0, OPTION_TEXT, &job.clks, .argument = "OUT.json",
@@ -182,7 +185,7 @@ int cmd_encode(int argc, char **argv)
 			 "standard\n"
 			 "input. It is UTF-8 with commas and a header line; docs/protocol.md names the columns. "
 			 "Messages name row,\n"
-			 "column and rule (the header is row 1) and never show a value.",
+			 "line, column and rule (row 1 is the first after the header) and never show a value.",
 		.example = "throughcare encode --study study.yaml --secret main.secret --source prison --record-key "
 			   "record.key \\\n"
 			   "    -o prison.batch prison.csv\n"

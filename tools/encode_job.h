@@ -33,8 +33,8 @@ enum rc encode_input_open(const struct encode_job *job, struct encode_input *in,
 enum rc encode_input_next(struct encode_input *in, struct register_row *row, bool *ret_more,
 			  struct diag *diag) MUST_CHECK;
 /* A bad row: set aside (RC_OK) where the user asked for it, else the error that ends the job. */
-enum rc encode_input_refuse(struct encode_input *in, uint64_t row, const char *column, const char *rule,
-			    struct diag *diag) MUST_CHECK;
+enum rc encode_input_refuse(struct encode_input *in, const struct register_row *row, const char *column,
+			    const char *rule, struct diag *diag) MUST_CHECK;
 /* Errors: IO when the reject file could not be written. */
 enum rc encode_input_close(struct encode_input *in, struct diag *diag) MUST_CHECK;
 

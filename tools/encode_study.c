@@ -171,9 +171,10 @@ static enum rc add_row(struct study_job *s, const struct register_row *row, stru
 	uint32_t i = s->chunk->n_records;
 	enum rc rc = record_read(s->reader, row, s->chunk, i, &error);
 	if (rc == RC_INVALID)
-		return encode_input_refuse(&s->in, row->number, error.column, error.rule, diag);
+		return encode_input_refuse(&s->in, row, error.column, error.rule, diag);
 	if (rc != RC_OK)
-		return diag_set(diag, rc, "%s: row %llu: %s", s->in.name, (unsigned long long)row->number, rc_text(rc));
+		return diag_set(diag, rc, "%s: row %llu (line %llu): %s", s->in.name, (unsigned long long)row->number,
+				(unsigned long long)row->line, rc_text(rc));
 	if (i == 0)
 		s->chunk_first_row = row->number;
 	s->chunk->n_records++;

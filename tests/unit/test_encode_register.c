@@ -45,7 +45,8 @@ static enum rc read_all(const char *csv, size_t len, size_t piece, char *out, si
 		rc = register_next(file, &row, &more, diag);
 		if (rc != RC_OK || !more)
 			break;
-		n += (size_t)snprintf(out + n, cap - n, "%llu:", (unsigned long long)row.number);
+		n += (size_t)snprintf(out + n, cap - n, "%llu/%llu:", (unsigned long long)row.number,
+				      (unsigned long long)row.line);
 		for (size_t i = 0; i < row.n_fields; i++)
 			n += (size_t)snprintf(out + n, cap - n, "%s%.*s", i ? "|" : "", (int)row.fields[i].len,
 					      row.fields[i].bytes);
@@ -77,28 +78,28 @@ static void check(const char *csv, size_t len, enum rc expected_rc, const char *
 static void test_good(void **state)
 {
 	(void)state;
-	CHECK("a,b\n1,2\n", RC_OK, "2:1|2;");
-	CHECK("a,b\n1,2", RC_OK, "2:1|2;");
-	CHECK("a,b\r\n1,2\r\n", RC_OK, "2:1|2;");
+	CHECK("a,b\n1,2\n", RC_OK, "1/2:1|2;");
+	CHECK("a,b\n1,2", RC_OK, "1/2:1|2;");
+	CHECK("a,b\r\n1,2\r\n", RC_OK, "1/2:1|2;");
 	CHECK("\xEF\xBB\xBF"
 	      "a,b\n1,2\n",
-	      RC_OK, "2:1|2;");
-	CHECK("a,b\n\"x\ny\",\"p\"\"q\"\n3,4\n", RC_OK, "2:x\ny|p\"q;3:3|4;");
-	CHECK("a,b\n , x \n", RC_OK, "2: | x ;");
-	CHECK("a,b\n,\n", RC_OK, "2:|;");
-	CHECK("a\n\"\"\n", RC_OK, "2:;");
-	CHECK("a,b\n1,2\n\n\r\n\n", RC_OK, "2:1|2;");
+	      RC_OK, "1/2:1|2;");
+	CHECK("a,b\n\"x\ny\",\"p\"\"q\"\n3,4\n", RC_OK, "1/2:x\ny|p\"q;2/4:3|4;");
+	CHECK("a,b\n , x \n", RC_OK, "1/2: | x ;");
+	CHECK("a,b\n,\n", RC_OK, "1/2:|;");
+	CHECK("a\n\"\"\n", RC_OK, "1/2:;");
+	CHECK("a,b\n1,2\n\n\r\n\n", RC_OK, "1/2:1|2;");
 	CHECK("a\n", RC_OK, "");
 }
 
 static void test_bad_rows(void **state)
 {
 	(void)state;
-	CHECK("a,b\n1\n3,4\n", RC_OK, "2:1!has fewer fields than the header;3:3|4;");
-	CHECK("a,b\n1,2,3\n3,4\n", RC_OK, "2:1|2|3!has more fields than the header;3:3|4;");
-	CHECK("a,b\n\n\n3,4\n", RC_OK, "2:!is blank;4:3|4;");
-	CHECK("a,b\n1,\xff\n3,4\n", RC_OK, "2:1|\xff!is not UTF-8;3:3|4;");
-	CHECK("a,b\n1,\0x\n3,4\n", RC_OK, "2:1|!holds a NUL byte;3:3|4;");
+	CHECK("a,b\n1\n3,4\n", RC_OK, "1/2:1!has fewer fields than the header;2/3:3|4;");
+	CHECK("a,b\n1,2,3\n3,4\n", RC_OK, "1/2:1|2|3!has more fields than the header;2/3:3|4;");
+	CHECK("a,b\n\n\n3,4\n", RC_OK, "1/2:!is blank;3/4:3|4;");
+	CHECK("a,b\n1,\xff\n3,4\n", RC_OK, "1/2:1|\xff!is not UTF-8;2/3:3|4;");
+	CHECK("a,b\n1,\0x\n3,4\n", RC_OK, "1/2:1|!holds a NUL byte;2/3:3|4;");
 }
 
 static void test_bad_files(void **state)
@@ -107,14 +108,14 @@ static void test_bad_files(void **state)
 	CHECK("", RC_INVALID, "the file is empty");
 	CHECK("\xEF\xBB\xBF", RC_INVALID, "the file is empty");
 	CHECK("\n\n\n", RC_INVALID, "the file is empty");
-	CHECK("\na,b\n1,2\n", RC_INVALID, "row 1: is blank");
+	CHECK("\na,b\n1,2\n", RC_INVALID, "the header (line 1): is blank");
 	CHECK("\xff\xfe"
 	      "a\0,\0b\0\n\0",
 	      RC_INVALID, "UTF-16");
-	CHECK("a,\xff\n", RC_INVALID, "row 1: the header, field 2, is not UTF-8");
-	CHECK("a,b\n1,\"2\n3,4\n", RC_INVALID, "row 2: a quote is open");
-	CHECK("a,b\n1,2\n1,x\"y\n", RC_INVALID, "row 3: a quote is not where");
-	CHECK("a,b\n1,\"2\"x\n", RC_INVALID, "row 2: a quote is not where");
+	CHECK("a,\xff\n", RC_INVALID, "the header (line 1): field 2 is not UTF-8");
+	CHECK("a,b\n1,\"2\n3,4\n", RC_INVALID, "row 1 (line 2): a quote is open");
+	CHECK("a,b\n1,2\n1,x\"y\n", RC_INVALID, "row 2 (line 3): a quote is not where");
+	CHECK("a,b\n1,\"2\"x\n", RC_INVALID, "row 1 (line 2): a quote is not where");
 }
 
 /* A file that never ends a row costs bounded memory. */
@@ -129,7 +130,7 @@ static void test_endless_row(void **state)
 	memset(csv, 'x', len);
 	memcpy(csv, "a,b\n\"", 5);
 	assert_int_equal(read_all(csv, len, 1 << 16, out, sizeof out, &diag), RC_TOO_LARGE);
-	assert_non_null(strstr(diag.text, "row 2"));
+	assert_non_null(strstr(diag.text, "row 1 (line 2)"));
 	memset(csv, ',', len);
 	assert_int_equal(read_all(csv, len, 1 << 16, out, sizeof out, &diag), RC_TOO_LARGE);
 	memset(csv, '\n', len);
@@ -191,7 +192,8 @@ static void test_many_rows(void **state)
 	for (int i = 2; i <= 20000; i++) {
 		assert_int_equal(register_next(file, &row, &more, &diag), RC_OK);
 		assert_true(more);
-		assert_int_equal(row.number, i);
+		assert_int_equal(row.number, i - 1);
+		assert_int_equal(row.line, i);
 		snprintf(line, sizeof line, "%d", i * 2);
 		assert_int_equal(row.fields[1].len, strlen(line));
 		assert_memory_equal(row.fields[1].bytes, line, strlen(line));

@@ -42,9 +42,10 @@ static enum rc find_column(const struct register_file *file, const char *name, b
 {
 	*ret = register_column(file, name, 0);
 	if (*ret >= 0 && register_column(file, name, 1) >= 0)
-		return diag_set(diag, RC_INVALID, "row 1: the header has column '%s' twice", name);
+		return diag_set(diag, RC_INVALID, "the header (line 1) has column '%s' twice", name);
 	if (*ret < 0 && needed)
-		return diag_set(diag, RC_INVALID, "row 1: the header has no column '%s'%s", name, register_hint(file));
+		return diag_set(diag, RC_INVALID, "the header (line 1) has no column '%s'%s", name,
+				register_hint(file));
 	return RC_OK;
 }
 

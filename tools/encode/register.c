@@ -8,12 +8,14 @@
 
 enum { READ_BYTES = 64 << 10 };
 
+#define QUOTE_RULE "a quote is not where CSV allows it (fields with quotes are quoted, quotes inside doubled)"
+
 struct span {
 	size_t at, len; /* into bytes */
 };
 
 struct row {
-	uint64_t number;
+	uint64_t number, line;
 	size_t first, n; /* into spans */
 };
 
@@ -26,10 +28,12 @@ struct register_file {
 	size_t n_spans, cap_spans;
 	struct row *rows; /* complete rows that were not handed out yet, from next_row */
 	size_t n_rows, cap_rows, next_row;
-	size_t row_start; /* first span of the row being read */
-	uint64_t number;  /* of the row being read */
-	uint64_t blank;   /* number of the first of pending blank lines, 0 = none */
-	size_t row_bytes; /* read since the last row ended */
+	size_t row_start;                  /* first span of the row being read */
+	uint64_t number;                   /* of the row being read; 0 is the header */
+	uint64_t line;                     /* where it begins */
+	uint64_t breaks;                   /* line feeds inside its fields */
+	uint64_t blank_number, blank_line; /* the first of pending blank lines; line 0 = none */
+	size_t row_bytes;                  /* read since the last row ended */
 	struct encode_value *view;
 	size_t cap_view;
 	char **names;
@@ -86,17 +90,20 @@ static void on_field(void *data, size_t len, void *ctx)
 	}
 	if (len != 0)
 		memcpy(f->bytes + f->n_bytes, data, len);
+	for (const char *at = data, *end = at + len; at < end && (at = memchr(at, CSV_LF, (size_t)(end - at))) != NULL;
+	     at++)
+		f->breaks++;
 	f->spans[f->n_spans++] = (struct span){f->n_bytes, len};
 	f->n_bytes += len;
 }
 
-static void push_row(struct register_file *f, uint64_t number, size_t first, size_t n)
+static void push_row(struct register_file *f, uint64_t number, uint64_t line, size_t first, size_t n)
 {
 	if (f->failed_alloc || !grow((void **)&f->rows, &f->cap_rows, f->n_rows + 1, sizeof *f->rows)) {
 		f->failed_alloc = true;
 		return;
 	}
-	f->rows[f->n_rows++] = (struct row){number, first, n};
+	f->rows[f->n_rows++] = (struct row){number, line, first, n};
 }
 
 /* Blank lines at the end of a file are nobody's mistake; elsewhere they are, and one row stands for the run of them. */
@@ -107,15 +114,19 @@ static void on_row(int c, void *ctx)
 	(void)c;
 	f->row_bytes = 0;
 	if (n == 0) {
-		if (f->blank == 0)
-			f->blank = f->number;
+		if (f->blank_line == 0) {
+			f->blank_number = f->number;
+			f->blank_line = f->line;
+		}
 	} else {
-		if (f->blank != 0)
-			push_row(f, f->blank, f->row_start, 0);
-		f->blank = 0;
-		push_row(f, f->number, f->row_start, n);
+		if (f->blank_line != 0)
+			push_row(f, f->blank_number, f->blank_line, f->row_start, 0);
+		f->blank_line = 0;
+		push_row(f, f->number, f->line, f->row_start, n);
 	}
 	f->number++;
+	f->line += 1 + f->breaks;
+	f->breaks = 0;
 	f->row_start = f->n_spans;
 }
 
@@ -135,20 +146,20 @@ static void compact(struct register_file *f)
 	f->n_rows = f->next_row = 0;
 }
 
-static enum rc quote_error(const struct register_file *f, struct diag *diag)
+/* An error in the row being read. */
+static enum rc row_error(const struct register_file *f, enum rc rc, const char *what, struct diag *diag)
 {
-	return diag_set(
-		diag, RC_INVALID,
-		"row %llu: a quote is not where CSV allows it (fields with quotes are quoted, quotes inside doubled)",
-		(unsigned long long)f->number);
+	if (f->number == 0)
+		return diag_set(diag, rc, "the header (line %llu): %s", (unsigned long long)f->line, what);
+	return diag_set(diag, rc, "row %llu (line %llu): %s", (unsigned long long)f->number,
+			(unsigned long long)f->line, what);
 }
 
 static enum rc finish(struct register_file *f, struct diag *diag)
 {
 	f->at_end = true;
 	if (csv_fini(&f->parser, on_field, on_row, f) != 0)
-		return diag_set(diag, RC_INVALID, "row %llu: a quote is open at the end of the file",
-				(unsigned long long)f->number);
+		return row_error(f, RC_INVALID, "a quote is open at the end of the file", diag);
 	return f->failed_alloc ? diag_set(diag, RC_NOMEM, "out of memory") : RC_OK;
 }
 
@@ -162,22 +173,21 @@ static enum rc fill(struct register_file *f, struct diag *diag)
 	for (ssize_t n = 1; n > 0 && len < sizeof piece; len += (size_t)n) {
 		n = f->source.read(f->source.ctx, piece + len, sizeof piece - len);
 		if (n < 0)
-			return diag_set(diag, RC_IO, "reading failed in row %llu", (unsigned long long)f->number);
+			return row_error(f, RC_IO, "reading failed here", diag);
 	}
 	if (len == 0)
 		return finish(f, diag);
-	if (f->number == 1 && f->n_spans == 0 && f->row_bytes == 0 && len >= 3 && memcmp(piece, "\xEF\xBB\xBF", 3) == 0)
+	if (f->number == 0 && f->n_spans == 0 && f->row_bytes == 0 && len >= 3 && memcmp(piece, "\xEF\xBB\xBF", 3) == 0)
 		from = 3; /* a byte order mark, as spreadsheets write it */
 	f->row_bytes += len - from;
 	enum rc rc = RC_OK;
 	if (csv_parse(&f->parser, piece + from, len - from, on_field, on_row, f) != len - from)
-		rc = csv_error(&f->parser) == CSV_EPARSE ? quote_error(f, diag)
+		rc = csv_error(&f->parser) == CSV_EPARSE ? row_error(f, RC_INVALID, QUOTE_RULE, diag)
 							 : diag_set(diag, RC_NOMEM, "out of memory");
 	else if (f->failed_alloc)
 		rc = diag_set(diag, RC_NOMEM, "out of memory");
 	else if (f->row_bytes > REGISTER_MAX_ROW_BYTES)
-		rc = diag_set(diag, RC_TOO_LARGE, "row %llu: longer than %d bytes; is a quote left open?",
-			      (unsigned long long)f->number, REGISTER_MAX_ROW_BYTES);
+		rc = row_error(f, RC_TOO_LARGE, "longer than 1 MiB; is a quote left open?", diag);
 	explicit_bzero(piece, sizeof piece);
 	return rc;
 }
@@ -194,7 +204,8 @@ static const char *field_problem(const uint8_t *bytes, size_t len)
 /* Fill view and `ret` from a row. */
 static enum rc show(struct register_file *f, const struct row *row, struct register_row *ret)
 {
-	*ret = (struct register_row){.number = row->number, .n_fields = row->n, .problem_column = -1};
+	*ret = (struct register_row){
+		.number = row->number, .line = row->line, .n_fields = row->n, .problem_column = -1};
 	if (!grow((void **)&f->view, &f->cap_view, row->n, sizeof *f->view))
 		return RC_NOMEM;
 	for (size_t i = 0; i < row->n; i++) {
@@ -253,11 +264,12 @@ static enum rc keep_header(struct register_file *f, const struct register_row *r
 		const struct encode_value *first = &row->fields[0];
 		bool utf16 = first->len >= 2 &&
 			     (memcmp(first->bytes, "\xFF\xFE", 2) == 0 || memcmp(first->bytes, "\xFE\xFF", 2) == 0);
-		return diag_set(diag, RC_INVALID, "row 1: the header, field %d, %s%s", row->problem_column + 1,
+		return diag_set(diag, RC_INVALID, "the header (line 1): field %d %s%s", row->problem_column + 1,
 				row->problem, utf16 ? "; the file is UTF-16: save it as CSV UTF-8" : "");
 	}
 	if (row->n_fields > REGISTER_MAX_COLUMNS)
-		return diag_set(diag, RC_TOO_LARGE, "row 1: the header has more than %d columns", REGISTER_MAX_COLUMNS);
+		return diag_set(diag, RC_TOO_LARGE, "the header (line 1): has more than %d columns",
+				REGISTER_MAX_COLUMNS);
 	f->names = calloc(row->n_fields, sizeof *f->names);
 	if (f->names == NULL)
 		return diag_set(diag, RC_NOMEM, "out of memory");
@@ -280,14 +292,15 @@ enum rc register_open(const struct register_source *source, struct register_file
 	csv_set_space_func(&f->parser, is_space);
 	csv_set_term_func(&f->parser, is_end_of_line);
 	f->source = *source;
-	f->number = 1;
+	f->line = 1;
 	struct register_row row;
 	bool more = false;
 	enum rc rc = next_row(f, &row, &more, diag);
 	if (rc == RC_OK && !more)
 		rc = diag_set(diag, RC_INVALID, "the file is empty: a header line with column names is needed");
-	if (rc == RC_OK && row.number == 1 && row.n_fields == 0)
-		rc = diag_set(diag, RC_INVALID, "row 1: is blank, where the header line with column names is needed");
+	if (rc == RC_OK && row.n_fields == 0)
+		rc = diag_set(diag, RC_INVALID,
+			      "the header (line 1): is blank, where a line with column names is needed");
 	if (rc == RC_OK)
 		rc = keep_header(f, &row, diag);
 	if (rc != RC_OK) {

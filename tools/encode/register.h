@@ -3,7 +3,8 @@
  * What is wrong with the file as a whole (no header, an open quote, a line that never ends) is an error; what is wrong
  * with one row is handed over with the row, so that the caller may stop or set the row aside. Messages name row, column
  * and rule, and never show what the file holds, not even a header that is not known: a file without a header line has a
- * person in its first row. Rows are numbered as a spreadsheet shows them: the header is row 1. */
+ * person in its first line. Row 1 is the first after the header; the line is where it begins in the file, as an editor
+ * shows it (the header is line 1, and a quoted field may span several). */
 #ifndef TOOLS_ENCODE_REGISTER_H
 #define TOOLS_ENCODE_REGISTER_H
 
@@ -27,7 +28,8 @@ struct register_source {
 };
 
 struct register_row {
-	uint64_t number; /* 1 is the header */
+	uint64_t number; /* 1 is the first after the header */
+	uint64_t line;   /* in the file, from 1 */
 	size_t n_fields;
 	const struct encode_value *fields; /* borrowed until the next call */
 	const char *problem;               /* what is wrong with the row as such; NULL = nothing; constant text */
