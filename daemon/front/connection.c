@@ -181,6 +181,8 @@ static void on_readable(struct bufferevent *bev, void *ctx)
 
 	if (c->phase == PHASE_HEAD || c->phase == PHASE_BODY)
 		session_read(c);
+	else if (c->phase == PHASE_ANSWER)
+		session_read_ahead(c);
 }
 
 static void on_written(struct bufferevent *bev, void *ctx)
@@ -302,14 +304,31 @@ void connection_accept(struct server *server, evutil_socket_t fd)
 
 /* ---- all connections ---- */
 
+/* Ids are handed out one by one, so that their low bits spread them evenly. */
+static struct request_bucket *bucket_of(struct server *server, uint64_t request_id)
+{
+	return &server->requests[request_id % N_REQUEST_BUCKETS];
+}
+
 struct connection *connection_find(struct server *server, uint64_t request_id)
 {
 	struct connection *c;
 
-	TAILQ_FOREACH(c, &server->connections, link)
-	if (c->now.id == request_id)
-		return c;
+	LIST_FOREACH(c, bucket_of(server, request_id), by_request)
+	{
+		if (c->now.id == request_id)
+			return c;
+	}
 	return NULL;
+}
+
+void connection_set_request(struct connection *c, uint64_t request_id)
+{
+	if (c->now.id != 0)
+		LIST_REMOVE(c, by_request);
+	c->now.id = request_id;
+	if (request_id != 0)
+		LIST_INSERT_HEAD(bucket_of(c->server, request_id), c, by_request);
 }
 
 /* The next one is fetched before `c` may go; freeing one connection frees no other. */

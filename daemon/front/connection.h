@@ -41,6 +41,7 @@ struct exchange {
 struct connection {
 	struct server *server;
 	TAILQ_ENTRY(connection) link;
+	LIST_ENTRY(connection) by_request; /* while now.id is not 0 */
 	evutil_socket_t fd;
 	SSL *ssl;                /* the bufferevent's; NULL once it is freed */
 	struct bufferevent *bev; /* NULL while lingering */
@@ -60,6 +61,8 @@ struct connection {
 
 /* Take a new socket. */
 void connection_accept(struct server *server, evutil_socket_t fd);
+/* Set now.id; 0 = the core has nothing more to say about it. */
+void connection_set_request(struct connection *c, uint64_t request_id);
 /* The connection that waits for this request, or NULL. */
 struct connection *connection_find(struct server *server, uint64_t request_id);
 /* End those whose certificate is on the present list; returns how many. */

@@ -16,6 +16,8 @@ struct connection;
 struct core_link;
 struct listener;
 TAILQ_HEAD(connection_list, connection);
+LIST_HEAD(request_bucket, connection);
+enum { N_REQUEST_BUCKETS = 1024 };
 
 /* At most `per_s` a second, in bursts of as many: for log lines and reports that a stranger can cause. */
 struct rate_limit {
@@ -31,7 +33,8 @@ struct server {
 	struct tls *tls;
 	struct listener *listener;
 	struct core_link *core;
-	struct connection_list connections; /* oldest first */
+	struct connection_list connections;                /* oldest first */
+	struct request_bucket requests[N_REQUEST_BUCKETS]; /* connections by the id of their request */
 	uint32_t n_connections;
 	uint64_t inflight_bytes; /* request bodies announced or received, not yet answered */
 	uint64_t reply_bytes;    /* answers that clients have not taken yet */

@@ -14,7 +14,8 @@
 #include "daemon/front/server.h"
 
 enum {
-	ANSWER_LIMIT_S = 300, /* for the core to answer */
+	ANSWER_LIMIT_S = 300,         /* for the core to answer */
+	READ_AHEAD_BYTES = 16 * 1024, /* of requests that wait behind the present one */
 };
 
 /* ---- answers ---- */
@@ -38,15 +39,19 @@ void session_abandon(struct connection *c)
 {
 	if (c->now.id != 0)
 		core_link_cancel(c->server->core, c->now.id);
-	c->now.id = 0;
+	connection_set_request(c, 0);
 	release_reservations(c);
 }
 
-/* Begin to answer: nothing more is read until the answer has gone out. */
+/* Begin to answer: nothing more is understood until the answer has gone out. After a whole request the socket is still
+ * read, up to a bound, since that is how we hear that the client has gone. */
 static void begin_answer(struct connection *c)
 {
 	c->phase = PHASE_ANSWER;
-	bufferevent_disable(c->bev, EV_READ);
+	if (c->now.body_ended)
+		bufferevent_enable(c->bev, EV_READ);
+	else
+		bufferevent_disable(c->bev, EV_READ);
 	c->was_paused = true;
 	connection_set_timer(c, (int64_t)c->server->conf->header_timeout_s * 1000);
 }
@@ -229,7 +234,7 @@ static void on_head(struct connection *c)
 	request.content = head->content;
 	request.encoding = head->encoding;
 	request.content_length = head->content_length;
-	c->now.id = core_link_request(c->server->core, &request);
+	connection_set_request(c, core_link_request(c->server->core, &request));
 	begin_body(c, head);
 }
 
@@ -346,6 +351,12 @@ static bool read_step(struct connection *c, struct gather *g)
 	return event.kind != HTTP_EVENT_MORE;
 }
 
+void session_read_ahead(struct connection *c)
+{
+	if (evbuffer_get_length(bufferevent_get_input(c->bev)) > READ_AHEAD_BYTES)
+		bufferevent_disable(c->bev, EV_READ);
+}
+
 void session_read(struct connection *c)
 {
 	struct gather g;
@@ -411,7 +422,7 @@ enum rc session_on_reply_end(struct connection *c)
 	if (!c->now.reply_begun || c->now.reply_left != 0)
 		return RC_MALFORMED;
 	c->now.reply_complete = true;
-	c->now.id = 0;
+	connection_set_request(c, 0);
 	if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
 		session_drained(c);
 	return RC_OK;

@@ -14,6 +14,8 @@ struct connection;
 void session_await_request(struct connection *c);
 /* Bytes have come in, or may be looked at again. */
 void session_read(struct connection *c);
+/* Bytes have come in that belong to a later request. */
+void session_read_ahead(struct connection *c);
 /* All output has gone out. */
 void session_drained(struct connection *c);
 /* The timer rang in a phase of the session. May free the connection. */
