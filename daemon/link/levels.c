@@ -26,6 +26,7 @@ enum rc level_inverse_init(struct level_inverse *inverse, unsigned bits, unsigne
 	unsigned p = 0;
 
 	inverse->bits = (uint16_t)bits;
+	inverse->is_diffused = diffusion >= 2;
 	inverse->of = calloc(bits + 1, sizeof *inverse->of);
 	if (inverse->of == NULL)
 		return RC_NOMEM;
@@ -49,19 +50,4 @@ void level_inverse_deinit(struct level_inverse *inverse)
 {
 	free(inverse->of);
 	inverse->of = NULL;
-}
-
-unsigned level_digit(const struct level_inverse *inverse, const uint16_t *cuts, unsigned n_cuts, unsigned a, unsigned b,
-		     unsigned both)
-{
-	uint32_t sum = (uint32_t)inverse->of[a] + inverse->of[b];
-	uint32_t apart = inverse->of[a + b - 2 * both];
-	uint32_t common = apart < sum ? (sum - apart) * 1000 : 0;
-	unsigned digit = 0;
-
-	if (sum == 0)
-		return 1;
-	while (digit < n_cuts && common >= cuts[digit] * sum)
-		digit++;
-	return digit + 1;
 }

@@ -4,11 +4,13 @@
  * pair of every two persons, greedily one to one. What links there is false, less the duplicates that within.c
  * estimates.
  *
- * Both are walked from the heaviest weight down, side by side. A person who has a true link across sources has no slot left
- * for a false one, so at every weight the null is taken among the persons still free; f_a free persons make f_a²/2
- * pairs within their source and f_a · f_b across, so that each null link stands for 2 · f_b / f_a false links. The mean
- * of both sources is taken. The threshold is where true links less false ones are most: a link more costs as much as it
- * brings. */
+ * Links and nulls are walked from the heaviest weight down, side by side. A person who has a true link across sources
+ * has no slot left for a false one, so at every weight the null is taken among the persons still free; f_a free persons
+ * make f_a²/2 pairs within their source and f_a · f_b across, so that each null link stands for 2 · f_b / f_a false
+ * links. The mean of both sources is taken. The model has its own expectation, Σ (1 − p) over the links, p with the
+ * share of matches among those who are free. The larger of the two counts, since the null is blind where nearly
+ * everybody is taken, and the model to twins. The threshold is where true links less false ones are most: a link more
+ * costs as much as it brings. */
 #include "daemon/link/run.h"
 
 #include <stdlib.h>
@@ -64,66 +66,119 @@ static double null_down_to(const struct run *run, struct null_links *null, int32
 	return n_false;
 }
 
-/* Walk down the weights and remember the best place to stop. */
-static void choose(const struct run *run, const struct run_segment *segment, const struct run_edge *links,
-		   size_t n_links, struct null_links null[2], bool *taken, bool *used, struct null_estimate *ret)
-{
-	double free_a = run->n_persons[segment->slot_a], free_b = run->n_persons[segment->slot_b];
-	double n_false = 0, best = 0;
+/* Where the walk stands: persons still free on each side, matches not yet found, false links by each account. */
+struct walk {
+	double free_a, free_b, matches;
+	double false_by_null, false_by_model;
+};
 
-	for (size_t i = 0; i < n_links; i++) {
-		null[0].other = free_a > 0 ? free_b / free_a : 0;
-		null[1].other = free_b > 0 ? free_a / free_b : 0;
-		n_false += (null_down_to(run, &null[0], links[i].weight, taken, used) +
-			    null_down_to(run, &null[1], links[i].weight, taken, used)) /
-			   2;
+/* Probability of a match of the next link, all heavier ones taken. */
+static double next_probability(const struct run_segment *segment, const struct walk *walk, double ratio)
+{
+	double most = 1 / (walk->free_a > walk->free_b ? walk->free_a + 1 : walk->free_b + 1);
+	double lambda = walk->matches / ((walk->free_a + 1) * (walk->free_b + 1)), odds;
+
+	if (lambda > most)
+		lambda = most;
+	if (lambda < segment->lambda)
+		lambda = segment->lambda;
+	odds = lambda / (1 - lambda) * ratio;
+	return odds / (1 + odds);
+}
+
+struct chooser {
+	const struct run *run;
+	const struct run_segment *segment;
+	struct run_edge *links; /* heaviest first, one a person */
+	size_t n_links;
+	struct null_links null[2];
+	bool *taken, *used; /* by person */
+};
+
+/* Walk down the weights and remember the best place to stop; `matches` are expected in all. With `by_null_alone` the
+ * model's own expectation is left out. */
+static void choose(struct chooser *c, double matches, bool by_null_alone, struct null_estimate *ret)
+{
+	const struct run *run = c->run;
+	struct walk walk = {run->n_persons[c->segment->slot_a], run->n_persons[c->segment->slot_b], matches, 0, 0};
+	double best = 0;
+
+	c->null[0].at = c->null[1].at = 0;
+	memset(c->taken, 0, run->n * sizeof *c->taken);
+	memset(c->used, 0, run->n * sizeof *c->used);
+	for (size_t i = 0; i < c->n_links; i++) {
+		const struct run_edge *link = &c->links[i];
+		double p = next_probability(c->segment, &walk, run->pairs[link->pair].ratio), n_false;
+
+		c->null[0].other = walk.free_a > 0 ? walk.free_b / walk.free_a : 0;
+		c->null[1].other = walk.free_b > 0 ? walk.free_a / walk.free_b : 0;
+		walk.false_by_null += (null_down_to(run, &c->null[0], link->weight, c->taken, c->used) +
+				       null_down_to(run, &c->null[1], link->weight, c->taken, c->used)) /
+				      2;
+		walk.false_by_model += 1 - p;
+		walk.matches = walk.matches > p ? walk.matches - p : 0;
 		/* A false link does not keep chance from striking: only what is more likely a match than not blocks. */
-		if (run->pairs[links[i].pair].probability > 0.5) {
-			taken[links[i].person_a] = taken[links[i].person_b] = true;
-			free_a -= 1;
-			free_b -= 1;
+		if (p > 0.5) {
+			c->taken[link->person_a] = c->taken[link->person_b] = true;
+			walk.free_a -= 1;
+			walk.free_b -= 1;
 		}
-		if (i + 1 < n_links && links[i + 1].weight == links[i].weight)
+		if (i + 1 < c->n_links && c->links[i + 1].weight == link->weight)
 			continue;
+		n_false = walk.false_by_null > walk.false_by_model || by_null_alone ? walk.false_by_null
+										    : walk.false_by_model;
 		if ((double)(i + 1) - 2 * n_false > best) {
 			best = (double)(i + 1) - 2 * n_false;
-			*ret = (struct null_estimate){links[i].weight, (double)(i + 1), n_false};
+			*ret = (struct null_estimate){link->weight, (double)(i + 1), n_false};
 		}
 	}
 }
 
+/* Fewer true links than chance explains are no linkage. The best of many thresholds is good by chance too: what is left
+ * must exceed three standard errors of the false links, of which there may be one more than the null happened to show,
+ * and three. */
+static bool is_more_than_chance(const struct null_estimate *estimate)
+{
+	double surplus = estimate->n_links - estimate->n_false - 3;
+
+	return surplus >= 0 && surplus * surplus >= 9 * (estimate->n_false + 1);
+}
+
+static enum rc prepare(struct chooser *c)
+{
+	enum rc rc = run_best_edges(c->run, c->run->person, c->segment->first, c->segment->end, &c->links, &c->n_links);
+
+	if (rc == RC_OK)
+		rc = gather_null(c->run, c->segment->slot_a, &c->null[0]);
+	if (rc == RC_OK)
+		rc = gather_null(c->run, c->segment->slot_b, &c->null[1]);
+	if (rc == RC_OK)
+		c->n_links = link_greedily(c->links, c->n_links, c->taken);
+	return rc;
+}
+
 enum rc run_choose_threshold(const struct run *run, const struct run_segment *segment, struct null_estimate *ret)
 {
-	struct null_links null[2] = {{0}};
-	struct null_estimate estimate = {.threshold = INT32_MAX};
-	struct run_edge *links = NULL;
-	size_t n_links = 0, n = run->n > 0 ? run->n : 1;
-	bool *taken = calloc(n, sizeof *taken), *used = calloc(n, sizeof *used);
-	double surplus;
-	enum rc rc = RC_NOMEM;
+	size_t n = run->n > 0 ? run->n : 1;
+	struct chooser c = {
+		.run = run, .segment = segment, .taken = calloc(n, sizeof *c.taken), .used = calloc(n, sizeof *c.used)};
+	struct null_estimate estimate = {.threshold = INT32_MAX}, by_null = {0};
+	double matches = segment->expected_matches;
+	enum rc rc = c.taken == NULL || c.used == NULL ? RC_NOMEM : prepare(&c);
 
-	if (taken == NULL || used == NULL)
-		goto out;
-	rc = run_best_edges(run, run->person, segment->first, segment->end, &links, &n_links);
-	if (rc == RC_OK)
-		rc = gather_null(run, segment->slot_a, &null[0]);
-	if (rc == RC_OK)
-		rc = gather_null(run, segment->slot_b, &null[1]);
-	if (rc != RC_OK)
-		goto out;
-	n_links = link_greedily(links, n_links, taken);
-	memset(taken, 0, n * sizeof *taken);
-	choose(run, segment, links, n_links, null, taken, used, &estimate);
-	/* Fewer true links than three standard errors of the false ones, and three: that is no linkage. */
-	surplus = estimate.n_links - estimate.n_false - 3;
-	if (surplus < 0 || surplus * surplus < 9 * estimate.n_false)
-		estimate = (struct null_estimate){.threshold = INT32_MAX};
-	*ret = estimate;
-out:
-	free(taken);
-	free(used);
-	free(links);
-	free(null[0].edges);
-	free(null[1].edges);
+	if (rc == RC_OK) {
+		/* EM counts only matches that stand out from all pairs. Where the sources overlap so far that few
+		 * persons are left, the null shows that there are more. */
+		choose(&c, matches, true, &by_null);
+		if (by_null.n_links - by_null.n_false > matches)
+			matches = by_null.n_links - by_null.n_false;
+		choose(&c, matches, false, &estimate);
+		*ret = is_more_than_chance(&estimate) ? estimate : (struct null_estimate){.threshold = INT32_MAX};
+	}
+	free(c.taken);
+	free(c.used);
+	free(c.links);
+	free(c.null[0].edges);
+	free(c.null[1].edges);
 	return rc;
 }

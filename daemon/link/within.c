@@ -12,10 +12,11 @@
 #include <string.h>
 
 enum {
-	MIN_TOP_PAIRS = 10, /* below so many pairs at the top, duplicates are not told from none */
+	MIN_TOP_PAIRS = 10,   /* below so many pairs at the top, duplicates are not told from none, … */
+	MIN_TIMES_CHANCE = 5, /* … nor when they are not that many times more than chance, … */
 	LAMBDA_ROUNDS = 60,
 };
-static const double min_top_share = 0.01; /* … and below this share of the matches there */
+static const double min_top_share = 0.01; /* … nor below this share of the matches there */
 
 static bool is_identical(const struct run *run, const struct run_pair *pair)
 {
@@ -34,7 +35,7 @@ static bool is_known_different(const struct run *run, const struct run_pair *pai
 
 struct weighed {
 	int32_t weight;
-	double probability;
+	double probability, ratio;
 };
 
 static int compare_weighed(const void *x, const void *y)
@@ -71,7 +72,7 @@ static enum rc gather_matches(const struct run *run, uint16_t slot, struct weigh
 			const struct run_pair *pair = &run->pairs[edges[i].pair];
 
 			if (!is_identical(run, pair))
-				matches[n++] = (struct weighed){edges[i].weight, pair->probability};
+				matches[n++] = (struct weighed){edges[i].weight, pair->probability, pair->ratio};
 		}
 		free(edges);
 	}
@@ -81,11 +82,18 @@ static enum rc gather_matches(const struct run *run, uint16_t slot, struct weigh
 	return RC_OK;
 }
 
+/* How many of n_pairs chance pairs reach the likelihood ratio of the median match, if comparisons are independent:
+ * since u = m / ratio, P_u(at least ratio) <= P_m(at least ratio) / ratio, and P_m is a half there. */
+static double chance_above_median(double n_pairs, double ratio)
+{
+	return n_pairs / (2 * ratio);
+}
+
 /* Are there as many pairs within the source above the median match as only duplicates explain? */
 static bool top_has_duplicates(const struct run *run, const struct weighed *matches, size_t n_matches,
-			       const struct run_edge *edges, size_t n_edges)
+			       const struct run_edge *edges, size_t n_edges, double n_pairs)
 {
-	double all = 0, top = 0;
+	double all = 0, top = 0, chance;
 	size_t median = 0, within = 0;
 
 	for (size_t i = 0; i < n_matches; i++)
@@ -99,7 +107,8 @@ static bool top_has_duplicates(const struct run *run, const struct weighed *matc
 
 		within += !is_known_different(run, pair) && !is_identical(run, pair);
 	}
-	return within >= MIN_TOP_PAIRS && (double)within >= min_top_share * top;
+	chance = chance_above_median(n_pairs, matches[median - 1].ratio);
+	return (double)within >= MIN_TOP_PAIRS + MIN_TIMES_CHANCE * chance && (double)within >= min_top_share * top;
 }
 
 double within_probability(const struct run *run, const struct within_estimate *estimate, const struct run_edge *edge)
@@ -140,7 +149,7 @@ enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_e
 	rc = gather_matches(run, slot, &matches, &n_matches);
 	if (rc != RC_OK)
 		return rc;
-	ret->has_duplicates = top_has_duplicates(run, matches, n_matches, edges, n_edges);
+	ret->has_duplicates = top_has_duplicates(run, matches, n_matches, edges, n_edges, n * (n - 1) / 2);
 	if (ret->has_duplicates)
 		fit_lambda(run, edges, n_edges, n * (n - 1) / 2, ret);
 	free(matches);

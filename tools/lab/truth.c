@@ -76,7 +76,7 @@ static enum rc read_rows(const char *path, const struct lab_csv *csv, const stru
 		column[i] = register_column(csv->file, names[i], 0);
 		if (column[i] < 0)
 			return diag_set(diag, RC_INVALID,
-					"%s: row 1: there is no column '%s'; expected file, record_id, entity", path,
+					"%s: there is no column '%s'; expected file, record_id, entity", path,
 					names[i]);
 	}
 	while (rc == RC_OK) {
