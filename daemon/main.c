@@ -148,17 +148,11 @@ static pid_t start_front(const struct conf *conf, int *ret_pipe_fd)
 
 static int run_core(const struct conf *conf, int pipe_fd)
 {
-	struct diag diag = {""};
 	enum log_level level = LOG_INFO;
 
 	(void)log_level_parse(conf->log_level, &level);
 	log_init("core", level);
 	confine_raise_memlock();
-	enum rc rc = confine_process(conf->user, &diag);
-	if (rc != RC_OK) {
-		log_error("cannot start: %s", diag.text);
-		return rc_exit_code(rc);
-	}
 	return core_run(conf, pipe_fd);
 }
 

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/base/confine.h"
 #include "daemon/base/log.h"
 #include "daemon/base/pipe.h"
 #include "daemon/core/linker.h"
@@ -99,13 +100,17 @@ static enum rc open_store(struct core *core, bool create, struct diag *diag)
 	return store_open(&options, core->seal, &core->store, diag);
 }
 
-static enum rc open_data(struct core *core, bool create, struct diag *diag)
+/* `serving`: make what is not there, and give up privileges between the keys, which may be root's alone, and the store,
+ * which belongs to the user of the service. */
+static enum rc open_data(struct core *core, bool serving, struct diag *diag)
 {
 	enum rc rc = load_study(core, diag);
 	if (rc == RC_OK)
 		rc = load_keys(core, diag);
+	if (rc == RC_OK && serving)
+		rc = confine_process(core->conf->user, diag);
 	if (rc == RC_OK)
-		rc = open_store(core, create, diag);
+		rc = open_store(core, serving, diag);
 	if (rc == RC_OK)
 		rc = audit_log_open(core->store, core->signer, history_replay, &core->history, &core->log, diag);
 	if (rc == RC_OK)

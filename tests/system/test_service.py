@@ -1,0 +1,66 @@
+"""What a service manager sees: readiness, stopping, the check before a start."""
+import os
+import pathlib
+import pwd
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from harness import THROUGHCARED, Unit
+
+
+@pytest.fixture
+def unit(tmp_path):
+    return Unit(tmp_path / 'unit')
+
+
+def test_ready_is_said_when_requests_are_answered(unit, tmp_path):
+    path = tmp_path / 'notify'
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(path))
+        notify.settimeout(60)
+        unit.start(env={'NOTIFY_SOCKET': str(path)}, ready=False)
+        try:
+            assert 'READY=1' in notify.recv(4096).decode()
+            unit.port = int((unit.folder / 'port').read_text())
+            assert unit.request('operator', 'GET', '/healthz')[0] == 200
+            unit.daemon.terminate()
+            said = ''
+            while 'STOPPING=1' not in said:
+                said += notify.recv(4096).decode()
+        finally:
+            assert unit.stop() == 0
+
+
+def test_check_of_a_whole_set_makes_nothing(unit):
+    before = sorted(p.name for p in (unit.keys / 'daemon').iterdir())
+    done = subprocess.run([THROUGHCARED, '-c', unit.conf_path, '--check'], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (unit.keys / 'daemon').iterdir()) == before
+    with unit:
+        done = subprocess.run([THROUGHCARED, '-c', unit.conf_path, '--check'], capture_output=True, text=True)
+        assert unit.request('operator', 'GET', '/healthz')[0] == 200, 'a check beside a running daemon does no harm'
+
+
+def test_privileges_are_dropped(unit):
+    """Started as root: the keys stay root's, the state folder belongs to the service's user, as a package lays it out."""
+    if os.geteuid() != 0:
+        pytest.skip('dropping privileges needs root to begin with')
+    nobody = pwd.getpwnam('nobody')
+    state = unit.folder / 'state'
+    state.mkdir()
+    (state / 'store').mkdir(mode=0o700)
+    shutil.move(unit.keys / 'daemon' / 'log.key.state', state / 'signer.state')
+    for path in (state, *state.iterdir()):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    for folder in [unit.folder, unit.keys, unit.keys / 'daemon', *unit.folder.parents][:6]:
+        folder.chmod(0o755)
+    unit.configure(user='nobody', store_directory=state / 'store', signer_state=state / 'signer.state')
+    with unit:
+        for pid in unit.processes():
+            status = pathlib.Path(f'/proc/{pid}/status').read_text()
+            assert f'Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}\t' in status
+            assert 'CapEff:\t0000000000000000' in status and 'CapPrm:\t0000000000000000' in status
+        assert unit.request('operator', 'GET', '/v1/status')[0] == 200
