@@ -28,9 +28,9 @@ static enum rc count_batch(void *ctx, const struct batch_record *record)
 	const struct study_domain *domain = &core->study->domains[core->study->sources[source].domain];
 	if (memcmp(record->encoding_id, domain->encoding_id, sizeof record->encoding_id) != 0)
 		return diag_set(c->diag, RC_CONFIG,
-				"study: the encoding of domain %s differs from that of records in the store; their "
-				"filters cannot "
-				"be compared with new ones",
+				"study: the encoding part of domain %s (schema, filters, events, dimensions) differs "
+				"from that of "
+				"records in the store; such a study needs a store of its own",
 				domain->name);
 	core->volumes[source].n_batches++;
 	core->volumes[source].n_records += record->n_records;
@@ -54,54 +54,6 @@ static enum rc check_batches(struct core *core, struct txn *txn, struct diag *di
 	core->n_batches = c.n_batches;
 	core->n_records = c.n_records;
 	return RC_OK;
-}
-
-/* ---- codes ---- */
-
-/* Stored records name events and codes by number: what the numbers stand for may not change under them. */
-static enum rc layout_digest(const struct study *study, uint8_t ret[32])
-{
-	struct buffer b;
-	buffer_init(&b);
-	for (int e = 0; e < study->n_events; e++)
-		buffer_printf(&b, "event %s\n", study->events[e].name);
-	for (int d = 0; d < study->n_dimensions; d++) {
-		buffer_printf(&b, "dimension %s\n", study->dimensions[d].name);
-		for (int c = 1; c <= study->dimensions[d].n_codes; c++)
-			buffer_printf(&b, "code %s\n", study->dimensions[d].codes[c]);
-	}
-	enum rc rc = b.failed ? RC_NOMEM : RC_OK;
-	if (rc == RC_OK)
-		sha256_labelled("throughcare record layout v1", b.data, b.len, ret);
-	buffer_deinit(&b);
-	return rc;
-}
-
-static void layout_key(struct store_key *key)
-{
-	store_key_init(key, STORE_META);
-	store_key_string(key, "layout");
-}
-
-static enum rc check_layout(struct core *core, struct txn *txn, struct diag *diag)
-{
-	struct store_key key;
-	struct buffer stored;
-	uint8_t digest[32];
-	buffer_init(&stored);
-	layout_key(&key);
-	enum rc rc = layout_digest(core->study, digest);
-	if (rc == RC_OK)
-		rc = store_get(txn, &key, &stored);
-	if (rc == RC_NOTFOUND)
-		rc = RC_OK;
-	else if (rc == RC_OK && core->n_batches > 0 &&
-		 (stored.len != sizeof digest || memcmp(stored.data, digest, sizeof digest) != 0))
-		rc = diag_set(diag, RC_CONFIG,
-			      "study: events or dimensions are not those that the records in the store were coded by; "
-			      "such a study needs a store of its own");
-	buffer_deinit(&stored);
-	return rc;
 }
 
 /* ---- ledger and releases ---- */
@@ -164,8 +116,6 @@ enum rc start_check(struct core *core, struct diag *diag)
 	if (rc == RC_OK)
 		rc = check_batches(core, txn, diag);
 	if (rc == RC_OK)
-		rc = check_layout(core, txn, diag);
-	if (rc == RC_OK)
 		rc = check_ledger(core, txn, diag);
 	if (rc == RC_OK)
 		rc = check_releases(core, txn, diag);
@@ -176,25 +126,6 @@ enum rc start_check(struct core *core, struct diag *diag)
 }
 
 /* ---- entries ---- */
-
-struct layout_job {
-	struct write_job job;
-	uint8_t digest[32];
-};
-
-static enum rc layout_apply(struct write_job *job, struct txn *txn)
-{
-	struct store_key key;
-	layout_key(&key);
-	return store_put(txn, &key, ((struct layout_job *)job)->digest, 32);
-}
-
-static enum rc note_layout(struct core *core)
-{
-	struct layout_job job = {.job = {.apply = layout_apply}};
-	enum rc rc = layout_digest(core->study, job.digest);
-	return rc == RC_OK ? write_queue_call(core->writes, &job.job) : rc;
-}
 
 static enum rc log_fields(struct core *core, enum entry_kind kind, json_t *fields)
 {
@@ -272,8 +203,6 @@ enum rc start_log(struct core *core, struct diag *diag)
 		rc = log_fields(core, ENTRY_START,
 				json_pack("{s:s, s:s, s:s}", "version", TC_VERSION, "study_digest", study_digest,
 					  "config_digest", conf_digest));
-	if (rc == RC_OK)
-		rc = note_layout(core);
 	if (rc == RC_OK)
 		rc = destroy_old_secrets(core);
 	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "the start cannot be logged: %s", rc_text(rc));

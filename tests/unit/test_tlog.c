@@ -113,7 +113,7 @@ static void test_golden_hashes(void **state)
 	{
 		uint8_t entry[256];
 		const char *hex = json_string_value(value);
-		char number[8];
+		char number[24];
 		assert_int_equal(hex_decode(hex, strlen(hex), entry, strlen(hex) / 2), RC_OK);
 		struct tlog_hash h = tlog_leaf_hash(entry, strlen(hex) / 2);
 		snprintf(number, sizeof number, "%zu", i);

@@ -1,0 +1,210 @@
+"""throughcare encode from outside: what it checks before it reads a person, what it leaves behind, and its summary."""
+import json
+import stat
+
+import pytest
+
+from harness import SHARED, SOURCE, STUDY, make_registers, read_csv, tool, write_csv
+
+NAME = 'Zyxwvutquist'                 # stands in the data and may stand in no message
+
+
+@pytest.fixture(scope='module')
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('keys') / 'keys'
+    tool('keys', 'init', folder, '--study', STUDY)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def register(tmp_path_factory):
+    return make_registers(tmp_path_factory.mktemp('registers') / 'r', 400) / 'prison.csv'
+
+
+def encode(keys, register, out, *options, check=True, source='prison', study=None, secret=None, stdin=None):
+    return tool('encode', '--study', study or keys / 'study.yaml', '--secret', secret or keys / 'custodians/main.secret',
+                '--record-key', keys / source / 'record.key', '--source', source, '-o', out, register, *options,
+                check=check, stdin=stdin)
+
+
+def refused(done, status, *words):
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ''
+    for word in words:
+        assert word in done.stderr, done.stderr
+    assert NAME not in done.stderr
+    return done.stderr
+
+
+def test_summary(keys, register, tmp_path):
+    done = encode(keys, register, tmp_path / 'out.batch')
+    rows = read_csv(register)
+    assert f'{len(rows)} rows, {len(rows)} records in 1 batch' in done.stdout
+    n = sum(row['surname'] == '' for row in rows)
+    line = next((line for line in done.stdout.splitlines() if line.split()[:1] == ['surname']), None)
+    assert (line is None) == (n == 0) and (n == 0 or int(line.split()[1]) == n)
+    assert stat.S_IMODE((tmp_path / 'out.batch').stat().st_mode) == 0o600
+    assert done.stderr == '', 'no progress bar into a pipe'
+
+
+def test_nothing_of_the_register_is_in_the_batch(keys, register, tmp_path):
+    encode(keys, register, tmp_path / 'out.batch')
+    data = (tmp_path / 'out.batch').read_bytes().lower()
+    for row in read_csv(register)[:200]:
+        for field in ('surname', 'place', 'date_of_birth', 'record_id', 'person_id'):
+            if len(row[field]) > 5:
+                assert row[field].lower().encode() not in data, field
+
+
+def test_standard_input_and_file_give_the_same(keys, register, tmp_path):
+    encode(keys, register, tmp_path / 'file.batch')
+    encode(keys, '-', tmp_path / 'stdin.batch', stdin=register.read_text())
+    assert (tmp_path / 'file.batch').read_bytes() == (tmp_path / 'stdin.batch').read_bytes()
+
+
+def test_batches_of_so_many_records(keys, register, tmp_path):
+    done = encode(keys, register, tmp_path / 'out.batch', '--batch-records', 100)
+    n = len(read_csv(register))
+    assert f'in {-(-n // 100)} batches' in done.stdout
+    assert (tmp_path / 'out.batch').read_bytes().count(b'TCBATCH1') == -(-n // 100)
+
+
+def test_another_secret_is_told_before_a_row_is_read(keys, register, tmp_path):
+    tool('keys', 'init', tmp_path / 'other', '--study', STUDY)
+    done = encode(keys, tmp_path / 'no-such.csv', tmp_path / 'out.batch', check=False,
+                  secret=tmp_path / 'other/custodians/main.secret')
+    refused(done, 65, 'main.secret', 'key check')
+    assert not (tmp_path / 'out.batch').exists()
+
+
+def test_an_unpinned_study_is_refused(keys, register, tmp_path):
+    done = encode(keys, register, tmp_path / 'out.batch', check=False, study=STUDY)
+    refused(done, 65, 'key_check')
+
+
+def test_readable_secret_is_refused(keys, register, tmp_path):
+    open_secret = tmp_path / 'main.secret'
+    open_secret.write_bytes((keys / 'custodians/main.secret').read_bytes())
+    open_secret.chmod(0o644)
+    refused(encode(keys, register, tmp_path / 'out.batch', check=False, secret=open_secret), 78, 'main.secret')
+
+
+def test_record_key_in_place_of_the_secret_is_refused(keys, register, tmp_path):
+    done = encode(keys, register, tmp_path / 'out.batch', check=False, secret=keys / 'prison/record.key')
+    refused(done, 78, 'record.key')
+
+
+def test_unknown_source(keys, register, tmp_path):
+    done = tool('encode', '--study', keys / 'study.yaml', '--secret', keys / 'custodians/main.secret', '--record-key',
+                keys / 'prison/record.key', '--source', 'hospital', '-o', tmp_path / 'o', register, check=False)
+    refused(done, 65, 'study.yaml', 'source')
+
+
+@pytest.mark.parametrize('options', [
+    [], ['--study', 'x'], ['--study', 'x', '--source', 'y', '-o', 'z'], ['--schema', 'x'],
+    ['--schema', 'x', '--clks', 'y', '--study', 'z'], ['--clks', 'x'], ['--nonsense']])
+def test_usage(options):
+    done = tool('encode', '--secret', 's', *options, 'in.csv', check=False)
+    refused(done, 64, '--help')
+
+
+def test_help_shows_an_example():
+    done = tool('encode', '--help')
+    assert '--reject' in done.stdout and 'throughcare encode --study' in done.stdout
+
+
+def test_output_that_cannot_be_written(keys, register, tmp_path):
+    done = encode(keys, register, tmp_path / 'no-folder' / 'out.batch', check=False)
+    refused(done, 74, 'out.batch')
+
+
+def test_an_older_batch_stays_when_the_new_one_fails(keys, register, tmp_path):
+    (tmp_path / 'out.batch').write_bytes(b'older')
+    rows = read_csv(register)[:30]
+    rows[20]['event_date'] = 'soon'
+    write_csv(tmp_path / 'in.csv', rows)
+    refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'row 21 (line 22)', 'event_date')
+    assert (tmp_path / 'out.batch').read_bytes() == b'older'
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['in.csv', 'out.batch']
+
+
+def test_every_bad_row_is_set_aside(keys, register, tmp_path):
+    rows = read_csv(register)[:30]
+    for row in rows:
+        row['surname'] = NAME
+    rows[3]['date_of_birth'] = '1970-13-01'
+    rows[7]['event'] = 'escape'
+    rows[9]['record_id'] = rows[8]['record_id']
+    rows[11]['region'] = 'centre'
+    write_csv(tmp_path / 'in.csv', rows)
+    with open(tmp_path / 'in.csv', 'a', newline='') as f:
+        f.write('short,row\r\n')
+    done = encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', '--reject', tmp_path / 'rejected.csv')
+    assert '31 rows, 26 records' in done.stdout and '5 rows set aside' in done.stdout
+    aside = read_csv(tmp_path / 'rejected.csv')
+    assert [(row['row'], row['line'], row['column']) for row in aside] == [
+        ('4', '5', 'date_of_birth'), ('8', '9', 'event'), ('10', '11', 'record_id'), ('12', '13', 'region'), ('31', '32', '')]
+    text = (tmp_path / 'rejected.csv').read_text() + done.stdout + done.stderr
+    assert NAME not in text and '1970-13-01' not in text and 'escape' not in text and 'centre' not in text
+
+
+def test_a_register_without_rows(keys, register, tmp_path):
+    (tmp_path / 'in.csv').write_text(register.read_text().splitlines()[0] + '\n')
+    refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'no record')
+    (tmp_path / 'in.csv').write_text('')
+    refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'empty')
+
+
+def test_semicolons_are_recognised(keys, register, tmp_path):
+    (tmp_path / 'in.csv').write_text(register.read_text().replace(',', ';'))
+    refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'semicolons')
+
+
+def test_utf16_is_recognised(keys, register, tmp_path):
+    (tmp_path / 'in.csv').write_text(register.read_text(), encoding='utf-16')
+    refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'UTF-8')
+
+
+@pytest.mark.parametrize('change, words', [
+    (lambda schema: schema.pop('version'), 'version'),
+    (lambda schema: schema['features'][0].pop('hashing'), 'features[0]'),
+    (lambda schema: schema['clkConfig'].update(l=1000), 'power of two'),
+    (lambda schema: schema['features'][0]['format'].update(pattern='(?=x)'), 'pattern')])
+def test_bad_schema_for_clks(tmp_path, change, words):
+    schema = json.loads((SOURCE / 'tests/data/vectors/clkhash/01_bigram_bits_per_token.json').read_text())['schema']
+    change(schema)
+    (tmp_path / 'schema.json').write_text(json.dumps(schema))
+    (tmp_path / 'secret').write_text('horse staple')
+    (tmp_path / 'in.csv').write_text(f'surname\n{NAME}\n')
+    done = tool('encode', '--schema', tmp_path / 'schema.json', '--secret', tmp_path / 'secret', '--clks',
+                tmp_path / 'out.json', tmp_path / 'in.csv', check=False)
+    refused(done, 65, 'schema.json', words)
+    assert not (tmp_path / 'out.json').exists()
+
+
+def test_clks_stop_or_set_aside(tmp_path):
+    vector = json.loads((SOURCE / 'tests/data/vectors/clkhash/14_date.json').read_text())
+    (tmp_path / 'schema.json').write_text(json.dumps(vector['schema']))
+    (tmp_path / 'secret').write_text(vector['secret'])
+    (tmp_path / 'in.csv').write_text('dob\n07/03/1985\n31/02/1985\n7/3/1985\n')
+    options = ['encode', '--schema', tmp_path / 'schema.json', '--secret', tmp_path / 'secret', '--clks',
+               tmp_path / 'out.json', tmp_path / 'in.csv']
+    refused(tool(*options, check=False), 65, 'row 2 (line 3), column dob')
+    assert not (tmp_path / 'out.json').exists()
+    tool(*options, '--reject', tmp_path / 'rejected.csv')
+    clks = json.loads((tmp_path / 'out.json').read_text())['clks']
+    assert clks == [v['clk_base64'] for v in vector['vectors']]
+
+
+def test_labelled_registers_are_read_whole(tmp_path):
+    """Every row of the public benchmark sets, wrong dates and all, fits tests/data/study-labelled.yaml."""
+    data = SHARED / 'data'
+    if not data.is_dir():
+        pytest.skip(f'the labelled registers are not here ({data}): nothing was checked on them')
+    keys = tmp_path / 'keys'
+    tool('keys', 'init', keys, '--study', SOURCE / 'tests/data/study-labelled.yaml')
+    for folder in sorted(p for p in data.iterdir() if (p / 'prison.csv').exists()):
+        for source in ('prison', 'treatment'):
+            done = encode(keys, folder / f'{source}.csv', tmp_path / 'out.batch', source=source)
+            expected = json.loads((folder / 'expected.json').read_text())[f'{source}_rows']
+            assert f'{expected} rows, {expected} records' in done.stdout
