@@ -1,13 +1,17 @@
 /* throughcare encode --clks: clkhash's own output from clkhash's own inputs, no study needed. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/bytes.h"
 #include "proto/schema.h"
 #include "tools/encode/encoder.h"
 #include "tools/encode_job.h"
 #include "tools/output_file.h"
+#include "tools/whole_file.h"
 
 enum { MAX_SCHEMA_BYTES = 1 << 20, MAX_SECRET_BYTES = 1 << 16 };
 
@@ -23,17 +27,47 @@ struct clk_job {
 	uint64_t written, empty;
 };
 
+/* Not through stdio, whose buffers nobody wipes. */
+static enum rc read_secret(const char *path, size_t max, char **ret, size_t *ret_len, struct diag *diag)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
+	char *data = malloc(max + 1);
+	size_t len = 0;
+	ssize_t n = data != NULL ? 1 : -1;
+	while (n > 0 && len < max + 1) {
+		n = read(fd, data + len, max + 1 - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	int error = errno;
+	close(fd);
+	if (n >= 0 && len <= max) {
+		data[len] = '\0';
+		*ret = data;
+		*ret_len = len;
+		return RC_OK;
+	}
+	if (data != NULL)
+		explicit_bzero(data, len < max ? len : max);
+	free(data);
+	return n < 0 ? diag_set(diag, RC_IO, "%s: %s", path, strerror(error))
+		     : diag_set(diag, RC_TOO_LARGE, "%s: larger than %zu bytes", path, max);
+}
+
 static enum rc load(const struct encode_job *job, struct clk_job *c, struct diag *diag)
 {
-	char *schema = NULL, *secret = NULL;
-	size_t schema_len = 0, secret_len = 0;
+	struct buffer schema;
+	char *secret = NULL;
+	size_t secret_len = 0;
 	struct diag inner = {""};
-	enum rc rc = encode_read_file(job->schema, MAX_SCHEMA_BYTES, &schema, &schema_len, diag);
+	buffer_init(&schema);
+	enum rc rc = whole_file_read(job->schema, MAX_SCHEMA_BYTES, &schema, diag);
 	if (rc == RC_OK)
-		rc = encode_read_file(job->secret, MAX_SECRET_BYTES, &secret, &secret_len, diag);
+		rc = read_secret(job->secret, MAX_SECRET_BYTES, &secret, &secret_len, diag);
 	if (rc != RC_OK)
 		goto out;
-	rc = schema_parse(schema, schema_len, &c->schema, &inner);
+	rc = schema_parse((const char *)schema.data, schema.len, &c->schema, &inner);
 	if (rc == RC_OK)
 		rc = encoder_new_clk(c->schema, (const uint8_t *)secret, secret_len, true, &c->encoder, &inner);
 	if (rc == RC_OK)
@@ -48,7 +82,7 @@ out:
 	if (secret != NULL)
 		explicit_bzero(secret, secret_len);
 	free(secret);
-	free(schema);
+	buffer_deinit(&schema);
 	return rc;
 }
 

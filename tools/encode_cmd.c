@@ -5,67 +5,36 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tools/command.h"
 #include "tools/encode_job.h"
 #include "tools/options.h"
 
-static double seconds_now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static ssize_t read_input(void *ctx, void *buffer, size_t cap)
 {
-	const struct encode_input *in = ctx;
+	struct encode_input *in = ctx;
 	ssize_t n;
 	do
 		n = read(in->fd, buffer, cap);
 	while (n < 0 && errno == EINTR);
+	in->bytes += n > 0 ? (uint64_t)n : 0;
 	return n;
-}
-
-enum rc encode_read_file(const char *path, size_t max, char **ret, size_t *ret_len, struct diag *diag)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
-	char *data = malloc(max + 1);
-	size_t len = 0;
-	ssize_t n = data != NULL ? 1 : -1;
-	while (n > 0 && len < max + 1) {
-		n = read(fd, data + len, max + 1 - len);
-		len += n > 0 ? (size_t)n : 0;
-	}
-	int error = errno;
-	close(fd);
-	if (n >= 0 && len <= max) {
-		data[len] = '\0';
-		*ret = data;
-		*ret_len = len;
-		return RC_OK;
-	}
-	if (data != NULL)
-		explicit_bzero(data, len < max ? len : max);
-	free(data);
-	return n < 0 ? diag_set(diag, RC_IO, "%s: %s", path, strerror(error))
-		     : diag_set(diag, RC_TOO_LARGE, "%s: larger than %zu bytes", path, max);
 }
 
 enum rc encode_input_open(const struct encode_job *job, struct encode_input *in, struct diag *diag)
 {
 	struct register_source source = {read_input, in};
 	struct diag inner = {""};
+	struct stat info;
 	bool is_stdin = strcmp(job->input, "-") == 0;
-	*in = (struct encode_input){.name = is_stdin ? "standard input" : job->input, .started = seconds_now()};
-	in->progress = isatty(STDERR_FILENO);
+	*in = (struct encode_input){.name = is_stdin ? "standard input" : job->input};
 	in->fd = is_stdin ? STDIN_FILENO : open(job->input, O_RDONLY | O_CLOEXEC);
 	if (in->fd < 0)
 		return diag_set(diag, RC_IO, "%s: %s", in->name, strerror(errno));
+	/* A pipe has no length, and no bar. */
+	if (fstat(in->fd, &info) == 0 && S_ISREG(info.st_mode))
+		progress_init(&in->progress, in->name, (uint64_t)info.st_size);
 	enum rc rc = register_open(&source, &in->file, &inner);
 	if (rc != RC_OK)
 		return diag_set(diag, rc, "%s: %s", in->name, inner.text);
@@ -79,23 +48,6 @@ enum rc encode_input_open(const struct encode_job *job, struct encode_input *in,
 	return RC_OK;
 }
 
-static void show_progress(struct encode_input *in)
-{
-	double now = seconds_now();
-	if (!in->progress || now - in->shown < 0.2)
-		return;
-	in->shown = now;
-	fprintf(stderr, "\r%s: %llu rows, %.0f a second ", in->name, (unsigned long long)in->rows,
-		(double)in->rows / (now - in->started + 1e-9));
-}
-
-static void end_progress(struct encode_input *in)
-{
-	if (in->shown > 0)
-		fprintf(stderr, "\r\033[K");
-	in->shown = 0;
-}
-
 enum rc encode_input_next(struct encode_input *in, struct register_row *row, bool *ret_more, struct diag *diag)
 {
 	struct diag inner = {""};
@@ -103,7 +55,7 @@ enum rc encode_input_next(struct encode_input *in, struct register_row *row, boo
 	if (rc != RC_OK)
 		return diag_set(diag, rc, "%s: %s", in->name, inner.text);
 	if (*ret_more && ++in->rows % 512 == 0)
-		show_progress(in);
+		progress_set(&in->progress, in->bytes);
 	return RC_OK;
 }
 
@@ -124,7 +76,7 @@ enum rc encode_input_refuse(struct encode_input *in, const struct register_row *
 enum rc encode_input_close(struct encode_input *in, struct diag *diag)
 {
 	bool failed = false;
-	end_progress(in);
+	progress_clear(&in->progress);
 	register_close(in->file);
 	if (in->fd > STDIN_FILENO)
 		close(in->fd);

@@ -7,6 +7,7 @@
 
 #include "proto/rc.h"
 #include "tools/encode/register.h"
+#include "tools/progress.h"
 
 struct encode_job {
 	const char *study, *secret, *source, *record_key; /* files and a name; NULL where not given */
@@ -16,15 +17,15 @@ struct encode_job {
 	uint64_t batch_records;
 };
 
-/* What both jobs share: the register, the file of rows set aside, and the progress line. */
+/* What both jobs share: the register, the file of rows set aside, and the progress bar. */
 struct encode_input {
 	const char *name; /* of the register, for messages */
 	int fd;
 	struct register_file *file;
 	FILE *reject; /* NULL = stop at the first bad row */
 	uint64_t rows, rejected;
-	double started, shown; /* seconds; `shown` is when the progress line was last written */
-	int progress;          /* standard error is a terminal */
+	uint64_t bytes; /* read so far */
+	struct progress progress;
 };
 
 /* Open register and reject file. Errors are in diag, with the name of the file. */
@@ -37,9 +38,6 @@ enum rc encode_input_refuse(struct encode_input *in, const struct register_row *
 			    const char *rule, struct diag *diag) MUST_CHECK;
 /* Errors: IO when the reject file could not be written. */
 enum rc encode_input_close(struct encode_input *in, struct diag *diag) MUST_CHECK;
-
-/* Read a small file whole. The caller wipes and frees. Errors: IO, TOO_LARGE. */
-enum rc encode_read_file(const char *path, size_t max, char **ret, size_t *ret_len, struct diag *diag) MUST_CHECK;
 
 /* Encode for a study, into batches. */
 enum rc encode_study(const struct encode_job *job, struct diag *diag) MUST_CHECK;

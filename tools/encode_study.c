@@ -14,6 +14,7 @@
 #include "tools/encode/record.h"
 #include "tools/encode_job.h"
 #include "tools/output_file.h"
+#include "tools/whole_file.h"
 
 struct study_job {
 	const struct encode_job *job;
@@ -34,12 +35,12 @@ struct study_job {
 
 static enum rc load_study(struct study_job *s, struct diag *diag)
 {
-	char *yaml = NULL;
-	size_t len = 0;
-	enum rc rc = encode_read_file(s->job->study, STUDY_MAX_BYTES, &yaml, &len, diag);
+	struct buffer yaml;
+	buffer_init(&yaml);
+	enum rc rc = whole_file_read(s->job->study, STUDY_MAX_BYTES, &yaml, diag);
 	if (rc == RC_OK)
-		rc = study_parse(s->job->study, yaml, len, &s->study, diag);
-	free(yaml);
+		rc = study_parse(s->job->study, (const char *)yaml.data, yaml.len, &s->study, diag);
+	buffer_deinit(&yaml);
 	if (rc != RC_OK)
 		return rc;
 	s->source = study_find_source(s->study, s->job->source);
