@@ -107,6 +107,18 @@ static enum rc visit(void *ctx, uint64_t index, const uint8_t *entry, size_t len
 	return replay_entry(&v->replay, entry, len, diag);
 }
 
+/* The log names the key that signs it; a key that it does not name would be somebody else's. */
+static enum rc check_log_key(const struct verify *v, struct diag *diag)
+{
+	char vkey[TLOG_VKEY_CAP];
+	enum rc rc = tlog_vkey_format(v->source.vkey.name, v->source.vkey.public_key, vkey, sizeof vkey);
+
+	if (rc == RC_OK && v->replay.log_key[0] != '\0' && strcmp(vkey, v->replay.log_key) != 0)
+		rc = diag_set(diag, RC_PROTOCOL,
+			      "the log is signed by another key than the one that it names as its own");
+	return rc;
+}
+
 static enum rc check_bodies(struct verify *v, struct diag *diag)
 {
 	char path[128], hex[65];
@@ -241,6 +253,8 @@ static enum rc run(struct verify *v, struct diag *diag)
 	rc = audit_source_walk(&v->source, v->expected, v->n_expected, visit, v, diag);
 	if (rc == RC_OK)
 		rc = replay_end(&v->replay, diag);
+	if (rc == RC_OK)
+		rc = check_log_key(v, diag);
 	if (rc == RC_OK)
 		rc = check_bodies(v, diag);
 	if (rc == RC_OK)

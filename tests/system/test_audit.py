@@ -65,7 +65,7 @@ def log(place):
     log = Log(place.keys)
     log.study_digest = hex32('study')
     log.add('start', 0, version='0', study_digest=log.study_digest)
-    log.add('study', 0, name='two-registers', digest=log.study_digest, rho_limit_micro=4000000)
+    log.add('study', 0, name='two-registers', digest=log.study_digest, rho_limit_micro=4000000, synthetic=True)
     add_batch(log, 1)
     add_batch(log, 2, 'treatment')
     log.started = add_start(log, 1)
@@ -250,6 +250,10 @@ def second_release(**changed):
     (edit(3, batch=hex32(1), source='prison'), 'logged twice'),
     (edit(3, records='100'), 'entry 3: a batch without'),
     (edit(1, digest=hex32('another')), 'another study'),
+    (edit(1, rho_limit_micro=3000000), 'another limit'),
+    (edit(1, synthetic=None), 'entry 1: a study without'),
+    (lambda log: log.add('keys', 50, key='log', public='log.example/else+00000000+AQ=='), 'another key'),
+    (lambda log: log.add('keys', 50, key='log'), 'without its public part'),
     (edit(4, number=2), 'do not ascend'),
     (edit(4, as_of='2026-02-01'), 'in the future'),
     (edit(4, as_of='soon'), 'without a date'),
@@ -281,7 +285,7 @@ def test_rules(place, log, change, reason):
     ({'disclosure': {'rho_micro': 1, 'rho_total_micro': 200000, 'secret': 'destroyed'}}, 'disclosure.rho_micro'),
     ({'disclosure': {'rho_micro': 200000, 'rho_total_micro': 1, 'secret': 'destroyed'}}, 'disclosure.rho_total_micro'),
     ({'synthetic': False, 'disclosure': {'rho_micro': 200000, 'rho_total_micro': 200000, 'secret': 'injected'}},
-     'disclosure.secret'),
+     'synthetic'),
 ], ids=lambda x: x if isinstance(x, str) else '')
 def test_bodies(place, log, changes, field):
     del log.entries[5:]
@@ -295,7 +299,7 @@ def test_bodies(place, log, changes, field):
     ({'min_new_records': 100}, None),
     ({'min_new_records': 101}, 'fewer new records'),
     ({'min_sources': 2}, 'fewer sources'),
-    ({'rho_limit': 3}, 'another limit than its study'),
+    ({'rho_limit': 3}, 'than the study itself'),
 ], ids=lambda x: x if isinstance(x, str) else '')
 def test_rules_of_the_study(place, log, tmp_path, rules, reason):
     """The second release comes 40 s after the first, with 100 new records of one source."""
@@ -307,6 +311,14 @@ def test_rules_of_the_study(place, log, tmp_path, rules, reason):
     add_release(log, 1, add_start(log, 1))
     second_release()(log)
     verify(place, log, '--study', study, fails=reason)
+
+
+def test_injected_secret_needs_a_synthetic_study(place, log):
+    del log.entries[4:]
+    edit(1, synthetic=False)(log)
+    disclosure = {'rho_micro': 200000, 'rho_total_micro': 200000, 'secret': 'injected'}
+    add_release(log, 1, add_start(log, 1), body_changes={'synthetic': False, 'disclosure': disclosure})
+    verify(place, log, fails='disclosure.secret')
 
 
 def test_entry_that_is_not_canonical(place, log):

@@ -191,6 +191,8 @@ static enum rc check_charge(struct replay *replay, const json_t *fields, struct 
 		return BREACH(replay, diag, "a release is started without its charge");
 	if (r->rho_micro > INT64_MAX - spent || r->rho_total_micro != spent + r->rho_micro)
 		return BREACH(replay, diag, "the charges of the releases do not add up");
+	if (r->rho_limit_micro != replay->study_limit_micro)
+		return BREACH(replay, diag, "a release has another limit than the study in force");
 	if (r->rho_total_micro > r->rho_limit_micro)
 		return BREACH(replay, diag, "the releases together cost more than the limit");
 	return RC_OK;
@@ -216,7 +218,7 @@ static enum rc check_study_rules(struct replay *replay, const struct replay_rele
 	if (strcmp(digest, r->study_digest) != 0)
 		return RC_OK; /* started under an earlier study, whose rules are not at hand */
 	if (r->rho_limit_micro != rules->rho_limit_micro)
-		return BREACH(replay, diag, "a release has another limit than its study");
+		return BREACH(replay, diag, "the log says another limit than the study itself");
 	if (last != NULL && r->started_at - last->started_at < (int64_t)rules->interval_days * SECONDS_A_DAY)
 		return BREACH(replay, diag, "a release is started before the study's interval has passed");
 	if (r->cut_records - (last ? last->cut_records : 0) < rules->min_new_records)
@@ -260,6 +262,7 @@ static enum rc take_started(struct replay *replay, int64_t time, const json_t *f
 		return BREACH(replay, diag, "a release is started without a commitment to its secret");
 	if (!get_hex(fields, "study_digest", r.study_digest) || strcmp(r.study_digest, replay->study_digest) != 0)
 		return BREACH(replay, diag, "a release is started under another study than the one in force");
+	r.synthetic = replay->study_synthetic;
 	enum rc rc = check_cut(replay, json_object_get(fields, "cut"), &r, diag);
 	if (rc == RC_OK)
 		rc = check_charge(replay, fields, &r, diag);
@@ -300,6 +303,28 @@ static enum rc take_query(struct replay *replay, const json_t *fields, struct di
 	return RC_OK;
 }
 
+static enum rc take_study(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	const json_t *synthetic = json_object_get(fields, "synthetic");
+
+	if (!get_hex(fields, "digest", replay->study_digest) ||
+	    !get_count(fields, "rho_limit_micro", &replay->study_limit_micro) || !json_is_boolean(synthetic))
+		return BREACH(replay, diag, "a study without digest, limit or synthetic");
+	replay->study_synthetic = json_is_true(synthetic);
+	return RC_OK;
+}
+
+static enum rc take_keys(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	const char *key = json_string_value(json_object_get(fields, "key"));
+
+	if (key == NULL)
+		return BREACH(replay, diag, "a key came into use without its kind");
+	if (strcmp(key, "log") == 0 && !get_text(fields, "public", replay->log_key, sizeof replay->log_key))
+		return BREACH(replay, diag, "a log key without its public part");
+	return RC_OK;
+}
+
 static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t time, const json_t *fields,
 			 struct diag *diag)
 {
@@ -313,9 +338,9 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 	case ENTRY_QUERY:
 		return take_query(replay, fields, diag);
 	case ENTRY_STUDY:
-		return get_hex(fields, "digest", replay->study_digest)
-			       ? RC_OK
-			       : BREACH(replay, diag, "a study without its digest");
+		return take_study(replay, fields, diag);
+	case ENTRY_KEYS:
+		return take_keys(replay, fields, diag);
 	default:
 		return RC_OK;
 	}
@@ -370,8 +395,11 @@ static enum rc compare_body(const struct replay_release *r, const json_t *body, 
 		wrong = "disclosure.rho_micro";
 	else if (!get_count(disclosure, "rho_total_micro", &rho_total) || rho_total != r->rho_total_micro)
 		wrong = "disclosure.rho_total_micro";
+	else if (!json_is_boolean(json_object_get(body, "synthetic")) ||
+		 json_is_true(json_object_get(body, "synthetic")) != r->synthetic)
+		wrong = "synthetic";
 	else if (!get_text(disclosure, "secret", secret, sizeof secret) ||
-		 (strcmp(secret, "destroyed") != 0 && !json_is_true(json_object_get(body, "synthetic"))))
+		 (strcmp(secret, "destroyed") != 0 && !r->synthetic))
 		wrong = "disclosure.secret";
 	if (wrong == NULL)
 		return RC_OK;

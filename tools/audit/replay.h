@@ -4,8 +4,8 @@
  * Rules: time never runs backwards; entries are canonical and complete for their kind; a batch of a source is logged
  * once; a release is started before it is published, one at a time, numbered upwards, under a study that was logged;
  * its cut is exactly the batches logged so far (count, records and digest); its date does not go back and is not in the
- * future; its charge adds up and stays within the limit; a query names a release that was published before. With a
- * study: interval, minimum of new records and of sources. */
+ * future; its charge adds up and stays within that study's limit; a query names a release that was published before.
+ * With a study: interval, minimum of new records and of sources. */
 #ifndef TOOLS_AUDIT_REPLAY_H
 #define TOOLS_AUDIT_REPLAY_H
 
@@ -25,7 +25,7 @@ struct replay_release {
 	uint64_t rho_micro, rho_total_micro, rho_limit_micro;
 	char study_digest[65];
 	uint8_t digest[32]; /* of the body; once released */
-	bool released;
+	bool released, synthetic;
 };
 
 struct replay_source {
@@ -54,6 +54,9 @@ struct replay {
 	struct replay_release *releases; /* releases[i].number = i + 1 */
 	size_t n_releases;
 	char study_digest[65]; /* of the study in force; "" = none logged yet */
+	uint64_t study_limit_micro;
+	bool study_synthetic;
+	char log_key[TLOG_VKEY_CAP]; /* what the log says its key is; "" = nothing yet */
 };
 
 void replay_init(struct replay *replay, const struct study *study);
