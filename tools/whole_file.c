@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,21 @@ static enum rc write_all(int fd, const void *data, size_t len)
 	return fsync(fd) == 0 ? RC_OK : RC_IO;
 }
 
+/* A new name is durable only when its folder is. */
+static enum rc sync_folder(const char *path)
+{
+	char copy[PATH_MAX];
+
+	if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
+		return RC_INVALID;
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return RC_IO;
+	enum rc rc = fsync(fd) == 0 ? RC_OK : RC_IO;
+	close(fd);
+	return rc;
+}
+
 /* Open, write, sync, close; the file is removed when any of it fails. */
 static enum rc write_new(const char *path, int flags, mode_t mode, const void *data, size_t len, struct diag *diag)
 {
@@ -70,7 +86,11 @@ static enum rc write_new(const char *path, int flags, mode_t mode, const void *d
 
 enum rc whole_file_create(const char *path, const void *data, size_t len, struct diag *diag)
 {
-	return write_new(path, O_EXCL, 0644, data, len, diag);
+	enum rc rc = write_new(path, O_EXCL, 0644, data, len, diag);
+
+	if (rc == RC_OK && (rc = sync_folder(path)) != RC_OK)
+		diag_set(diag, rc, "%s: %s", path, rc_text(rc));
+	return rc;
 }
 
 enum rc whole_file_replace(const char *path, const void *data, size_t len, mode_t mode, struct diag *diag)
@@ -86,5 +106,6 @@ enum rc whole_file_replace(const char *path, const void *data, size_t len, mode_
 		unlink(temporary);
 		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
 	}
-	return RC_OK;
+	rc = sync_folder(path);
+	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "%s: %s", path, rc_text(rc));
 }
