@@ -50,6 +50,10 @@ static void refuse(struct cf *f, const char *source, enum pipe_content content, 
 	assert_problem(&a, rc);
 	assert_int_equal(cf_count_entries(f, "batch_rejected"), before + logged);
 	assert_int_equal(cf_count_entries(f, "batch"), batches);
+	/* The worker lets go of the request just after its answer. */
+	for (int i = 0; i < 1000 && atomic_load(&f->core->n_requests) > 0; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+	assert_int_equal(atomic_load(&f->core->n_requests), 0);
 	assert_int_equal(atomic_load(&f->core->intake_bytes), 0);
 	cf_answer_deinit(&a);
 }

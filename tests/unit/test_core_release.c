@@ -1,0 +1,328 @@
+/* libs: tc_core tc_store tc_link tc_stats tc_audit tc_keys tc_proto */
+/* labels: quick threads */
+/* Publication: the study's rules, what is logged before anything is computed, what can be read and when, and that a
+ * release does not depend on the order in which records came. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "daemon/core/publish.h"
+#include "tests/unit/core_fixture.h"
+
+#define AS_OF "{\"as_of\": \"2025-06-30\"}"
+
+static void open_core(struct cf *f)
+{
+	enum rc rc = cf_open(f);
+	if (rc != RC_OK)
+		print_error("%s\n", f->diag.text);
+	assert_int_equal(rc, RC_OK);
+}
+
+static int setup(void **state)
+{
+	struct cf *f = malloc(sizeof *f);
+	cf_init(f);
+	open_core(f);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct cf *f = *state;
+	cf_deinit(f);
+	free(f);
+	return 0;
+}
+
+static void publish(struct cf *f, const char *body, int status, const char *text)
+{
+	struct cf_answer a;
+	assert_int_equal(cf_publish(f, body, &a), status);
+	if (text != NULL && strstr(cf_text(&a), text) == NULL)
+		print_error("%s\n", cf_text(&a));
+	assert_true(text == NULL || strstr(cf_text(&a), text) != NULL);
+	cf_answer_deinit(&a);
+}
+
+static void push_both(struct cf *f, uint64_t first, uint32_t n)
+{
+	cf_push(f, CF_PRISON, first, n);
+	cf_push(f, CF_TREATMENT, first, n);
+}
+
+static void get(struct cf *f, enum request_type type, unsigned role, const char *argument, const char *query,
+		int status, struct buffer *out)
+{
+	struct cf_answer a;
+	assert_int_equal(cf_get(f, type, role, "", argument, query, &a), status);
+	if (out != NULL) {
+		buffer_reset(out);
+		buffer_append(out, a.body.data, a.body.len + 1);
+		out->len--;
+	}
+	cf_answer_deinit(&a);
+}
+
+static void test_rules(void **state)
+{
+	struct cf *f = *state;
+	publish(f, "{}", 409, "too-early");
+	cf_push(f, CF_PRISON, 0, 40);
+	publish(f, "{}", 409, "1 sources");
+	cf_push(f, CF_TREATMENT, 0, 40);
+	publish(f, "{\"as_of\": \"2999-01-01\"}", 400, "invalid-input");
+	publish(f, "{\"as_of\": \"2190-01-01\"}", 400, "future");
+	publish(f, "{\"as_of\": \"2024-02-30\"}", 400, NULL);
+	publish(f, "{\"number\": 7}", 400, NULL);
+	publish(f, "[]", 400, NULL);
+	publish(f, "{", 400, "malformed");
+	assert_int_equal(cf_count_entries(f, "release_started"), 0);
+	assert_int_equal(f->core->history.rho_total_micro, 0);
+	publish(f, AS_OF, 202, "\"release\":1");
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	/* Nothing new since. */
+	publish(f, "{}", 409, "too-early");
+	push_both(f, 100, 10);
+	publish(f, "{\"as_of\": \"2025-06-29\"}", 409, "conflict");
+}
+
+static void test_interval_and_budget(void **state)
+{
+	struct cf *f = *state;
+	push_both(f, 0, 30);
+	cf_close(f);
+	cf_write_study(f, "rho_limit: 4", "rho_limit: 0.3");
+	open_core(f);
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	push_both(f, 100, 30);
+	/* The next closed period would cost as much again. */
+	publish(f, "{\"as_of\": \"2026-03-31\"}", 409, "budget-spent");
+	cf_close(f);
+	cf_write_study(f, "interval_days: 0", "interval_days: 30");
+	open_core(f);
+	publish(f, "{}", 409, "too-early");
+	/* The ledger is of the log, whatever the study says now. */
+	assert_true(f->core->history.rho_total_micro > 0);
+}
+
+static void test_started_entry_and_secret(void **state)
+{
+	struct cf *f = *state;
+	uint8_t secret[32];
+	push_both(f, 0, 60);
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	json_t *started = cf_entries(f, "release_started"), *done = cf_entries(f, "release");
+	assert_int_equal(json_array_size(started), 1);
+	assert_int_equal(json_array_size(done), 1);
+	json_t *s = json_array_get(started, 0), *r = json_array_get(done, 0), *cut = json_object_get(s, "cut");
+	assert_int_equal(json_integer_value(json_object_get(cut, "batches")), 2);
+	assert_int_equal(json_integer_value(json_object_get(cut, "records")), 120);
+	assert_true(json_integer_value(json_object_get(s, "rho_micro")) > 0);
+	assert_string_equal(json_string_value(json_object_get(s, "as_of")), "2025-06-30");
+	assert_int_equal(json_integer_value(json_object_get(r, "number")), 1);
+	/* The secret is gone, and its name with it. */
+	assert_int_equal(store_secret_get(f->core->store, 1, secret), RC_NOTFOUND);
+	assert_int_equal(store_secret_put(f->core->store, 1, secret), RC_CONFLICT);
+	/* The body is found by its digest, and hashes to it. */
+	struct buffer body;
+	uint8_t digest[32];
+	char hex[65];
+	const char *named = json_string_value(json_object_get(r, "digest"));
+	buffer_init(&body);
+	get(f, REQUEST_RELEASE_BODY, ROLE_AUDITOR, named, "", 200, &body);
+	sha256(body.data, body.len, digest);
+	hex_encode(digest, sizeof digest, hex);
+	assert_string_equal(hex, named);
+	assert_non_null(strstr((char *)body.data, "\"secret\":\"destroyed\""));
+	get(f, REQUEST_RELEASE_BODY, ROLE_AUDITOR, "00", "", 404, NULL);
+	hex[0] = hex[0] == '0' ? '1' : '0';
+	get(f, REQUEST_RELEASE_BODY, ROLE_AUDITOR, hex, "", 404, NULL);
+	buffer_deinit(&body);
+	json_decref(started);
+	json_decref(done);
+}
+
+static void test_queries_are_logged_first(void **state)
+{
+	struct cf *f = *state;
+	struct buffer answer, catalogue;
+	uint8_t digest[32];
+	char hex[65];
+	buffer_init(&answer);
+	buffer_init(&catalogue);
+	get(f, REQUEST_TABLES, ROLE_ANALYST, "", "", 200, &catalogue);
+	assert_non_null(strstr((char *)catalogue.data, "continuity_by_quarter"));
+	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "", 404, NULL);
+	push_both(f, 0, 60);
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "", 200, &answer);
+	json_t *queries = cf_entries(f, "query");
+	assert_int_equal(json_array_size(queries), 1);
+	sha256(answer.data, answer.len, digest);
+	hex_encode(digest, sizeof digest, hex);
+	json_t *q = json_array_get(queries, 0);
+	assert_string_equal(json_string_value(json_object_get(q, "answer")), hex);
+	assert_int_equal(json_integer_value(json_object_get(q, "release")), 1);
+	json_decref(queries);
+	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "release=2", 404, NULL);
+	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "release=x", 400, NULL);
+	get(f, REQUEST_TABLE, ROLE_ANALYST, "no_such_table", "", 404, NULL);
+	assert_int_equal(cf_count_entries(f, "query"), 1);
+	buffer_deinit(&answer);
+	buffer_deinit(&catalogue);
+}
+
+static void test_earlier_releases_stay(void **state)
+{
+	struct cf *f = *state;
+	struct buffer first, again;
+	buffer_init(&first);
+	buffer_init(&again);
+	push_both(f, 0, 60);
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "release=1", 200, &first);
+	push_both(f, 100, 60);
+	publish(f, "{}", 202, "\"release\":2");
+	assert_int_equal(cf_wait_release(f, 2), LINKER_DONE);
+	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "release=1", 200, &again);
+	assert_string_equal((char *)first.data, (char *)again.data);
+	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "", 200, &again);
+	assert_string_not_equal((char *)first.data, (char *)again.data);
+	cf_close(f);
+	open_core(f);
+	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "release=1", 200, &again);
+	assert_string_equal((char *)first.data, (char *)again.data);
+	buffer_deinit(&first);
+	buffer_deinit(&again);
+}
+
+/* The body of release 1 after pushing with `push`, with an injected secret. */
+static void body_after(void (*push)(struct cf *f), const char *kernel, struct buffer *out)
+{
+	struct cf f;
+	struct txn *txn = NULL;
+	struct store_key key;
+	cf_init(&f);
+	cf_path(&f, "release.key", f.conf.test_release_secret);
+	strcpy(f.conf.link_kernel, kernel);
+	open_core(&f);
+	push(&f);
+	publish(&f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(&f, 1), LINKER_DONE);
+	release_key(&key, 1);
+	assert_int_equal(txn_begin_read(f.core->store, &txn), RC_OK);
+	assert_int_equal(store_get(txn, &key, out), RC_OK);
+	txn_abort(txn);
+	cf_deinit(&f);
+}
+
+static void push_whole(struct cf *f)
+{
+	push_both(f, 0, 300);
+}
+
+static void push_in_pieces(struct cf *f)
+{
+	for (uint64_t at = 300; at > 0; at -= 50) {
+		cf_push(f, CF_TREATMENT, at - 50, 50);
+		if (at == 150) {
+			cf_close(f);
+			open_core(f);
+		}
+	}
+	for (uint64_t at = 0; at < 300; at += 20)
+		cf_push(f, CF_PRISON, at, 20);
+	/* The same records in batches of another size: superseded by equal ones, counted once. */
+	cf_push(f, CF_PRISON, 100, 70);
+}
+
+static void test_order_does_not_matter(void **state)
+{
+	struct buffer whole, pieces;
+	buffer_init(&whole);
+	buffer_init(&pieces);
+	body_after(push_whole, "auto", &whole);
+	body_after(push_in_pieces, "scalar", &pieces);
+	assert_int_equal(whole.len, pieces.len);
+	assert_memory_equal(whole.data, pieces.data, whole.len);
+	buffer_append(&whole, "", 1);
+	assert_non_null(strstr((char *)whole.data, "\"secret\":\"injected\""));
+	assert_non_null(strstr((char *)whole.data, "\"records\":600"));
+	buffer_deinit(&whole);
+	buffer_deinit(&pieces);
+}
+
+static void test_injected_secret_needs_synthetic(void **state)
+{
+	struct cf *f = *state;
+	cf_close(f);
+	cf_path(f, "release.key", f->conf.test_release_secret);
+	cf_write_study(f, "synthetic: true", "synthetic: false");
+	assert_int_equal(cf_open(f), RC_CONFIG);
+	assert_non_null(strstr(f->diag.text, "synthetic"));
+	assert_int_equal(core_check(&f->conf, &f->diag), RC_CONFIG);
+	cf_write_study(f, NULL, NULL);
+	assert_int_equal(core_check(&f->conf, &f->diag), RC_OK);
+	strcpy(f->conf.link_kernel, "quantum");
+	assert_int_equal(cf_open(f), RC_CONFIG);
+	assert_non_null(strstr(f->diag.text, "link_kernel"));
+}
+
+/* A ledger that disagrees with the log is not believed. */
+static void test_ledger_is_checked(void **state)
+{
+	struct cf *f = *state;
+	struct txn *txn = NULL;
+	struct store_key key;
+	push_both(f, 0, 30);
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	ledger_key(&key);
+	assert_int_equal(txn_begin_write(f->core->store, &txn), RC_OK);
+	assert_int_equal(store_put(txn, &key, "\0\0\0\0\0\0\0\0\0\0\0\1", 12), RC_OK);
+	assert_int_equal(txn_commit(&txn), RC_OK);
+	cf_close(f);
+	assert_int_equal(cf_open(f), RC_DAMAGED);
+	assert_non_null(strstr(f->diag.text, "ledger"));
+}
+
+static void test_release_in_the_store_is_checked(void **state)
+{
+	struct cf *f = *state;
+	struct txn *txn = NULL;
+	struct store_key key;
+	push_both(f, 0, 30);
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	release_key(&key, 1);
+	assert_int_equal(txn_begin_write(f->core->store, &txn), RC_OK);
+	assert_int_equal(store_put(txn, &key, "{}", 2), RC_OK);
+	assert_int_equal(txn_commit(&txn), RC_OK);
+	cf_close(f);
+	assert_int_equal(cf_open(f), RC_DAMAGED);
+	assert_non_null(strstr(f->diag.text, "release 1"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_interval_and_budget, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_started_entry_and_secret, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_queries_are_logged_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_earlier_releases_stay, setup, teardown),
+		cmocka_unit_test(test_order_does_not_matter),
+		cmocka_unit_test_setup_teardown(test_injected_secret_needs_synthetic, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ledger_is_checked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_release_in_the_store_is_checked, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
