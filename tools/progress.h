@@ -22,7 +22,7 @@ void progress_clear(struct progress *p);
 /* Milliseconds of a clock that never runs back. */
 int64_t monotonic_ms(void);
 /* "12.3 MB", "1.5 kB", "17 B". */
-#define BYTES_TEXT_CAP 40
+#define BYTES_TEXT_CAP 48
 const char *bytes_text(uint64_t n, char out[BYTES_TEXT_CAP]);
 /* 12345678 → "12,345,678". */
 #define COUNT_TEXT_CAP 32
