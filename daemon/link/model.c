@@ -447,6 +447,8 @@ enum rc model_fit(struct run *run)
 	}
 	for (size_t i = 0; i < run->n_pairs; i++)
 		run->pairs[i].ratio = pair_ratio(fit, &run->pairs[i]);
+	rc = run_share_above_floor(run->domain, (const double(*)[STUDY_MAX_LEVELS + 1]) fit->matches,
+				   &run->model.share_above_floor);
 out:
 	free(fit->sample.high);
 	free(fit->row_sum);

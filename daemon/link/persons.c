@@ -135,7 +135,7 @@ static void describe_quality(struct run *run, const struct null_estimate *estima
 		const struct run_segment *segment = &run->segments[s];
 		const struct null_estimate *estimate = &estimates[s];
 		struct link_quality *quality;
-		double n_true = estimate->n_links - estimate->n_false;
+		double n_true = estimate->n_links - estimate->n_false, n_matches;
 
 		if (segment->slot_a == segment->slot_b)
 			continue;
@@ -151,8 +151,10 @@ static void describe_quality(struct run *run, const struct null_estimate *estima
 		if (estimate->threshold == INT32_MAX)
 			continue;
 		quality->expected_precision = millionths(n_true / estimate->n_links);
-		quality->expected_recall =
-			millionths(n_true / (segment->expected_matches > n_true ? segment->expected_matches : n_true));
+		n_matches = segment->expected_matches > n_true ? segment->expected_matches : n_true;
+		if (run->model.share_above_floor > 0)
+			n_matches /= run->model.share_above_floor;
+		quality->expected_recall = millionths(n_true / n_matches);
 	}
 }
 

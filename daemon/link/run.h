@@ -38,6 +38,7 @@ struct run_segment {
 struct model {
 	double m[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], u[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
 	int32_t weight[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
+	double share_above_floor; /* of the matches */
 };
 
 struct run {
@@ -89,6 +90,11 @@ enum rc run_cut_segments(struct run *run) MUST_CHECK;
 /* model.c */
 enum rc model_fit(struct run *run) MUST_CHECK;
 void model_weigh(struct run *run);
+
+/* floor.c: share of matches that reach the candidate floor; `counts` are expected matches by comparison and level.
+ * Errors: NOMEM. */
+enum rc run_share_above_floor(const struct study_domain *domain,
+			      const double counts[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], double *ret) MUST_CHECK;
 
 /* An edge between two persons of a run: their best pair of records. */
 struct run_edge {
