@@ -1,13 +1,17 @@
 /* Records at the cut of a run: the current revision of each, ranked by record key; which of them are certainly one
  * person within their source; and how frequent their values are.
  *
- * Certain means: the custodian's person number is the same, or all filters are the same and say enough (their reference
- * weight is at least twice the candidate floor: two records that share a given name and are empty otherwise are not one
- * person). Different person numbers are never joined. */
+ * Certain means: the custodian's person number is the same, or all filters are the same and say enough: two records
+ * that share a given name and are empty otherwise are not one person. Different person numbers are never joined. */
 #include "daemon/link/run.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* What agreement on identical records must say to make one person of them, in 1/256 log2 units of reference weight:
+ * names and date of birth together do, names and a town do not. A study that cannot reach it is content with all it
+ * has. */
+enum { CERTAIN_WEIGHT = 25 * 256 };
 
 /* ---- ranks ---- */
 
@@ -270,14 +274,14 @@ static bool same_number(const struct same_ctx *ctx, uint32_t a, uint32_t b)
 
 /* ---- certain persons ---- */
 
-/* Reference weight of a record with itself: what agreement on all that it has would say. */
+/* Reference weight of a record with itself: what agreement on all that it has would say. UINT32_MAX = on everything. */
 static int32_t self_weight(const struct run *run, uint32_t rank)
 {
 	int32_t weight = 0;
 
 	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
 		const struct study_comparison *comparison = &run->domain->comparisons[c];
-		unsigned level = 0, radix = 1, missing = run_missing_mask(run, c, rank);
+		unsigned level = 0, radix = 1, missing = rank == UINT32_MAX ? 0 : run_missing_mask(run, c, rank);
 
 		for (unsigned i = 0; i < comparison->n_filters; i++) {
 			if ((missing >> i & 1) == 0)
@@ -293,6 +297,7 @@ enum rc run_find_certain_persons(struct run *run)
 {
 	struct same_ctx ctx = {run, 0};
 	uint32_t *first = malloc((run->n > 0 ? run->n : 1) * sizeof *first);
+	int32_t all = self_weight(run, UINT32_MAX), enough = all < CERTAIN_WEIGHT ? all : CERTAIN_WEIGHT;
 	enum rc rc;
 
 	if (first == NULL)
@@ -303,7 +308,7 @@ enum rc run_find_certain_persons(struct run *run)
 	if (rc != RC_OK)
 		goto out;
 	for (uint32_t i = 0; i < run->n; i++) {
-		if (first[i] != i && self_weight(run, i) >= 2 * run->domain->floor)
+		if (first[i] != i && self_weight(run, i) >= enough)
 			run_join(run->certain, first[i], i);
 	}
 	rc = find_first_same(&ctx, hash_number, same_number, first);
