@@ -34,7 +34,7 @@ step() { printf '\n== %s\n' "$*"; }
 step "dependencies and build"
 sh "$root/deploy/dependencies.sh" build
 [ -f "$build/build.ninja" ] || cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DTC_TESTS=OFF >/dev/null
-ninja -C "$build" throughcared throughcare | tail -n 1
+ninja -C "$build" --quiet throughcared throughcare
 PATH=$build/tools:$build/daemon:$PATH
 
 # One quickstart at a time owns the folder; a daemon that an earlier --keep left is stopped.

@@ -32,7 +32,7 @@ run() { # run PRESET CTEST-ARGUMENTS...
 	preset=$1; shift
 	printf '\n== %s\n' "$preset"
 	cmake --preset "$preset" -DTC_TESTS=ON >/dev/null
-	cmake --build --preset "$preset" -j "$jobs" | tail -n 1
+	cmake --build --preset "$preset" -j "$jobs" -- --quiet
 	ctest --preset "$preset" -j "$jobs" --no-tests=error "$@"
 }
 [ -n "$only" ] && [ "$only" != release ] || run release -L "$labels"
