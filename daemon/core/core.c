@@ -69,6 +69,11 @@ static enum rc load_keys(struct core *core, struct diag *diag)
 	enum rc rc = seal_open_file(conf->seal_key, &core->seal, diag);
 	if (rc == RC_OK)
 		rc = log_signer_open(conf->log_key, conf->signer_state, conf->log_origin, &core->signer, diag);
+	if (rc == RC_OK && conf->memory_lock_required &&
+	    !(seal_is_locked(core->seal) && log_signer_is_locked(core->signer)))
+		rc = diag_set(diag, RC_CONFIG,
+			      "memory_lock: require, but memory cannot be locked: raise the limit on locked "
+			      "memory (LimitMEMLOCK=infinity) or say try");
 	if (rc != RC_OK || conf->test_release_secret[0] == '\0')
 		return rc;
 	if (!core->study->synthetic)
