@@ -129,7 +129,9 @@ static void choose(struct chooser *c, double matches, bool by_null_alone, struct
 										    : walk.false_by_model;
 		if ((double)(i + 1) - 2 * n_false > best) {
 			best = (double)(i + 1) - 2 * n_false;
-			*ret = (struct null_estimate){link->weight, (double)(i + 1), n_false};
+			ret->threshold = link->weight;
+			ret->n_links = (double)(i + 1);
+			ret->n_false = n_false;
 		}
 	}
 }
@@ -173,7 +175,11 @@ enum rc run_choose_threshold(const struct run *run, const struct run_segment *se
 		if (by_null.n_links - by_null.n_false > matches)
 			matches = by_null.n_links - by_null.n_false;
 		choose(&c, matches, false, &estimate);
-		*ret = is_more_than_chance(&estimate) ? estimate : (struct null_estimate){.threshold = INT32_MAX};
+		if (!is_more_than_chance(&estimate))
+			estimate = (struct null_estimate){.threshold = INT32_MAX};
+		estimate.is_conditional = !run->all_numbered[segment->slot_a] || !run->all_numbered[segment->slot_b] ||
+					  c.null[0].within.numbers_repeat || c.null[1].within.numbers_repeat;
+		*ret = estimate;
 	}
 	free(c.taken);
 	free(c.used);

@@ -145,8 +145,7 @@ static void describe_quality(struct run *run, const struct null_estimate *estima
 			.source_b = run->source_of_slot[segment->slot_b],
 			.n_links = n_accepted[s],
 			.threshold = estimate->threshold,
-			.null_is_conditional =
-				!run->all_numbered[segment->slot_a] || !run->all_numbered[segment->slot_b],
+			.null_is_conditional = estimate->is_conditional,
 		};
 		if (estimate->threshold == INT32_MAX)
 			continue;

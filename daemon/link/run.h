@@ -110,7 +110,8 @@ enum rc run_best_edges(const struct run *run, const uint32_t *person, size_t fir
 /* within.c: duplicates within a source. */
 struct within_estimate {
 	bool has_duplicates;
-	double lambda; /* share of the pairs of its certain persons that are duplicates */
+	bool numbers_repeat; /* some people have two person numbers */
+	double lambda;       /* share of the pairs of its certain persons that are duplicates */
 };
 enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_edge *edges, size_t n_edges,
 			struct within_estimate *ret) MUST_CHECK;
@@ -122,9 +123,10 @@ const struct run_segment *run_find_segment(const struct run *run, uint16_t slot_
 
 /* null.c: thresholds from the within-source null. */
 struct null_estimate {
-	int32_t threshold; /* INT32_MAX when no threshold gives more true links than chance explains */
-	double n_links;    /* at the threshold, of this pair of sources alone */
-	double n_false;    /* of these, expected */
+	int32_t threshold;   /* INT32_MAX when no threshold gives more true links than chance explains */
+	double n_links;      /* at the threshold, of this pair of sources alone */
+	bool is_conditional; /* on there being no duplicates that were not recognised */
+	double n_false;      /* of these, expected */
 };
 enum rc run_choose_threshold(const struct run *run, const struct run_segment *segment,
 			     struct null_estimate *ret) MUST_CHECK;

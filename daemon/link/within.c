@@ -89,26 +89,32 @@ static double chance_above_median(double n_pairs, double ratio)
 	return n_pairs / (2 * ratio);
 }
 
-/* Are there as many pairs within the source above the median match as only duplicates explain? */
-static bool top_has_duplicates(const struct run *run, const struct weighed *matches, size_t n_matches,
-			       const struct run_edge *edges, size_t n_edges, double n_pairs)
+/* Are there as many pairs within the source above the median match as only duplicates explain? And does the custodian
+ * number some people twice, as records show that are identical under two numbers? Similar ones would not: they may be
+ * twins. */
+static void look_at_top(const struct run *run, const struct weighed *matches, size_t n_matches,
+			const struct run_edge *edges, size_t n_edges, double n_pairs, struct within_estimate *ret)
 {
 	double all = 0, top = 0, chance;
-	size_t median = 0, within = 0;
+	size_t median = 0, within = 0, twice = 0;
 
 	for (size_t i = 0; i < n_matches; i++)
 		all += matches[i].probability;
 	while (median < n_matches && top < all / 2)
 		top += matches[median++].probability;
 	if (median == 0)
-		return false;
+		return;
 	for (size_t i = 0; i < n_edges && edges[i].weight >= matches[median - 1].weight; i++) {
 		const struct run_pair *pair = &run->pairs[edges[i].pair];
 
 		within += !is_known_different(run, pair) && !is_identical(run, pair);
+		twice += is_known_different(run, pair) && is_identical(run, pair);
 	}
 	chance = chance_above_median(n_pairs, matches[median - 1].ratio);
-	return (double)within >= MIN_TOP_PAIRS + MIN_TIMES_CHANCE * chance && (double)within >= min_top_share * top;
+	chance = MIN_TOP_PAIRS + MIN_TIMES_CHANCE * chance;
+	ret->numbers_repeat = (double)twice >= chance;
+	ret->has_duplicates =
+		ret->numbers_repeat || ((double)within >= chance && (double)within >= min_top_share * top);
 }
 
 double within_probability(const struct run *run, const struct within_estimate *estimate, const struct run_edge *edge)
@@ -116,7 +122,7 @@ double within_probability(const struct run *run, const struct within_estimate *e
 	const struct run_pair *pair = &run->pairs[edge->pair];
 	double odds;
 
-	if (!estimate->has_duplicates || is_known_different(run, pair))
+	if (!estimate->has_duplicates || (is_known_different(run, pair) && !estimate->numbers_repeat))
 		return 0;
 	odds = estimate->lambda / (1 - estimate->lambda) * pair->ratio;
 	return odds / (1 + odds);
@@ -144,12 +150,12 @@ enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_e
 	enum rc rc;
 
 	*ret = (struct within_estimate){0};
-	if (run->all_numbered[slot] || n < 3)
+	if (n < 3)
 		return RC_OK;
 	rc = gather_matches(run, slot, &matches, &n_matches);
 	if (rc != RC_OK)
 		return rc;
-	ret->has_duplicates = top_has_duplicates(run, matches, n_matches, edges, n_edges, n * (n - 1) / 2);
+	look_at_top(run, matches, n_matches, edges, n_edges, n * (n - 1) / 2, ret);
 	if (ret->has_duplicates)
 		fit_lambda(run, edges, n_edges, n * (n - 1) / 2, ret);
 	free(matches);
