@@ -41,6 +41,8 @@ struct strip {
 	int32_t weight[POOL_BLOCK_ROWS];
 	uint8_t level[STUDY_MAX_COMPARISONS][POOL_BLOCK_ROWS]; /* indexed by place in the block */
 	uint16_t counts[POOL_BLOCK_ROWS];
+	uint16_t popcounts[POOL_BLOCK_ROWS];
+	uint16_t digits[POOL_BLOCK_ROWS];
 	uint16_t levels[POOL_BLOCK_ROWS];
 };
 
@@ -101,7 +103,36 @@ static void plan(struct job *job)
 	}
 }
 
-/* Add one comparison to every pair of the strip. The first one runs over the whole block, later ones over the list. */
+/* Digits of one filter of a comparison for every pair of the strip, into strip->digits. */
+static void find_digits(const struct link_pool *pool, const struct study_comparison *comparison, unsigned i,
+			uint32_t query, const struct pool_block *block, bool whole, struct strip *strip)
+{
+	unsigned f = comparison->filters[i], n_cuts = comparison->n_cuts[i];
+	unsigned a = pool_block_of(pool, query)->popcounts[f][query % POOL_BLOCK_ROWS];
+	const uint16_t *popcounts = block->popcounts[f];
+
+	if (whole) {
+		pool->kernel->count_run(pool_filter(pool, query, f), block->filters[f], pool->n_lines[f], strip->n,
+					strip->counts);
+	} else {
+		pool->kernel->count_list(pool_filter(pool, query, f), block->filters[f], pool->n_lines[f], strip->list,
+					 strip->n, strip->counts);
+		for (size_t j = 0; j < strip->n; j++)
+			strip->popcounts[j] = popcounts[strip->list[j]];
+		popcounts = strip->popcounts;
+	}
+	if (!pool->inverse[f].is_diffused) {
+		pool->kernel->digits(strip->counts, popcounts, strip->n, a, comparison->cuts[i], n_cuts, strip->digits);
+		return;
+	}
+	for (size_t j = 0; j < strip->n; j++)
+		strip->digits[j] =
+			(uint16_t)(popcounts[j] == 0 ? 0
+						     : level_digit(&pool->inverse[f], comparison->cuts[i], n_cuts, a,
+								   popcounts[j], strip->counts[j]));
+}
+
+/* Add one comparison to every pair of the strip. `whole`: nothing of the block was dropped yet. */
 static void add_comparison(const struct link_pool *pool, unsigned c, uint32_t query, const struct pool_block *block,
 			   bool whole, struct strip *strip)
 {
@@ -110,27 +141,12 @@ static void add_comparison(const struct link_pool *pool, unsigned c, uint32_t qu
 
 	memset(strip->levels, 0, strip->n * sizeof *strip->levels);
 	for (unsigned i = 0; i < comparison->n_filters; i++) {
-		unsigned f = comparison->filters[i], n_cuts = comparison->n_cuts[i];
-		unsigned a = pool_block_of(pool, query)->popcounts[f][query % POOL_BLOCK_ROWS];
-
-		if (!pool_is_missing(pool, query, f)) {
-			if (whole)
-				pool->kernel->count_run(pool_filter(pool, query, f), block->filters[f],
-							pool->n_lines[f], strip->n, strip->counts);
-			else
-				pool->kernel->count_list(pool_filter(pool, query, f), block->filters[f],
-							 pool->n_lines[f], strip->list, strip->n, strip->counts);
-			for (size_t j = 0; j < strip->n; j++) {
-				unsigned b = block->popcounts[f][strip->list[j]];
-
-				if (b != 0)
-					strip->levels[j] =
-						(uint16_t)(strip->levels[j] +
-							   radix * level_digit(&pool->inverse[f], comparison->cuts[i],
-									       n_cuts, a, b, strip->counts[j]));
-			}
+		if (!pool_is_missing(pool, query, comparison->filters[i])) {
+			find_digits(pool, comparison, i, query, block, whole, strip);
+			for (size_t j = 0; j < strip->n; j++)
+				strip->levels[j] = (uint16_t)(strip->levels[j] + radix * strip->digits[j]);
 		}
-		radix *= n_cuts + 2u;
+		radix *= comparison->n_cuts[i] + 2u;
 	}
 	for (size_t j = 0; j < strip->n; j++) {
 		strip->weight[j] += comparison->reference_weight[strip->levels[j]];
@@ -193,7 +209,7 @@ static bool compare_strip(const struct job *job, struct strip *strip, uint32_t q
 		unsigned c = job->order[k];
 
 		rest -= job->best[c][missing_mask(pool, &domain->comparisons[c], query)];
-		add_comparison(pool, c, query, block, k == 0, strip);
+		add_comparison(pool, c, query, block, strip->n == n_rows, strip);
 		drop_hopeless(strip, domain->floor - rest);
 	}
 	return tile_append(tile, domain, strip, first_row, query);

@@ -20,7 +20,46 @@ struct kernel {
 	/* ret[i] = |query & rows[list[i]]| for i = 0 … n-1. */
 	void (*count_list)(const uint8_t *query, const uint8_t *rows, size_t n_lines, const uint16_t *list, size_t n,
 			   uint16_t *ret);
+	/* ret[i] = 1 + number of cuts (thousandths, ascending) that 2 · both[i] / (a + b[i]) reaches, or 0 where b[i]
+	 * is 0: a missing filter. As level_digit() for filters without diffusion; a > 0. */
+	void (*digits)(const uint16_t *both, const uint16_t *b, size_t n, unsigned a, const uint16_t *cuts,
+		       unsigned n_cuts, uint16_t *ret);
 };
+
+#if defined(__clang__)
+#define KERNEL_VECTORISED
+#else
+#define KERNEL_VECTORISED __attribute__((optimize("O3")))
+#endif
+
+/* The body of `digits`, written so that a compiler can vectorise it: each kernel builds it for its own target. */
+static inline __attribute__((always_inline)) void kernel_digits(const uint16_t *both, const uint16_t *b, size_t n,
+								unsigned a, const uint16_t *cuts, unsigned n_cuts,
+								uint16_t *ret)
+{
+	enum { STEP = 64 };
+	uint32_t common[STEP], sum[STEP], digit[STEP];
+
+	for (size_t from = 0; from < n; from += STEP) {
+		size_t len = n - from < STEP ? n - from : STEP;
+
+		for (size_t i = 0; i < len; i++) {
+			common[i] = 2000u * both[from + i];
+			sum[i] = a + b[from + i];
+			digit[i] = 1;
+		}
+		for (size_t i = len; i < STEP; i++)
+			common[i] = sum[i] = digit[i] = 0;
+		for (unsigned k = 0; k < n_cuts; k++) {
+			uint32_t cut = cuts[k];
+
+			for (size_t i = 0; i < STEP; i++)
+				digit[i] += common[i] >= cut * sum[i];
+		}
+		for (size_t i = 0; i < len; i++)
+			ret[from + i] = b[from + i] != 0 ? (uint16_t)digit[i] : 0;
+	}
+}
 
 /* The kernel asked for, or with AUTO the fastest of this processor; NULL when it is not there. */
 const struct kernel *kernel_choose(enum link_kernel kernel);

@@ -50,7 +50,13 @@ AVX2 static void count_list(const uint8_t *query, const uint8_t *rows, size_t n_
 		ret[i] = count_one(query, rows + list[i] * n_lines * KERNEL_LINE, n_lines);
 }
 
-const struct kernel kernel_avx2 = {LINK_KERNEL_AVX2, count_run, count_list};
+AVX2 KERNEL_VECTORISED static void digits(const uint16_t *both, const uint16_t *b, size_t n, unsigned a,
+					  const uint16_t *cuts, unsigned n_cuts, uint16_t *ret)
+{
+	kernel_digits(both, b, n, a, cuts, n_cuts, ret);
+}
+
+const struct kernel kernel_avx2 = {LINK_KERNEL_AVX2, count_run, count_list, digits};
 #else
 typedef int kernel_avx2_is_for_x86;
 #endif

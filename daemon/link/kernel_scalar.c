@@ -37,7 +37,13 @@ static inline __attribute__((always_inline)) uint16_t count_one(const uint8_t *a
 		for (size_t i = 0; i < n; i++)                                                                         \
 			ret[i] = count_one(query, rows + list[i] * n_lines * KERNEL_LINE, n_lines);                    \
 	}                                                                                                              \
-	const struct kernel kernel_scalar##suffix = {LINK_KERNEL_SCALAR, count_run##suffix, count_list##suffix}
+	attributes static void digits##suffix(const uint16_t *both, const uint16_t *b, size_t n, unsigned a,           \
+					      const uint16_t *cuts, unsigned n_cuts, uint16_t *ret)                    \
+	{                                                                                                              \
+		kernel_digits(both, b, n, a, cuts, n_cuts, ret);                                                       \
+	}                                                                                                              \
+	const struct kernel kernel_scalar##suffix = {LINK_KERNEL_SCALAR, count_run##suffix, count_list##suffix,        \
+						     digits##suffix}
 
 SCALAR_KERNEL(, NOT_VECTORISED);
 #if defined(__x86_64__)
