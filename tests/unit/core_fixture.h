@@ -115,7 +115,8 @@ static inline void cf_remove(const char *folder)
 	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+		if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, e->d_name) >= sizeof path)
+			continue;
 		if (e->d_type == DT_DIR)
 			cf_remove(path);
 		else
