@@ -41,10 +41,12 @@ class Log:
         leaves = self.leaves()[:size]
         return tlog.sign_checkpoint(origin or self.origin, len(leaves), tlog.root(leaves), seed or self.seed).encode()
 
+    def proof(self, index, size=None):
+        proof = b''.join(tlog.base64.b64encode(h) + b'\n' for h in tlog.inclusion(index, self.leaves()[:size]))
+        return b'c2sp.org/tlog-proof@v1\nindex %d\n%s\n%s' % (index, proof, self.checkpoint(size))
+
     def receipt(self, index, size=None):
-        entry, leaves = json.loads(self.entries[index]), self.leaves()[:size]
-        proof = b''.join(tlog.base64.b64encode(h) + b'\n' for h in tlog.inclusion(index, leaves))
-        text = b'c2sp.org/tlog-proof@v1\nindex %d\n%s\n%s' % (index, proof, self.checkpoint(size))
+        entry, text = json.loads(self.entries[index]), self.proof(index, size)
         return canonical({'v': 1, 'batch': entry['batch'], 'source': entry['source'], 'records': entry['records'],
                           'index': index, 'entry': self.entries[index].decode(), 'proof': text.decode()})
 
@@ -59,6 +61,21 @@ class Log:
             out[f'/audit/tile/0/{name}'] = b''.join(leaves[start:start + 256])
         for body in self.bodies:
             out[f'/audit/release/{hashlib.sha256(body).hexdigest()}'] = body
+        return out
+
+
+    def all_files(self):
+        """The same with hash tiles of every level and the proofs of entries 0, 1, 3, 7, … ."""
+        out, level, hashes = self.files(), 0, self.leaves()
+        for index in (2 ** n - 1 for n in range(len(hashes).bit_length())):
+            out[f'/audit/proof/{index}'] = self.proof(index)
+        while len(hashes) >= 256:
+            hashes = [tlog.root(hashes[i:i + 256]) for i in range(0, len(hashes) - 255, 256)]
+            level += 1
+            for start in range(0, len(hashes), 256):
+                some = hashes[start:start + 256]
+                name = tile_path(start // 256) + ('' if len(some) == 256 else f'.p/{len(some)}')
+                out[f'/audit/tile/{level}/{name}'] = b''.join(some)
         return out
 
 
