@@ -483,7 +483,7 @@ void model_weigh(struct run *run)
 	for (size_t i = 0; i < run->n_pairs; i++) {
 		struct run_pair *pair = &run->pairs[i];
 
-		pair->weight = fixed_log2_ratio(to_fixed(pair->frequency), to_fixed(1));
+		pair->weight = pair->frequency != 1 ? fixed_log2_ratio(to_fixed(pair->frequency), to_fixed(1)) : 0;
 		for (unsigned c = 0; c < run->domain->n_comparisons; c++)
 			pair->weight += model->weight[c][pair->pattern.level[c]];
 	}

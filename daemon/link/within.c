@@ -128,17 +128,32 @@ double within_probability(const struct run *run, const struct within_estimate *e
 	return odds / (1 + odds);
 }
 
-static void fit_lambda(const struct run *run, const struct run_edge *edges, size_t n_edges, double n_pairs,
-		       struct within_estimate *estimate)
+/* EM for the share of duplicates alone, m and u held. Pairs known to be different take no part. */
+static enum rc fit_lambda(const struct run *run, const struct run_edge *edges, size_t n_edges, double n_pairs,
+			  struct within_estimate *estimate)
 {
+	double *ratios = malloc((n_edges > 0 ? n_edges : 1) * sizeof *ratios), before = -1;
+	size_t n = 0;
+
+	if (ratios == NULL)
+		return RC_NOMEM;
+	for (size_t i = 0; i < n_edges; i++) {
+		if (estimate->numbers_repeat || !is_known_different(run, &run->pairs[edges[i].pair]))
+			ratios[n++] = run->pairs[edges[i].pair].ratio;
+	}
 	estimate->lambda = 1 / n_pairs;
 	for (unsigned round = 0; round < LAMBDA_ROUNDS; round++) {
-		double sum = 0;
+		double sum = 0, prior_odds = estimate->lambda / (1 - estimate->lambda);
 
-		for (size_t i = 0; i < n_edges; i++)
-			sum += within_probability(run, estimate, &edges[i]);
+		for (size_t i = 0; i < n; i++)
+			sum += prior_odds * ratios[i] / (1 + prior_odds * ratios[i]);
 		estimate->lambda = sum < n_pairs / 2 ? sum / n_pairs : 0.5;
+		if (sum - before < 1e-5 * sum && before - sum < 1e-5 * sum)
+			break;
+		before = sum;
 	}
+	free(ratios);
+	return RC_OK;
 }
 
 enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_edge *edges, size_t n_edges,
@@ -157,9 +172,9 @@ enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_e
 		return rc;
 	look_at_top(run, matches, n_matches, edges, n_edges, n * (n - 1) / 2, ret);
 	if (ret->has_duplicates)
-		fit_lambda(run, edges, n_edges, n * (n - 1) / 2, ret);
+		rc = fit_lambda(run, edges, n_edges, n * (n - 1) / 2, ret);
 	free(matches);
-	return RC_OK;
+	return rc;
 }
 
 /* Person numbers are the custodian's word: two groups that both have one are never joined. */
