@@ -16,10 +16,13 @@
 #include "daemon/link/link.h"
 
 enum {
-	COMPARE_ROWS = 65536, /* at a time: bounds what a stop or a crash throws away */
-	LOAD_BATCHES = 64,    /* at a time, so that pairs are stored as rows come */
+	MIN_COMPARE_ROWS = 256,
+	LOAD_BATCHES = 64, /* at a time, so that pairs are stored as rows come */
 	RETRY_S = 10,
 };
+
+/* Comparisons at a time: bounds what a stop or a crash throws away, and the pairs that wait to be stored. */
+static const uint64_t compare_step = UINT64_C(1) << 30;
 
 struct linker {
 	struct core *core;
@@ -141,7 +144,8 @@ static enum rc compare_domain(struct linker *linker, int domain)
 		struct link_pair *pairs = NULL;
 		size_t n = 0;
 		uint32_t left = n_rows - position->compared;
-		uint32_t end = position->compared + (left < COMPARE_ROWS ? left : COMPARE_ROWS);
+		uint64_t step = compare_step / n_rows < MIN_COMPARE_ROWS ? MIN_COMPARE_ROWS : compare_step / n_rows;
+		uint32_t end = position->compared + (left < step ? left : (uint32_t)step);
 		rc = link_compare(pool, position->compared, end, &linker->cancel, &pairs, &n);
 		if (rc == RC_OK)
 			rc = pairs_store(linker->core->writes, d, position, end, pairs, n);
