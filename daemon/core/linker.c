@@ -72,6 +72,22 @@ static enum rc open_domain(struct linker *linker, int domain)
 	return rc;
 }
 
+/* Two versions of a record with one revision are told apart by what they say, never by which came first. */
+static uint64_t content_tie(const struct study *study, const struct batch_chunk *chunk, uint32_t i)
+{
+	uint8_t content[1 + 4 + STUDY_MAX_DIMENSIONS], digest[32];
+	struct writer w;
+	struct reader r;
+	writer_init(&w, content, sizeof content);
+	write_u8(&w, chunk->events[i]);
+	write_u32(&w, (uint32_t)chunk->days[i]);
+	for (int d = 0; d < study->n_dimensions; d++)
+		write_u8(&w, chunk->codes[d][i]);
+	sha256_labelled("throughcare record tie v1", content, writer_len(&w), digest);
+	reader_init(&r, digest, sizeof digest);
+	return read_u64(&r);
+}
+
 static enum rc add_rows(void *ctx, int source, int domain, const struct batch_chunk *chunk)
 {
 	struct linker *linker = ctx;
@@ -80,6 +96,7 @@ static enum rc add_rows(void *ctx, int source, int domain, const struct batch_ch
 	for (uint32_t i = 0; i < chunk->n_records && rc == RC_OK; i++) {
 		struct link_row row = {.source = (uint16_t)source, .revision = chunk->revisions[i]};
 		uint32_t number;
+		row.tie = content_tie(linker->core->study, chunk, i);
 		memcpy(row.record_id, chunk->record_ids[i], sizeof row.record_id);
 		memcpy(row.person_id, chunk->person_ids[i], sizeof row.person_id);
 		for (int f = 0; f < d->n_filters; f++) {

@@ -46,6 +46,8 @@ struct link_row {
 	uint8_t record_id[RECORD_ID_LEN];
 	uint8_t person_id[PERSON_ID_LEN]; /* all zero = none */
 	uint64_t revision;
+	uint64_t tie;                                        /* of what the pool does not hold (event, day, strata): the
+	                                                      * larger one counts where all else is equal */
 	const uint8_t *filters[STUDY_MAX_FILTERS]; /* study_filter_bytes() each */
 	bool missing[STUDY_MAX_FILTERS];
 };

@@ -196,6 +196,7 @@ enum rc link_pool_add(struct link_pool *pool, const struct link_row *row, uint32
 	meta = &block->meta[at];
 	meta->source = row->source;
 	meta->revision = row->revision;
+	meta->tie = row->tie;
 	memcpy(meta->record_id, row->record_id, RECORD_ID_LEN);
 	memcpy(meta->person_id, row->person_id, PERSON_ID_LEN);
 	atomic_store_explicit(&pool->n_rows, n + 1, memory_order_release);

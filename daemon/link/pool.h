@@ -15,7 +15,7 @@ struct pool_meta {
 	uint16_t source;
 	uint8_t record_id[RECORD_ID_LEN];
 	uint8_t person_id[PERSON_ID_LEN];
-	uint64_t revision;
+	uint64_t revision, tie;
 };
 
 /* POOL_BLOCK_ROWS rows in one mapping that never moves. Filter f of row i is at filters[f] + i * n_lines[f] lines. */

@@ -51,9 +51,13 @@ static int compare_keyed(const void *x, const void *y)
 	order = memcmp(digest_b, digest_a, sizeof digest_a);
 	if (order != 0)
 		return order;
-	/* The same content: the person number tells them apart, and where it is the same either row will do. */
 	order = memcmp(b->person_id, a->person_id, PERSON_ID_LEN);
-	return order != 0 ? order : (p->row > q->row) - (p->row < q->row);
+	if (order != 0)
+		return order;
+	if (a->tie != b->tie)
+		return a->tie > b->tie ? -1 : 1;
+	/* The same content twice: either row will do. */
+	return (p->row > q->row) - (p->row < q->row);
 }
 
 static enum rc allocate(struct run *run, uint32_t n_rows)

@@ -1,3 +1,4 @@
+# labels: quick once
 """The layer checker finds each kind of breach and stays silent where there is none."""
 import pathlib
 import subprocess

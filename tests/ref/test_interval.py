@@ -1,3 +1,4 @@
+# labels: quick once
 """The reference intervals equal the shared vectors, and they cover."""
 import json
 import pathlib

@@ -1,3 +1,4 @@
+# labels: quick once
 """The reference sampler gives the golden vectors."""
 import json
 import pathlib

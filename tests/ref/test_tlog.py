@@ -1,3 +1,4 @@
+# labels: quick once
 """The reference against the golden vectors, RFC 8032's own vectors, and itself; the C reads the same vectors."""
 import base64
 import json

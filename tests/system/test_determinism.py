@@ -87,6 +87,21 @@ def test_small_batches_in_another_order(world, reference):
         assert unit.released() == reference
 
 
+def test_one_revision_twice_with_other_events(world):
+    """Two batches hold the same record numbers and identifiers with other days: which one counts is not who came first."""
+    bodies = []
+    for name in ('a-b', 'b-a'):
+        with Run(world, f'tie-{name}') as unit:
+            rows = read_csv(unit.registers / 'prison.csv')
+            moved = [{**row, 'event_date': row['event_date'][:8] + '15'} for row in rows]
+            pieces = [unit.pieces('prison', 4096, rows), unit.pieces('prison', 4096, moved)]
+            for piece in pieces if name == 'a-b' else reversed(pieces):
+                unit.send(piece)
+            unit.send(unit.pieces('treatment', 4096))
+            bodies.append(unit.released())
+    assert bodies[0] == bodies[1]
+
+
 def test_restart_and_kill_in_between(world, reference):
     with Run(world, 'restarted') as unit:
         pieces = unit.pieces('treatment', 90) + unit.pieces('prison', 90)

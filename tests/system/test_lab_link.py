@@ -1,3 +1,4 @@
+# labels: quick once
 """throughcare lab: linkage of labelled registers without labels, against the truth; and the kernels against each other.
 
 The labelled registers are read from ../shared/data where they are present; linkage of synthetic registers is always tested."""
