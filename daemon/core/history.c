@@ -57,8 +57,8 @@ static enum rc replay_started(struct history *h, uint64_t index, int64_t t, cons
 	if (!get_uint(fields, "number", &number) || number != (uint64_t)h->n_releases + 1 ||
 	    !get_uint(cut, "batches", &info.cut_batches) || !get_uint(cut, "records", &info.cut_records) ||
 	    !get_hex32(cut, "digest", info.cut_digest) || !get_hex32(fields, "commitment", info.commitment) ||
-	    !get_uint(fields, "rho_micro", &info.rho_micro) || !get_uint(fields, "rho_total_micro", &rho_total) ||
-	    as_of == NULL || day_parse(as_of, &info.as_of) != RC_OK)
+	    !get_hex32(fields, "study_digest", info.study_digest) || !get_uint(fields, "rho_micro", &info.rho_micro) ||
+	    !get_uint(fields, "rho_total_micro", &rho_total) || as_of == NULL || day_parse(as_of, &info.as_of) != RC_OK)
 		return RC_DAMAGED;
 	/* One at a time, and the running sum in the entry is what the entries before it add up to. */
 	if ((h->n_releases > 0 && !h->releases[h->n_releases - 1].released) || info.cut_batches != h->n_batches ||
@@ -106,6 +106,7 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 	case ENTRY_RELEASE:
 		return replay_release(h, fields);
 	case ENTRY_STUDY:
+		h->has_real_study |= !json_is_true(json_object_get(fields, "synthetic"));
 		return get_hex32(fields, "digest", h->study_digest) ? RC_OK : RC_DAMAGED;
 	case ENTRY_KEYS:
 		text = json_string_value(json_object_get(fields, "public"));

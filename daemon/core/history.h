@@ -17,6 +17,7 @@ struct release_info {
 	int32_t as_of;
 	uint64_t cut_batches, cut_records;
 	uint8_t cut_digest[32], commitment[32];
+	uint8_t study_digest[32];         /* that it was started, and charged, under */
 	uint64_t rho_micro;
 	bool released;                    /* its `release` entry is there */
 	uint8_t digest[32];               /* of the body, once released */
@@ -28,6 +29,7 @@ struct history {
 	uint64_t rho_total_micro;
 	uint64_t n_batches, n_records;    /* by the batch entries */
 	uint8_t study_digest[32];         /* zero = none yet */
+	bool has_real_study;              /* some study so far did not say synthetic */
 	char log_key[256];                /* of the last `keys` entry; "" = none yet */
 };
 

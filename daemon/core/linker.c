@@ -194,15 +194,27 @@ static void set_release(struct linker *linker, uint32_t number, enum linker_stat
 	pthread_mutex_unlock(&linker->lock);
 }
 
-static bool unfinished_release(struct core *core, struct release_info *ret)
+/* What there is to load, and for which release if one is unfinished. Both of one moment: a batch that was committed
+ * after a release was started must never be taken for one from before its cut. */
+struct goal {
+	bool publishing;
+	struct release_info info;
+	uint64_t batches;
+};
+
+static struct goal look_for_goal(struct core *core)
 {
+	struct goal goal = {.publishing = false};
 	pthread_mutex_lock(&core->lock);
 	const struct release_info *last = history_last(&core->history);
-	bool unfinished = last != NULL && !last->released;
-	if (unfinished)
-		*ret = *last;
+	goal.batches = core->n_batches;
+	if (last != NULL && !last->released) {
+		goal.publishing = true;
+		goal.info = *last;
+		goal.batches = last->cut_batches;
+	}
 	pthread_mutex_unlock(&core->lock);
-	return unfinished;
+	return goal;
 }
 
 /* Pairs that do not open are made again; they are derived. */
@@ -241,14 +253,6 @@ static void run_release(struct linker *linker, const struct release_info *info)
 
 /* ---- the thread ---- */
 
-static uint64_t committed_batches(struct core *core)
-{
-	pthread_mutex_lock(&core->lock);
-	uint64_t n = core->n_batches;
-	pthread_mutex_unlock(&core->lock);
-	return n;
-}
-
 static bool release_has_failed(struct linker *linker, uint32_t number)
 {
 	pthread_mutex_lock(&linker->lock);
@@ -281,27 +285,30 @@ static enum rc load_and_compare(struct linker *linker, uint64_t limit)
 /* All there is to do now. */
 static enum rc work(struct linker *linker)
 {
-	struct core *core = linker->core;
-	struct release_info info;
-	bool publishing = unfinished_release(core, &info);
-	if (publishing && release_has_failed(linker, info.number))
+	struct goal goal = look_for_goal(linker->core);
+	if (goal.publishing && release_has_failed(linker, goal.info.number))
 		return RC_OK;
-	if (publishing)
-		set_release(linker, info.number, LINKER_COMPARING, RC_OK);
-	enum rc rc = load_and_compare(linker, publishing ? info.cut_batches : committed_batches(core));
-	if (!publishing)
+	if (goal.publishing)
+		set_release(linker, goal.info.number, LINKER_COMPARING, RC_OK);
+	enum rc rc = load_and_compare(linker, goal.batches);
+	if (!goal.publishing)
 		return rc;
 	if (rc == RC_OK)
-		run_release(linker, &info);
+		run_release(linker, &goal.info);
 	else if (rc != RC_STOPPING)
-		set_release(linker, info.number, LINKER_FAILED, rc);
+		set_release(linker, goal.info.number, LINKER_FAILED, rc);
 	return rc;
+}
+
+static bool has_more(struct linker *linker)
+{
+	struct goal goal = look_for_goal(linker->core);
+	return !goal.publishing && linker->loaded < goal.batches;
 }
 
 static void *linker_thread(void *arg)
 {
 	struct linker *linker = arg;
-	struct release_info info;
 	enum rc rc = RC_OK;
 	pthread_mutex_lock(&linker->lock);
 	while (!atomic_load(&linker->cancel)) {
@@ -317,8 +324,7 @@ static void *linker_thread(void *arg)
 		linker->look = false;
 		pthread_mutex_unlock(&linker->lock);
 		rc = work(linker);
-		bool more = rc == RC_OK && !unfinished_release(linker->core, &info) &&
-			    linker->loaded < committed_batches(linker->core);
+		bool more = rc == RC_OK && has_more(linker);
 		pthread_mutex_lock(&linker->lock);
 		linker->look = linker->look || more;
 	}

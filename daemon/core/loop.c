@@ -507,9 +507,8 @@ int core_run(const struct conf *conf, int pipe_fd)
 	loop->core->fault_ctx = loop;
 	loop->core->on_fault = wake_on_fault;
 	loop->next_schedule = monotonic_s() + (int64_t)conf->publish_every_hours * 3600;
-	struct stat st;
-	if (conf->tls_revocation_list[0] != '\0' && stat(conf->tls_revocation_list, &st) == 0)
-		loop->revocation_mtime = st.st_mtim;
+	/* The front read the revocation list before the store was opened, which may have taken minutes: what it has may
+	 * be out of date, so the first tick sends it again (revocation_mtime is still zero). */
 	/* "I am open": only now does the front listen. */
 	rc = pipe_put_credit(&loop->out, 0, 0);
 	put_out(loop, rc);

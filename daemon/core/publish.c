@@ -219,11 +219,36 @@ static enum rc write_start(struct start_job *start, struct txn *txn, uint64_t rh
 	return rc == RC_OK ? store_put(txn, &key, ledger, sizeof ledger) : rc;
 }
 
+/* How many releases the ledger has been charged for, as this transaction sees it. */
+static enum rc charged_releases(struct txn *txn, uint32_t *ret)
+{
+	struct store_key key;
+	struct buffer value;
+	struct reader r;
+	ledger_key(&key);
+	buffer_init(&value);
+	enum rc rc = store_get(txn, &key, &value);
+	uint32_t n = 0;
+	if (rc == RC_OK) {
+		reader_init(&r, value.data, value.len);
+		read_u64(&r);
+		n = read_u32(&r);
+		rc = reader_end(&r) == RC_OK ? RC_OK : RC_DAMAGED;
+	} else if (rc == RC_NOTFOUND) {
+		rc = RC_OK;
+	}
+	buffer_deinit(&value);
+	if (rc == RC_OK)
+		*ret = n;
+	return rc;
+}
+
 static enum rc start_apply(struct write_job *job, struct txn *txn)
 {
 	struct start_job *start = (struct start_job *)job;
 	struct core *core = start->core;
 	struct release_info last = {0};
+	uint32_t n_charged = 0;
 	pthread_mutex_lock(&core->lock);
 	const struct release_info *there = history_last(&core->history);
 	bool has_last = there != NULL;
@@ -232,6 +257,12 @@ static enum rc start_apply(struct write_job *job, struct txn *txn)
 	uint64_t spent = core->history.rho_total_micro;
 	pthread_mutex_unlock(&core->lock);
 
+	/* One that was started in this same transaction is in the ledger and not yet in the history. */
+	enum rc rc = charged_releases(txn, &n_charged);
+	if (rc != RC_OK)
+		return rc;
+	if (n_charged != last.number)
+		return refuse(start, RC_CONFLICT, "release %" PRIu32 " is running", n_charged);
 	if (has_last && !last.released)
 		return check_unfinished(start, &last);
 	int64_t now = audit_log_now(core->log);
@@ -241,7 +272,8 @@ static enum rc start_apply(struct write_job *job, struct txn *txn)
 	if (start->as_of > today)
 		return refuse(start, RC_INVALID, "as_of lies in the future");
 	start->info = (struct release_info){.number = last.number + 1, .started_at = now, .as_of = start->as_of};
-	enum rc rc = check_interval(start, has_last ? &last : NULL, now);
+	memcpy(start->info.study_digest, core->study->digest, sizeof start->info.study_digest);
+	rc = check_interval(start, has_last ? &last : NULL, now);
 	if (rc == RC_OK)
 		rc = check_cut(start, txn, has_last ? &last : NULL);
 	if (rc == RC_OK)

@@ -109,6 +109,27 @@ static enum rc check_releases(struct core *core, struct txn *txn, struct diag *d
 	return rc;
 }
 
+/* What a change of study may not do: finish a release whose charge was computed under other tables and noise, or turn
+ * the noise off for records that came in under a study of real persons. */
+static enum rc check_study(const struct core *core, struct diag *diag)
+{
+	const struct release_info *last = history_last(&core->history);
+	char digest[65];
+	if (last != NULL && !last->released &&
+	    memcmp(last->study_digest, core->study->digest, sizeof last->study_digest) != 0) {
+		hex_encode(last->study_digest, sizeof last->study_digest, digest);
+		return diag_set(diag, RC_CONFIG,
+				"study: release %" PRIu32 " was started and charged under the study with the digest "
+				"%.16s… and is not finished; start with that study until it is published",
+				last->number, digest);
+	}
+	if (core->study->synthetic && core->history.has_real_study && core->n_batches > 0)
+		return diag_set(diag, RC_CONFIG,
+				"study: it says synthetic, but the store holds records of a study that did not; such a "
+				"study needs a store of its own");
+	return RC_OK;
+}
+
 enum rc start_check(struct core *core, struct diag *diag)
 {
 	struct txn *txn = NULL;
@@ -119,6 +140,8 @@ enum rc start_check(struct core *core, struct diag *diag)
 		rc = check_ledger(core, txn, diag);
 	if (rc == RC_OK)
 		rc = check_releases(core, txn, diag);
+	if (rc == RC_OK)
+		rc = check_study(core, diag);
 	txn_abort(txn);
 	if (rc != RC_OK && diag != NULL && diag->text[0] == '\0')
 		diag_set(diag, rc, "the store cannot be checked: %s", rc_text(rc));

@@ -161,6 +161,15 @@ def test_revocation_reaches_new_and_open_connections(unit, tmp_path):
         assert read_answer(other)[0] == 200
 
 
+def test_revocation_list_is_sent_anew_once_the_store_is_open(tmp_path):
+    """The front reads it before the core opens the store; what was revoked in between must not be missed."""
+    with Unit(tmp_path / 'u') as u:
+        deadline = time.monotonic() + LATE_S
+        while 'revocation list renewed' not in u.log():
+            assert time.monotonic() < deadline, u.log()
+            time.sleep(0.1)
+
+
 # ---- who may ask what ----
 
 ROUTES = {

@@ -311,6 +311,121 @@ static void test_release_in_the_store_is_checked(void **state)
 	assert_non_null(strstr(f->diag.text, "release 1"));
 }
 
+/* ---- two starts in one transaction ---- */
+
+struct gate {
+	struct write_job job;
+	pthread_mutex_t lock;
+	atomic_bool reached;
+};
+
+static enum rc gate_apply(struct write_job *job, struct txn *txn)
+{
+	struct gate *gate = (struct gate *)job;
+	atomic_store(&gate->reached, true);
+	pthread_mutex_lock(&gate->lock);
+	pthread_mutex_unlock(&gate->lock);
+	return RC_OK;
+}
+
+static void gate_done(struct write_job *job, enum rc rc)
+{
+}
+
+static void wait_a_moment(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+}
+
+struct asking {
+	struct cf *f;
+	int status;
+};
+
+static void *ask(void *ctx)
+{
+	struct asking *asking = ctx;
+	struct cf_answer a;
+	asking->status = cf_publish(asking->f, AS_OF, &a);
+	cf_answer_deinit(&a);
+	return NULL;
+}
+
+/* The writer is held up until both wait, so that they come into one group: the second must see the first. */
+static void test_two_starts_at_once(void **state)
+{
+	struct cf *f = *state;
+	struct gate gate = {.job = {.apply = gate_apply, .done = gate_done}};
+	struct asking asking[2] = {{f, 0}, {f, 0}};
+	pthread_t threads[2];
+	push_both(f, 0, 40);
+	cf_wait_compared(f);
+	pthread_mutex_init(&gate.lock, NULL);
+	pthread_mutex_lock(&gate.lock);
+	assert_int_equal(write_queue_push(f->core->writes, &gate.job), RC_OK);
+	while (!atomic_load(&gate.reached))
+		wait_a_moment();
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask, &asking[i]), 0);
+	while (write_queue_depth(f->core->writes) < 2)
+		wait_a_moment();
+	pthread_mutex_unlock(&gate.lock);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(asking[0].status + asking[1].status, 202 + 409);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	assert_int_equal(cf_count_entries(f, "release_started"), 1);
+	cf_close(f);
+	open_core(f);
+	pthread_mutex_destroy(&gate.lock);
+}
+
+/* ---- another study while a release is unfinished ---- */
+
+static void test_unfinished_release_keeps_its_study(void **state)
+{
+	struct cf *f = *state;
+	push_both(f, 0, 40);
+	cf_close(f);
+	/* A chunk slot is lost: reading the rows fails, and the release with it. */
+	char salts[CONF_PATH_CAP + 8];
+	snprintf(salts, sizeof salts, "%s/salts", f->conf.store_directory);
+	int fd = open(salts, O_RDWR);
+	uint8_t was[64], lost[64] = {2};
+	assert_int_equal(pread(fd, was, sizeof was, 64), sizeof was);
+	assert_int_equal(pwrite(fd, lost, sizeof lost, 64), sizeof lost);
+	open_core(f);
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_FAILED);
+	cf_close(f);
+	assert_int_equal(pwrite(fd, was, sizeof was, 64), sizeof was);
+	close(fd);
+	/* It was charged by the noise of the study it was started under: no other may finish it. */
+	cf_write_study(f, "rho_limit: 4", "rho_limit: 3");
+	assert_int_equal(cf_open(f), RC_CONFIG);
+	assert_non_null(strstr(f->diag.text, "release 1"));
+	cf_write_study(f, NULL, NULL);
+	open_core(f);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+}
+
+/* Records that came in under a study of real persons are never published without noise. */
+static void test_real_records_never_become_synthetic(void **state)
+{
+	struct cf *f = *state;
+	cf_deinit(f);
+	cf_init(f);
+	cf_write_study(f, "synthetic: true", "synthetic: false");
+	open_core(f);
+	cf_push(f, CF_PRISON, 0, 10);
+	cf_close(f);
+	cf_write_study(f, NULL, NULL);
+	assert_int_equal(cf_open(f), RC_CONFIG);
+	assert_non_null(strstr(f->diag.text, "synthetic"));
+	cf_write_study(f, "synthetic: true", "synthetic: false");
+	open_core(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +438,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_injected_secret_needs_synthetic, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ledger_is_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release_in_the_store_is_checked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_starts_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unfinished_release_keeps_its_study, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_real_records_never_become_synthetic, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

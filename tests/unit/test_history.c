@@ -25,9 +25,9 @@ static json_t *batch(int records)
 
 static json_t *started(int number, int batches, int rho, int total)
 {
-	return json_pack("{s:i, s:s, s:{s:i, s:i, s:s}, s:s, s:i, s:i}", "number", number, "as_of", "2025-06-30", "cut",
-			 "batches", batches, "records", 7, "digest", HEX32, "commitment", HEX32, "rho_micro", rho,
-			 "rho_total_micro", total);
+	return json_pack("{s:i, s:s, s:{s:i, s:i, s:s}, s:s, s:s, s:i, s:i}", "number", number, "as_of", "2025-06-30",
+			 "cut", "batches", batches, "records", 7, "digest", HEX32, "commitment", HEX32, "study_digest",
+			 HEX32, "rho_micro", rho, "rho_total_micro", total);
 }
 
 static json_t *released(int number, int index)
