@@ -13,7 +13,7 @@ const char *const study_event_roles[] = {"other",         "reception", "release"
 					 "treatment_end", "death",     NULL};
 const char *const study_profiles[] = {"none", "quality", "balanced", "hardened", NULL};
 const char *const study_periods[] = {"quarter", "year", "all", NULL};
-const char *const study_measure_kinds[] = {"continuity", NULL};
+const char *const study_measure_kinds[] = {"continuity", "return", "mortality", "retention", "population", NULL};
 const char *const study_disclosure_methods[] = {"keyed-noise", "none", NULL};
 
 static enum rc read_head(const struct study_reader *r, const struct yaml_node *root, struct study *study)

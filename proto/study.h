@@ -34,6 +34,8 @@ enum {
 	STUDY_MAX_EVENTS = 16,
 	STUDY_MAX_MEASURES = 8,
 	STUDY_MAX_BANDS = 8,
+	STUDY_MAX_RULES = 4,    /* of eligibility, a measure */
+	STUDY_MAX_CAPTURES = 3, /* lists of a population measure */
 	STUDY_MAX_TABLES = 32,
 	STUDY_MAX_BY = 3, /* dimensions of one table */
 	STUDY_MIN_FILTER_BITS = 64,
@@ -154,15 +156,38 @@ struct study_dimension {
 
 /* ---- what is published --------------------------------------------------------------------------------------- */
 
-enum study_measure_kind { MEASURE_CONTINUITY };
+enum study_measure_kind {
+	MEASURE_CONTINUITY, /* release to liberty → first treatment start */
+	MEASURE_RETURN,     /* release to liberty → first re-imprisonment */
+	MEASURE_MORTALITY,  /* release to liberty → death before re-imprisonment */
+	MEASURE_RETENTION,  /* first treatment start after a release → how long it lasts */
+	MEASURE_POPULATION, /* a person in a period → the lists that caught them */
+};
 
-/* continuity: index = release to liberty on day 0; outcome = first structured treatment within a band, both ends
- * counted; competing events: death, re-imprisonment. docs/methods.md has the exact rules. */
+/* Holds for what has one of the codes in the dimension; codes[0] = unknown. */
+struct study_rule {
+	uint8_t dimension; /* index */
+	bool codes[STUDY_MAX_CODES + 1];
+};
+
+struct study_capture {
+	char name[STUDY_NAME_CAP];
+	uint32_t events; /* bit e: event e puts a person on this list */
+};
+
+/* docs/methods.md has the exact rules of each kind. */
 struct study_measure {
 	char name[STUDY_NAME_CAP];
 	enum study_measure_kind kind;
-	uint16_t band_ends[STUDY_MAX_BANDS]; /* last day of each band, ascending: 7 14 21 28 90 */
+	uint16_t band_ends[STUDY_MAX_BANDS]; /* last day of each band, ascending; none with population */
 	uint8_t n_bands;
+	struct study_rule eligible[STUDY_MAX_RULES]; /* only index events for which all hold */
+	uint8_t n_eligible;
+	bool by_cause; /* mortality: deaths for which `drug_related` holds stand apart */
+	struct study_rule drug_related;
+	uint16_t start_within; /* retention: last day after release on which a start is an index event */
+	struct study_capture captures[STUDY_MAX_CAPTURES];
+	uint8_t n_captures;
 };
 
 struct study_table {
@@ -227,6 +252,7 @@ int study_find_code(const struct study_dimension *dimension, const char *code); 
 uint8_t study_age_code(const struct study_dimension *dimension, int age);
 /* Whether dates are hashed into the filter (it decides the default levels and weights). */
 bool study_filter_is_date(const struct study_domain *domain, int filter);
+bool study_rule_holds(const struct study_rule *rule, const uint8_t codes[STUDY_MAX_DIMENSIONS]);
 bool study_source_may_send(const struct study *study, int source, int event);
 
 /* Bytes of one record's filters laid side by side, and of one of them. */
@@ -240,6 +266,7 @@ uint64_t study_release_rho_micro(const struct study *study);
 uint64_t study_table_rho_micro(const struct study_table *table);
 
 const char *study_profile_name(enum study_profile profile);
+const char *study_measure_kind_name(enum study_measure_kind kind);
 const char *study_source_kind_name(enum study_source_kind kind);
 
 #endif

@@ -201,18 +201,62 @@ static json_t *sent_json(const struct study *study)
 	return json_pack("{s:o, s:o, s:o}", "sources", sources, "events", events, "dimensions", dimensions_json(study));
 }
 
+static json_t *rule_json(const struct study *study, const struct study_rule *rule)
+{
+	const struct study_dimension *d = &study->dimensions[rule->dimension];
+	json_t *codes = json_array();
+
+	for (unsigned c = 0; c <= d->n_codes; c++) {
+		if (rule->codes[c])
+			json_array_append_new(codes, json_string(d->codes[c]));
+	}
+	return json_pack("{s:s, s:o}", "dimension", d->name, "codes", codes);
+}
+
+static json_t *captures_json(const struct study *study, const struct study_measure *m)
+{
+	json_t *captures = json_object();
+
+	for (unsigned i = 0; i < m->n_captures; i++) {
+		json_t *events = json_array();
+		for (unsigned e = 0; e < study->n_events; e++) {
+			if ((m->captures[i].events >> e & 1) != 0)
+				json_array_append_new(events, json_string(study->events[e].name));
+		}
+		json_object_set_new(captures, m->captures[i].name, events);
+	}
+	return captures;
+}
+
+/* What only some measures say stands there only where it is said, so that a new key leaves older digests alone. */
+static json_t *measure_json(const struct study *study, const struct study_measure *m)
+{
+	json_t *bands = json_array(), *eligible = json_array();
+
+	for (unsigned i = 0; i < m->n_bands; i++)
+		json_array_append_new(bands, json_integer(m->band_ends[i]));
+	for (unsigned i = 0; i < m->n_eligible; i++)
+		json_array_append_new(eligible, rule_json(study, &m->eligible[i]));
+	json_t *measure =
+		json_pack("{s:s, s:s, s:o}", "name", m->name, "kind", study_measure_kinds[m->kind], "bands", bands);
+	if (m->n_eligible > 0)
+		json_object_set(measure, "eligible", eligible);
+	if (m->by_cause)
+		json_object_set_new(measure, "drug_related", rule_json(study, &m->drug_related));
+	if (m->kind == MEASURE_RETENTION)
+		json_object_set_new(measure, "start_within", json_integer(m->start_within));
+	if (m->kind == MEASURE_POPULATION)
+		json_object_set_new(measure, "captures", captures_json(study, m));
+	json_decref(eligible);
+	return measure;
+}
+
 static json_t *published_json(const struct study *study)
 {
 	json_t *measures = json_array(), *tables = json_array();
 
-	for (unsigned i = 0; i < study->n_measures; i++) {
-		const struct study_measure *m = &study->measures[i];
-		json_t *bands = json_array();
-		for (unsigned j = 0; j < m->n_bands; j++)
-			json_array_append_new(bands, json_integer(m->band_ends[j]));
-		json_array_append_new(measures, json_pack("{s:s, s:s, s:o}", "name", m->name, "kind",
-							  study_measure_kinds[m->kind], "bands", bands));
-	}
+	for (unsigned i = 0; i < study->n_measures; i++)
+		json_array_append_new(measures, measure_json(study, &study->measures[i]));
 	for (unsigned i = 0; i < study->n_tables; i++) {
 		const struct study_table *t = &study->tables[i];
 		json_t *by = json_array();

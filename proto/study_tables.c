@@ -1,70 +1,10 @@
-/* What is published: measures, tables, and at what cost. */
+/* What is published: tables, and at what cost. */
 #include <stdio.h>
 #include <string.h>
 
 #include "proto/study_internal.h"
 
 enum { MAX_ROWS = 10000 }; /* combinations of codes of one table */
-
-/* ---- measures ---- */
-
-static bool has_role(const struct study *study, enum study_event_role role)
-{
-	for (int e = 0; e < study->n_events; e++) {
-		for (int s = 0; s < study->n_sources; s++) {
-			if (study->events[e].role == role && study_source_may_send(study, s, e))
-				return true;
-		}
-	}
-	return false;
-}
-
-static enum rc read_measure(const struct study_reader *r, const struct yaml_node *node, struct study *study)
-{
-	static const char *const keys[] = {"kind", "bands", NULL};
-	struct study_measure *m = &study->measures[study->n_measures++];
-	const struct yaml_node *kind_node, *bands;
-	int kind = 0;
-	int64_t last = -1;
-
-	enum rc rc = read_key_name(r, node, m->name);
-	if (rc == RC_OK)
-		rc = read_keys(r, node, keys);
-	if (rc == RC_OK)
-		rc = read_required(r, node, "kind", &kind_node);
-	if (rc == RC_OK)
-		rc = read_word(r, kind_node, study_measure_kinds, &kind);
-	if (rc == RC_OK)
-		rc = read_required(r, node, "bands", &bands);
-	if (rc == RC_OK)
-		rc = read_sequence(r, bands, 1, STUDY_MAX_BANDS);
-	if (rc != RC_OK)
-		return rc;
-	m->kind = (enum study_measure_kind)kind;
-	for (const struct yaml_node *item = bands->first; rc == RC_OK && item != NULL; item = item->next) {
-		int64_t end = 0;
-		rc = read_integer(r, item, 0, 365, &end);
-		if (rc == RC_OK && end <= last)
-			rc = READ_ERROR(r, item, "the last days of bands must ascend");
-		m->band_ends[m->n_bands++] = (uint16_t)end;
-		last = end;
-	}
-	if (rc == RC_OK && !has_role(study, EVENT_RELEASE))
-		rc = READ_ERROR(r, node, "continuity needs an event with the role release that a source may send");
-	if (rc == RC_OK && !has_role(study, EVENT_TREATMENT_START))
-		rc = READ_ERROR(r, node,
-				"continuity needs an event with the role treatment_start that a source may send");
-	return rc;
-}
-
-enum rc study_read_measures(const struct study_reader *r, const struct yaml_node *measures, struct study *study)
-{
-	enum rc rc = read_mapping(r, measures, STUDY_MAX_MEASURES);
-
-	for (const struct yaml_node *child = measures->first; rc == RC_OK && child != NULL; child = child->next)
-		rc = read_measure(r, child, study);
-	return rc;
-}
 
 /* ---- tables ---- */
 

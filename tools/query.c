@@ -14,7 +14,8 @@ struct query {
 	const char *table, *period, *format;
 	struct option_list by;
 	bool total;
-	uint64_t release, within;
+	uint64_t release;
+	struct query_view view;
 	struct https *https;
 	struct diag diag;
 };
@@ -90,7 +91,7 @@ static enum rc print_answer(struct query *q, const struct buffer *body)
 	if (json_parse_strict((const char *)body->data, body->len, &answer, NULL) != RC_OK)
 		return diag_set(&q->diag, RC_PROTOCOL, "the answer is not JSON");
 	buffer_init(&text);
-	enum rc rc = q->table != NULL ? query_table_format(answer, q->within, &text, &q->diag)
+	enum rc rc = q->table != NULL ? query_table_format(answer, &q->view, &text, &q->diag)
 				      : query_list_format(answer, &text, &q->diag);
 	if (rc == RC_OK)
 		fwrite(text.data, 1, text.len, stdout);
@@ -157,11 +158,15 @@ int cmd_query(int argc, char **argv)
 		 .help = "an earlier release (the latest)"},
 		{.name = "within",
 		 .kind = OPTION_NUMBER,
-		 .value = &q.within,
+		 .value = &q.view.within_days,
 		 .min = 1,
 		 .max = 3660,
 		 .argument = "DAYS",
-		 .help = "which band's rate the text shows (21)"},
+		 .help = "which band's rate the text shows (21, else the last)"},
+		{.name = "drug-related",
+		 .kind = OPTION_FLAG,
+		 .value = &q.view.drug_related,
+		 .help = "mortality: the text shows drug-related deaths only"},
 		{.name = "format",
 		 .letter = 'f',
 		 .kind = OPTION_TEXT,

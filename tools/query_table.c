@@ -12,7 +12,7 @@
 
 #include "proto/study.h"
 
-enum { CELL_CAP = 64, MAX_COLUMNS = STUDY_MAX_BY + 7, FIXED_COLUMNS = 6, GAP = 2 };
+enum { CELL_CAP = 64, MAX_COLUMNS = STUDY_MAX_BY + 7, GAP = 2 };
 
 struct column {
 	char head[CELL_CAP];
@@ -22,10 +22,12 @@ struct column {
 
 struct table {
 	const json_t *answer, *extension, *rows, *by; /* by: names of the dimensions */
-	uint64_t within_days;
+	struct query_view view;
+	const char *rates_key; /* "within", "at_least"; NULL = a population */
 	struct column columns[MAX_COLUMNS];
 	size_t n_columns;
 	char (*cells)[MAX_COLUMNS][CELL_CAP];
+	bool *is_text; /* a line that is its first cell only */
 	size_t n_lines;
 };
 
@@ -67,41 +69,49 @@ static enum rc not_understood(struct diag *diag, const char *what)
 			what);
 }
 
-/* The rate of a row for the chosen band, or NULL. */
+/* The rate of a row for the chosen band and cause, or NULL. */
 static const json_t *find_rate(const struct table *t, const json_t *row)
 {
-	const json_t *bands = json_object_get(row, "within");
-	for (size_t i = 0; i < json_array_size(bands); i++) {
-		const json_t *rate = json_array_get(bands, i);
-		if ((uint64_t)json_integer_value(json_object_get(rate, "days")) == t->within_days)
+	const json_t *rates = t->rates_key != NULL ? json_object_get(row, t->rates_key) : NULL;
+	for (size_t i = 0; i < json_array_size(rates); i++) {
+		const json_t *rate = json_array_get(rates, i);
+		bool drug_related = strcmp(text_of(rate, "cause"), "drug_related") == 0;
+		if ((uint64_t)json_integer_value(json_object_get(rate, "days")) == t->view.within_days &&
+		    drug_related == t->view.drug_related)
 			return rate;
 	}
 	return NULL;
 }
 
 /* 21 days where any row has that band, else the last band; what was asked for must exist. */
-static enum rc choose_band(struct table *t, uint64_t wanted, struct diag *diag)
+static enum rc choose_band(struct table *t, const struct query_view *wanted, struct diag *diag)
 {
 	uint64_t last = 0;
-	bool has_wanted = false, has_21 = false, has_any = false;
+	bool has_wanted = false, has_21 = false, has_any = false, has_cause = false;
 
-	for (size_t i = 0; i < json_array_size(t->rows) && !has_any; i++) {
-		const json_t *bands = json_object_get(json_array_get(t->rows, i), "within");
-		for (size_t b = 0; b < json_array_size(bands); b++) {
-			json_int_t days = json_integer_value(json_object_get(json_array_get(bands, b), "days"));
+	for (size_t i = 0; t->rates_key != NULL && i < json_array_size(t->rows) && !has_any; i++) {
+		const json_t *rates = json_object_get(json_array_get(t->rows, i), t->rates_key);
+		for (size_t b = 0; b < json_array_size(rates); b++) {
+			const json_t *rate = json_array_get(rates, b);
+			json_int_t days = json_integer_value(json_object_get(rate, "days"));
 			has_any = true;
 			last = (uint64_t)days;
 			has_21 |= days == 21;
-			has_wanted |= (uint64_t)days == wanted;
+			has_wanted |= (uint64_t)days == wanted->within_days;
+			has_cause |= json_object_get(rate, "cause") != NULL;
 		}
 	}
-	if (wanted != 0 && has_any && !has_wanted)
+	if (wanted->within_days != 0 && (t->rates_key == NULL || (has_any && !has_wanted)))
 		return diag_set(diag, RC_USAGE, "--within: the measure has no band that ends on that day");
-	t->within_days = wanted != 0 ? wanted : has_21 || !has_any ? 21 : last;
+	if (wanted->drug_related && (t->rates_key == NULL || (has_any && !has_cause)))
+		return diag_set(diag, RC_USAGE, "--drug-related: the measure does not tell causes of death apart");
+	t->view = *wanted;
+	if (wanted->within_days == 0)
+		t->view.within_days = has_21 || !has_any ? 21 : last;
 	return RC_OK;
 }
 
-static enum rc read_answer(struct table *t, const json_t *answer, uint64_t within_days, struct diag *diag)
+static enum rc read_answer(struct table *t, const json_t *answer, const struct query_view *view, struct diag *diag)
 {
 	const json_t *id = json_object_get(answer, "id");
 
@@ -117,7 +127,9 @@ static enum rc read_answer(struct table *t, const json_t *answer, uint64_t withi
 			return not_understood(diag, "id");
 	}
 	t->by = id;
-	return choose_band(t, within_days, diag);
+	const char *kind = text_of(t->extension, "kind");
+	t->rates_key = strcmp(kind, "population") == 0 ? NULL : strcmp(kind, "retention") == 0 ? "at_least" : "within";
+	return choose_band(t, view, diag);
 }
 
 /* ---- cells ---- */
@@ -137,13 +149,22 @@ static size_t n_by(const struct table *t)
 static void make_columns(struct table *t)
 {
 	char within[CELL_CAP];
+	bool is_retention = t->rates_key != NULL && strcmp(t->rates_key, "at_least") == 0;
 
 	add_column(t, "period", false);
 	for (size_t i = 0; i < n_by(t); i++)
 		add_column(t, json_string_value(json_array_get(t->by, 1 + i)), false);
-	snprintf(within, sizeof within, "within %llu d", (unsigned long long)t->within_days);
-	add_column(t, "releases", true);
-	add_column(t, "observed", true);
+	if (t->rates_key == NULL) {
+		add_column(t, "seen", true);
+		add_column(t, "estimate", true);
+		add_column(t, "95 % interval", true);
+		add_column(t, "", false);
+		return;
+	}
+	snprintf(within, sizeof within, is_retention ? "%llu d or more" : "within %llu d",
+		 (unsigned long long)t->view.within_days);
+	add_column(t, is_retention ? "starts" : "releases", true);
+	add_column(t, is_retention ? "known" : "observed", true);
 	add_column(t, within, true);
 	add_column(t, "rate %", true);
 	add_column(t, "95 % interval", true);
@@ -158,39 +179,111 @@ static void put_count(char cell[CELL_CAP], const json_t *value)
 		strcpy(cell, "-");
 }
 
+static void fill_rate(char (*line)[CELL_CAP], const json_t *row, const json_t *rate)
+{
+	const json_t *percent = json_object_get(rate, "percent"), *low = json_object_get(rate, "low"),
+		     *high = json_object_get(rate, "high");
+
+	put_count(line[0], json_object_get(row, "n"));
+	put_count(line[1], json_object_get(row, "observable"));
+	put_count(line[2], json_object_get(rate, "count"));
+	strcpy(line[3], "-");
+	strcpy(line[4], "-");
+	if (json_is_number(percent))
+		snprintf(line[3], CELL_CAP, "%.1f", json_number_value(percent));
+	if (json_is_number(low) && json_is_number(high))
+		snprintf(line[4], CELL_CAP, "%5.1f - %5.1f", json_number_value(low), json_number_value(high));
+}
+
+static void fill_population(char (*line)[CELL_CAP], const json_t *row)
+{
+	const json_t *population = json_object_get(row, "population"), *low = json_object_get(population, "low"),
+		     *high = json_object_get(population, "high");
+
+	put_count(line[0], json_object_get(row, "n"));
+	put_count(line[1], json_object_get(population, "estimate"));
+	strcpy(line[2], "-");
+	if (json_is_integer(low) && json_is_integer(high))
+		snprintf(line[2], CELL_CAP, "%" JSON_INTEGER_FORMAT " - %" JSON_INTEGER_FORMAT, json_integer_value(low),
+			 json_integer_value(high));
+	else if (json_is_integer(low))
+		snprintf(line[2], CELL_CAP, "%" JSON_INTEGER_FORMAT " or more", json_integer_value(low));
+}
+
 /* `markers` tells what the line is beside final. */
 static void fill_line(struct table *t, const json_t *row, const char *period, const char *markers)
 {
 	char(*line)[CELL_CAP] = t->cells[t->n_lines++];
-	const json_t *codes = json_object_get(row, "by"), *rate = find_rate(t, row);
+	const json_t *codes = json_object_get(row, "by");
 	size_t c = 0;
 
 	clean_text(period, line[c++], CELL_CAP);
 	for (size_t i = 0; i < n_by(t); i++)
 		clean_text(text_of(codes, json_string_value(json_array_get(t->by, 1 + i))), line[c++], CELL_CAP);
-	put_count(line[c++], json_object_get(row, "n"));
-	put_count(line[c++], json_object_get(row, "observable"));
-	put_count(line[c++], json_object_get(rate, "count"));
-	const json_t *percent = json_object_get(rate, "percent"), *low = json_object_get(rate, "low"),
-		     *high = json_object_get(rate, "high");
-	strcpy(line[c], "-");
-	strcpy(line[c + 1], "-");
-	if (json_is_number(percent))
-		snprintf(line[c], CELL_CAP, "%.1f", json_number_value(percent));
-	if (json_is_number(low) && json_is_number(high))
-		snprintf(line[c + 1], CELL_CAP, "%5.1f - %5.1f", json_number_value(low), json_number_value(high));
-	clean_text(markers, line[c + 2], CELL_CAP);
+	if (t->rates_key != NULL)
+		fill_rate(&line[c], row, find_rate(t, row));
+	else
+		fill_population(&line[c], row);
+	clean_text(markers, line[t->n_columns - 1], CELL_CAP);
+}
+
+static bool is_hidden(const json_t *row)
+{
+	return !json_is_true(json_object_get(row, "shown"));
+}
+
+/* Number of rows from `at` on that belong to whole periods in which every row is hidden. */
+static size_t hidden_run(const struct table *t, size_t at, size_t *ret_periods)
+{
+	size_t end = at, n = json_array_size(t->rows);
+
+	*ret_periods = 0;
+	while (end < n) {
+		const char *period = text_of(json_array_get(t->rows, end), "period");
+		size_t next = end;
+		while (next < n && strcmp(text_of(json_array_get(t->rows, next), "period"), period) == 0) {
+			if (!is_hidden(json_array_get(t->rows, next)))
+				return end - at;
+			next++;
+		}
+		end = next;
+		++*ret_periods;
+	}
+	return end - at;
+}
+
+/* Periods in which there is nothing to see take one line together. */
+static void fill_hidden(struct table *t, size_t at, size_t n, size_t n_periods)
+{
+	char first[CELL_CAP], last[CELL_CAP];
+
+	clean_text(text_of(json_array_get(t->rows, at), "period"), first, PERIOD_TEXT_LEN - 1);
+	clean_text(text_of(json_array_get(t->rows, at + n - 1), "period"), last, PERIOD_TEXT_LEN - 1);
+	t->is_text[t->n_lines] = true;
+	if (n_periods > 1)
+		snprintf(t->cells[t->n_lines++][0], CELL_CAP, "%.12s to %.12s: %u periods, all hidden", first, last,
+			 (unsigned)n_periods);
+	else
+		snprintf(t->cells[t->n_lines++][0], CELL_CAP, "%.12s: all hidden", first);
 }
 
 static void fill_rows(struct table *t)
 {
 	const json_t *pooled = json_object_get(t->extension, "pooled");
 
-	for (size_t i = 0; i < json_array_size(t->rows); i++) {
+	for (size_t i = 0; i < json_array_size(t->rows);) {
 		const json_t *row = json_array_get(t->rows, i);
-		bool hidden = !json_is_true(json_object_get(row, "shown"));
+		size_t n_periods, n = hidden_run(t, i, &n_periods);
+		bool is_first = i == 0 ||
+				strcmp(text_of(json_array_get(t->rows, i - 1), "period"), text_of(row, "period")) != 0;
+		if (is_first && n > 1) {
+			fill_hidden(t, i, n, n_periods);
+			i += n;
+			continue;
+		}
 		bool provisional = strcmp(text_of(row, "state"), "provisional") == 0;
-		fill_line(t, row, text_of(row, "period"), hidden ? "hidden" : provisional ? "provisional" : "");
+		fill_line(t, row, text_of(row, "period"), is_hidden(row) ? "hidden" : provisional ? "provisional" : "");
+		i++;
 	}
 	for (size_t i = 0; i < json_array_size(pooled); i++) {
 		const json_t *row = json_array_get(pooled, i);
@@ -217,7 +310,7 @@ static void fit_columns(struct table *t)
 	for (size_t c = 0; c < t->n_columns; c++) {
 		t->columns[c].width = strlen(t->columns[c].head);
 		for (size_t i = 0; i < t->n_lines; i++) {
-			size_t len = strlen(t->cells[i][c]);
+			size_t len = t->is_text[i] ? 0 : strlen(t->cells[i][c]);
 			if (len > t->columns[c].width)
 				t->columns[c].width = len;
 		}
@@ -255,18 +348,23 @@ static void put_line(const struct table *t, const char *const *cells, struct buf
 static void put_grid(const struct table *t, struct buffer *out)
 {
 	const char *cells[MAX_COLUMNS];
-	size_t n_rows = json_array_size(t->rows);
+	bool was_pooled = false;
 
 	for (size_t c = 0; c < t->n_columns; c++)
 		cells[c] = t->columns[c].head;
 	put_line(t, cells, out);
 	for (size_t i = 0; i < t->n_lines; i++) {
 		bool new_period = i > 0 && strcmp(t->cells[i][0], t->cells[i - 1][0]) != 0;
-		if (new_period && (n_by(t) > 0 || i == n_rows))
+		bool is_pooled = strcmp(t->cells[i][0], "together") == 0;
+		if (new_period && (n_by(t) > 0 || (is_pooled && !was_pooled)))
 			buffer_append(out, "\n", 1);
+		was_pooled = is_pooled;
 		for (size_t c = 0; c < t->n_columns; c++)
 			cells[c] = t->cells[i][c];
-		put_line(t, cells, out);
+		if (t->is_text[i])
+			buffer_printf(out, "%s\n", t->cells[i][0]);
+		else
+			put_line(t, cells, out);
 	}
 	if (t->n_lines == 0)
 		buffer_printf(out, "(no period of this table is published yet)\n");
@@ -333,6 +431,27 @@ static void put_notes(const struct table *t, struct buffer *out)
 	}
 }
 
+/* "treatment started within {days} days of release", and who is counted. */
+static void put_rate_text(const struct table *t, struct buffer *line)
+{
+	const char *text = text_of(t->extension, "rate"), *days = strstr(text, "{days}");
+	const json_t *eligible = json_object_get(t->extension, "eligible");
+
+	if (t->rates_key == NULL)
+		buffer_printf(line, "people, seen or not");
+	else if (days != NULL)
+		buffer_printf(line, "%.*s%llu%s%s", (int)(days - text), text, (unsigned long long)t->view.within_days,
+			      days + strlen("{days}"), t->view.drug_related ? ", drug-related deaths only" : "");
+	for (size_t i = 0; i < json_array_size(eligible); i++) {
+		const json_t *rule = json_array_get(eligible, i), *codes = json_object_get(rule, "codes");
+		buffer_printf(line, "%s%s", i == 0 ? "; only where " : " and ", text_of(rule, "dimension"));
+		for (size_t c = 0; c < json_array_size(codes); c++) {
+			const char *code = json_string_value(json_array_get(codes, c));
+			buffer_printf(line, "%s%s", c == 0 ? " is " : " or ", code != NULL ? code : "");
+		}
+	}
+}
+
 static void put_title(const struct table *t, struct buffer *out)
 {
 	struct buffer line;
@@ -345,8 +464,8 @@ static void put_title(const struct table *t, struct buffer *out)
 	if (!line.failed)
 		put_wrapped(out, (const char *)line.data);
 	buffer_reset(&line);
-	buffer_printf(&line, "%s: treatment started within %llu days of release", text_of(t->extension, "table"),
-		      (unsigned long long)t->within_days);
+	buffer_printf(&line, "%s: ", text_of(t->extension, "table"));
+	put_rate_text(t, &line);
 	buffer_append(&line, "", 1);
 	if (!line.failed)
 		put_wrapped(out, (const char *)line.data);
@@ -354,17 +473,21 @@ static void put_title(const struct table *t, struct buffer *out)
 	buffer_deinit(&line);
 }
 
-enum rc query_table_format(const json_t *answer, uint64_t within_days, struct buffer *out, struct diag *diag)
+enum rc query_table_format(const json_t *answer, const struct query_view *view, struct buffer *out, struct diag *diag)
 {
 	struct table t = {0};
 
-	enum rc rc = read_answer(&t, answer, within_days, diag);
+	enum rc rc = read_answer(&t, answer, view, diag);
 	if (rc != RC_OK)
 		return rc;
 	size_t n = json_array_size(t.rows) + json_array_size(json_object_get(t.extension, "pooled"));
 	t.cells = calloc(n ? n : 1, sizeof *t.cells);
-	if (t.cells == NULL)
+	t.is_text = calloc(n ? n : 1, sizeof *t.is_text);
+	if (t.cells == NULL || t.is_text == NULL) {
+		free(t.cells);
+		free(t.is_text);
 		return RC_NOMEM;
+	}
 	make_columns(&t);
 	fill_rows(&t);
 	fit_columns(&t);
@@ -374,6 +497,7 @@ enum rc query_table_format(const json_t *answer, uint64_t within_days, struct bu
 	put_basis(&t, out);
 	put_notes(&t, out);
 	free(t.cells);
+	free(t.is_text);
 	return out->failed ? RC_NOMEM : RC_OK;
 }
 

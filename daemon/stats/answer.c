@@ -36,7 +36,9 @@ static enum rc asked_dimensions(const struct body_table *table, const struct sta
 static bool fits_exactly(const struct body_table *other, const struct body_table *table, unsigned mask)
 {
 	if (strcmp(other->measure, table->measure) != 0 || other->period_kind != table->period_kind ||
-	    other->n_bands != table->n_bands || memcmp(other->bands, table->bands, sizeof table->bands) != 0 ||
+	    other->shape.kind != table->shape.kind || other->shape.n_bands != table->shape.n_bands ||
+	    memcmp(other->shape.bands, table->shape.bands, sizeof table->shape.bands) != 0 ||
+	    other->n_outcomes != table->n_outcomes || !json_equal(other->eligible, table->eligible) ||
 	    other->n_by != (unsigned)__builtin_popcount(mask))
 		return false;
 	for (unsigned i = 0; i < other->n_by; i++) {
@@ -154,7 +156,7 @@ static void pool_periods(struct answer *a)
 		pooled->n_periods++;
 	}
 	for (unsigned r = 0; r < a->n_rows; r++)
-		a->pooled[r].shown = a->pooled[r].n_periods > 1;
+		a->pooled[r].shown = a->pooled[r].n_periods > 1 && a->table.shape.kind != MEASURE_POPULATION;
 }
 
 static enum rc fill(struct answer *a, const json_t *body, const struct stats_query *query, struct diag *diag)
@@ -230,34 +232,42 @@ void answer_row_codes(const struct answer *answer, unsigned row, unsigned ret[ST
 	}
 }
 
-int64_t answer_total(const struct answer *answer, const struct answer_row *row)
+int64_t answer_sum(const struct answer *answer, const struct answer_row *row, uint32_t mask)
 {
 	int64_t n = 0;
 
-	for (unsigned c = 0; c < answer->table.n_outcomes; c++)
-		n += row->cells[c];
+	for (unsigned c = 0; c < answer->table.n_outcomes; c++) {
+		if ((mask >> c & 1) != 0)
+			n += row->cells[c];
+	}
 	return n;
+}
+
+int64_t answer_total(const struct answer *answer, const struct answer_row *row)
+{
+	return answer_sum(answer, row, UINT32_MAX);
 }
 
 int64_t answer_observable(const struct answer *answer, const struct answer_row *row)
 {
-	return answer_total(answer, row) - row->cells[answer->table.n_bands + CONTINUITY_NOT_OBSERVABLE];
+	return answer_sum(answer, row, outcome_denominator(&answer->table.shape));
 }
 
-int64_t answer_within(const struct answer *answer, const struct answer_row *row, unsigned band)
+struct rate answer_rate(const struct answer *answer, const struct answer_row *row,
+			const struct outcome_statistic *statistic)
 {
-	int64_t n = 0;
+	uint32_t rest = outcome_denominator(&answer->table.shape) & ~statistic->mask;
+	uint64_t k_in = (unsigned)__builtin_popcount(statistic->mask), k_rest = (unsigned)__builtin_popcount(rest);
 
-	for (unsigned c = 0; c <= band; c++)
-		n += row->cells[c];
-	return n;
+	return rate_interval(answer_sum(answer, row, statistic->mask), answer_sum(answer, row, rest),
+			     k_in * row->n_summed, k_rest * row->n_summed, (uint32_t)answer->table.sigma2_milli);
 }
 
-struct rate answer_rate(const struct answer *answer, const struct answer_row *row, unsigned band)
+struct population answer_population(const struct answer *answer, const struct answer_row *row)
 {
-	int64_t within = answer_within(answer, row, band);
-	uint64_t k_within = band + 1U, k_rest = answer->table.n_outcomes - 1U - k_within;
+	uint32_t sigma2_milli = (uint32_t)answer->table.sigma2_milli;
 
-	return rate_interval(within, answer_observable(answer, row) - within, k_within * row->n_summed,
-			     k_rest * row->n_summed, (uint32_t)answer->table.sigma2_milli);
+	/* Histories stand as the estimators want them: two lists give first, second, both. */
+	return answer->table.shape.n_lists == 2 ? population_two(row->cells, row->n_summed, sigma2_milli)
+						: population_three(row->cells, row->n_summed, sigma2_milli);
 }

@@ -5,13 +5,14 @@
 
 #include "daemon/stats/body.h"
 #include "daemon/stats/interval.h"
+#include "daemon/stats/population.h"
 #include "daemon/stats/stats.h"
 
 struct answer_row {
 	bool shown;         /* every row that was summed is shown */
 	uint32_t n_summed;  /* rows (and, when pooled, periods) of the table in this one */
 	uint32_t n_periods; /* periods in this one */
-	int64_t cells[CONTINUITY_MAX_OUTCOMES];
+	int64_t cells[OUTCOMES_MAX];
 };
 
 struct answer {
@@ -35,11 +36,13 @@ void answer_deinit(struct answer *answer);
 
 /* Code of each dimension in a row of the answer. */
 void answer_row_codes(const struct answer *answer, unsigned row, unsigned ret[STUDY_MAX_BY]);
-/* Sum of all outcomes; without those that are not observable: the denominator of the rates. */
+/* Sum of the outcomes in `mask`; of all of them; of those in the denominator of the rates. */
+int64_t answer_sum(const struct answer *answer, const struct answer_row *row, uint32_t mask);
 int64_t answer_total(const struct answer *answer, const struct answer_row *row);
 int64_t answer_observable(const struct answer *answer, const struct answer_row *row);
-/* Index events with a treatment within bands 0 … `band`, and their rate. */
-int64_t answer_within(const struct answer *answer, const struct answer_row *row, unsigned band);
-struct rate answer_rate(const struct answer *answer, const struct answer_row *row, unsigned band);
+struct rate answer_rate(const struct answer *answer, const struct answer_row *row,
+			const struct outcome_statistic *statistic);
+/* Of a population measure: people seen and not seen. */
+struct population answer_population(const struct answer *answer, const struct answer_row *row);
 
 #endif

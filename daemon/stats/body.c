@@ -94,26 +94,56 @@ static const char *array_text(const json_t *array, size_t at, bool *ok)
 	const json_t *value = json_array_get(array, at);
 	const char *text = json_string_value(value);
 
-	if (text == NULL || strlen(text) != json_string_length(value) || strlen(text) >= STUDY_NAME_CAP)
+	if (text == NULL || strlen(text) != json_string_length(value) || strlen(text) >= OUTCOME_NAME_CAP)
 		*ok = false;
 	return text != NULL ? text : "";
 }
 
+static bool read_measure_kind(const char *text, enum study_measure_kind *ret)
+{
+	for (int k = MEASURE_CONTINUITY; k <= MEASURE_POPULATION; k++) {
+		if (strcmp(text, study_measure_kind_name((enum study_measure_kind)k)) == 0) {
+			*ret = (enum study_measure_kind)k;
+			return true;
+		}
+	}
+	return false;
+}
+
 static void read_bands(const json_t *json, struct body_table *t, bool *ok)
 {
-	const json_t *bands = get_array(json, "bands", 1, STUDY_MAX_BANDS, ok);
-	const json_t *outcomes = json_object_get(json, "outcomes");
+	const json_t *bands = get_array(json, "bands", t->shape.kind == MEASURE_POPULATION ? 0 : 1,
+					t->shape.kind == MEASURE_POPULATION ? 0 : STUDY_MAX_BANDS, ok);
 
 	if (!*ok)
 		return;
-	t->n_bands = (unsigned)json_array_size(bands);
-	for (unsigned i = 0; i < t->n_bands; i++) {
+	t->shape.n_bands = (uint8_t)json_array_size(bands);
+	for (unsigned i = 0; i < t->shape.n_bands; i++) {
 		json_int_t end = json_integer_value(json_array_get(bands, i));
-		if (end < 0 || end > UINT16_MAX || (i > 0 && end <= t->bands[i - 1]))
+		if (end < 0 || end >= UINT16_MAX || (i > 0 && end <= t->shape.bands[i - 1]))
 			*ok = false;
-		t->bands[i] = (uint16_t)end;
+		t->shape.bands[i] = (uint16_t)end;
 	}
-	t->n_outcomes = t->n_bands + (unsigned)CONTINUITY_TAIL_LEN;
+}
+
+/* What only some kinds of measure have, and then the outcomes, whose number follows from all that. */
+static void read_outcomes(const json_t *json, struct body_table *t, bool *ok)
+{
+	const json_t *outcomes = json_object_get(json, "outcomes");
+
+	if (t->shape.kind == MEASURE_POPULATION) {
+		const json_t *lists = get_array(json, "lists", 2, STUDY_MAX_CAPTURES, ok);
+		for (; *ok && t->shape.n_lists < json_array_size(lists); t->shape.n_lists++)
+			t->lists[t->shape.n_lists] = array_text(lists, t->shape.n_lists, ok);
+	}
+	if (t->shape.kind == MEASURE_MORTALITY)
+		t->shape.by_cause = json_object_get(json, "drug_related") != NULL;
+	if (t->shape.kind == MEASURE_RETENTION)
+		t->start_within = (uint32_t)get_number(json, "start_within", 0, UINT16_MAX, ok);
+	t->eligible = get_array(json, "eligible", 0, STUDY_MAX_RULES, ok);
+	if (!*ok)
+		return;
+	t->n_outcomes = outcome_count(&t->shape);
 	if (!json_is_array(outcomes) || json_array_size(outcomes) != t->n_outcomes)
 		*ok = false;
 	for (unsigned i = 0; *ok && i < t->n_outcomes; i++)
@@ -156,7 +186,9 @@ enum rc body_read_table(const json_t *json, struct body_table *ret)
 	t.threshold = get_number(json, "threshold", 0, UINT32_MAX, &ok);
 	if (strlen(t.name) >= STUDY_NAME_CAP || strlen(t.measure) >= STUDY_NAME_CAP)
 		ok = false;
+	ok &= read_measure_kind(t.kind, &t.shape.kind);
 	read_bands(json, &t, &ok);
+	read_outcomes(json, &t, &ok);
 	read_dimensions(json, &t, &ok);
 	t.periods = get_array(json, "periods", 0, BODY_MAX_PERIODS, &ok);
 	if (!ok)

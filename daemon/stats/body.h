@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/stats/continuity.h"
+#include "daemon/stats/outcomes.h"
 #include "proto/rc.h"
 #include "proto/study.h"
 
@@ -32,12 +32,15 @@ struct body_dimension {
 
 struct body_table {
 	const char *name, *measure, *kind;
+	struct outcome_shape shape;
 	enum period_kind period_kind;
 	int64_t sigma2_milli, threshold;
-	unsigned n_bands, n_outcomes, n_by, n_rows;
-	uint16_t bands[STUDY_MAX_BANDS];
-	const char *outcomes[CONTINUITY_MAX_OUTCOMES];
+	unsigned n_outcomes, n_by, n_rows;
+	const char *outcomes[OUTCOMES_MAX];
 	struct body_dimension by[STUDY_MAX_BY];
+	const json_t *eligible; /* array of {"dimension", "codes"}; for text only */
+	const char *lists[STUDY_MAX_CAPTURES];
+	uint32_t start_within;
 	const json_t *periods; /* array of at most BODY_MAX_PERIODS */
 };
 
@@ -51,7 +54,7 @@ struct body_period {
 
 struct body_row {
 	bool shown;
-	int64_t cells[CONTINUITY_MAX_OUTCOMES];
+	int64_t cells[OUTCOMES_MAX];
 };
 
 const char *period_kind_name(enum period_kind kind);

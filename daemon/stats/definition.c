@@ -6,10 +6,11 @@
 static json_t *texts_of_outcomes(const struct study_measure *measure)
 {
 	json_t *list = json_array();
-	char name[32];
+	struct outcome_shape shape = outcome_shape_of(measure);
+	char name[OUTCOME_NAME_CAP];
 
-	for (unsigned i = 0; i < continuity_n_outcomes(measure); i++) {
-		continuity_outcome_name(measure, i, name);
+	for (unsigned i = 0; i < outcome_count(&shape); i++) {
+		outcome_name(measure, i, name);
 		if (json_array_append_new(list, json_string(name)) != 0) {
 			json_decref(list);
 			return NULL;
@@ -51,23 +52,75 @@ static json_t *list_of_dimensions(const struct study *study, const struct study_
 	return list;
 }
 
+/* {"dimension", "codes"} */
+static json_t *rule_json(const struct study *study, const struct study_rule *rule)
+{
+	const struct study_dimension *d = &study->dimensions[rule->dimension];
+	json_t *codes = json_array(), *object = NULL;
+	bool ok = codes != NULL;
+
+	for (int c = 0; c <= d->n_codes; c++)
+		ok &= !rule->codes[c] || json_array_append_new(codes, json_string(d->codes[c])) == 0;
+	if (ok)
+		object = json_pack("{s:s, s:O}", "dimension", d->name, "codes", codes);
+	json_decref(codes);
+	return object;
+}
+
+static json_t *list_of_rules(const struct study *study, const struct study_measure *measure)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < measure->n_eligible; i++) {
+		if (json_array_append_new(list, rule_json(study, &measure->eligible[i])) != 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+/* What only some kinds of measure have. */
+static enum rc add_specifics(const struct study *study, const struct study_measure *measure, json_t *definition)
+{
+	json_t *lists = json_array();
+	bool ok = true;
+
+	if (measure->by_cause)
+		ok &= json_object_set_new(definition, "drug_related", rule_json(study, &measure->drug_related)) == 0;
+	if (measure->kind == MEASURE_RETENTION)
+		ok &= json_object_set_new(definition, "start_within", json_integer(measure->start_within)) == 0;
+	for (unsigned i = 0; i < measure->n_captures; i++)
+		ok &= json_array_append_new(lists, json_string(measure->captures[i].name)) == 0;
+	if (measure->kind == MEASURE_POPULATION)
+		ok &= json_object_set(definition, "lists", lists) == 0;
+	json_decref(lists);
+	return ok ? RC_OK : RC_NOMEM;
+}
+
 enum rc table_definition(const struct study *study, const struct study_table *table, json_t **ret)
 {
 	const struct study_measure *measure = &study->measures[table->measure];
 	json_t *bands = numbers_of_bands(measure), *outcomes = texts_of_outcomes(measure);
-	json_t *by = list_of_dimensions(study, table), *definition = NULL;
+	json_t *by = list_of_dimensions(study, table), *eligible = list_of_rules(study, measure), *definition = NULL;
 
-	if (bands != NULL && outcomes != NULL && by != NULL)
-		definition = json_pack(
-			"{s:s, s:s, s:s, s:s, s:I, s:I, s:O, s:O, s:O}", "name", table->name, "measure", measure->name,
-			"kind", "continuity", "period_kind", period_kind_name(table->period), "sigma2_milli",
-			(json_int_t)table_sigma2_milli(study, table), "threshold",
-			(json_int_t)table_threshold(study, table), "bands", bands, "outcomes", outcomes, "by", by);
+	if (bands != NULL && outcomes != NULL && by != NULL && eligible != NULL)
+		definition = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:O, s:O, s:O, s:O}", "name", table->name,
+				       "measure", measure->name, "kind", study_measure_kind_name(measure->kind),
+				       "period_kind", period_kind_name(table->period), "sigma2_milli",
+				       (json_int_t)table_sigma2_milli(study, table), "threshold",
+				       (json_int_t)table_threshold(study, table), "bands", bands, "outcomes", outcomes,
+				       "by", by, "eligible", eligible);
 	json_decref(bands);
 	json_decref(outcomes);
 	json_decref(by);
+	json_decref(eligible);
 	if (definition == NULL)
 		return RC_NOMEM;
+	if (add_specifics(study, measure, definition) != RC_OK) {
+		json_decref(definition);
+		return RC_NOMEM;
+	}
 	*ret = definition;
 	return RC_OK;
 }

@@ -6,7 +6,7 @@ typedef __int128 i128;
 
 enum { MAX_CELLS = 1 << 24 };
 #define MAX_COUNT (INT64_C(1) << 31)
-static const i128 Z2_MICRO = 3841459; /* 1.959964² */
+static const i128 Z2_MICRO = INTERVAL_Z2_MICRO;
 
 struct score {
 	i128 a, n, k_a, k_b, sigma2_milli;
@@ -75,4 +75,16 @@ struct rate rate_interval(int64_t a, int64_t b, uint64_t k_a, uint64_t k_b, uint
 	r.low = (uint32_t)find_limit(&s, floor, 0);
 	r.high = (uint32_t)find_limit(&s, ceiling, RATE_SCALE);
 	return r;
+}
+
+uint64_t integer_root_up(unsigned __int128 v)
+{
+	uint64_t root = 0;
+
+	for (int bit = 63; bit >= 0; bit--) {
+		uint64_t next = root | UINT64_C(1) << bit;
+		if ((unsigned __int128)next * next <= v)
+			root = next;
+	}
+	return (unsigned __int128)root * root < v && root < UINT64_MAX ? root + 1 : root;
 }

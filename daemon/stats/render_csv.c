@@ -1,10 +1,12 @@
 /* CSV with one observation a row (RFC 4180, but line ends are LF) and the metadata in columns, so that a row cut out of
- * the file still says what it is. Counts have the unit "releases", rates "percent" with their limits. */
+ * the file still says what it is. Counts have the unit of the measure ("releases"), rates "percent" with their limits.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "daemon/stats/answer.h"
 #include "daemon/stats/text.h"
+#include "daemon/stats/wording.h"
 
 static void put_header(struct buffer *out, const struct answer *a)
 {
@@ -79,29 +81,50 @@ static void put_count(struct buffer *out, const struct line *line, const char *s
 		buffer_printf(out, ",%" PRId64, value);
 	else
 		buffer_append(out, ",", 1);
-	buffer_printf(out, ",,,releases,%s", status_of(line));
+	buffer_printf(out, ",,,%s,%s", wording_of(line->a->table.shape.kind)->csv_unit, status_of(line));
 	put_tail(out, line->a);
 }
 
-static void put_rate(struct buffer *out, const struct line *line, unsigned band)
+/* Value and limits, then unit and status; all of them empty where there is no figure. */
+static void put_estimate(struct buffer *out, const struct line *line, bool available, const char *unit)
+{
+	if (!available)
+		buffer_append(out, ",,", 2);
+	buffer_printf(out, ",%s,%s", unit, !line->row->shown || available ? status_of(line) : "unavailable");
+	put_tail(out, line->a);
+}
+
+static void put_rate(struct buffer *out, const struct line *line, const struct outcome_statistic *statistic)
 {
 	struct rate r = {false, 0, 0, 0};
 
 	if (line->row->shown)
-		r = answer_rate(line->a, line->row, band);
+		r = answer_rate(line->a, line->row, statistic);
 	put_start(out, line);
-	buffer_printf(out, "within_%u,", line->a->table.bands[band]);
+	buffer_printf(out, "%s,", statistic->name);
 	if (r.available) {
 		text_percent(out, r.value);
 		buffer_append(out, ",", 1);
 		text_percent(out, r.low);
 		buffer_append(out, ",", 1);
 		text_percent(out, r.high);
-	} else {
-		buffer_append(out, ",,", 2);
 	}
-	buffer_printf(out, ",percent,%s", !line->row->shown || r.available ? status_of(line) : "unavailable");
-	put_tail(out, line->a);
+	put_estimate(out, line, r.available, "percent");
+}
+
+static void put_population(struct buffer *out, const struct line *line)
+{
+	struct population p = {0};
+
+	if (line->row->shown)
+		p = answer_population(line->a, line->row);
+	put_start(out, line);
+	buffer_printf(out, "population_%s,", line->a->table.shape.n_lists == 2 ? "chapman" : "log_linear");
+	if (p.available)
+		buffer_printf(out, "%" PRId64 ",%" PRId64 ",", p.value, p.low);
+	if (p.available && p.is_bounded)
+		buffer_printf(out, "%" PRId64, p.high);
+	put_estimate(out, line, p.available, "persons");
 }
 
 static void put_row(struct buffer *out, const struct line *line)
@@ -111,8 +134,12 @@ static void put_row(struct buffer *out, const struct line *line)
 	put_count(out, line, "n", answer_total(a, line->row));
 	for (unsigned c = 0; c < a->table.n_outcomes; c++)
 		put_count(out, line, a->table.outcomes[c], line->row->cells[c]);
-	for (unsigned b = 0; b < a->table.n_bands; b++)
-		put_rate(out, line, b);
+	for (unsigned i = 0; i < outcome_n_statistics(&a->table.shape); i++) {
+		struct outcome_statistic statistic = outcome_statistic(&a->table.shape, i);
+		put_rate(out, line, &statistic);
+	}
+	if (a->table.shape.kind == MEASURE_POPULATION)
+		put_population(out, line);
 }
 
 enum rc stats_render_csv(const json_t *body, const struct stats_query *query, struct buffer *out, struct diag *diag)

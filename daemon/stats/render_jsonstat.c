@@ -2,10 +2,12 @@
  * noisy counts; a hidden row is null with status "hidden", never zero. Rates and metadata stand under `extension`
  * (docs/protocol.md "Answers"). Written directly, since percentages are decimals and no floating point is used here. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/stats/answer.h"
 #include "daemon/stats/text.h"
+#include "daemon/stats/wording.h"
 
 static void put_key(struct buffer *out, const char *key)
 {
@@ -50,7 +52,9 @@ static void put_shape(struct buffer *out, const struct answer *a)
 
 static void put_outcome_dimension(struct buffer *out, const struct answer *a)
 {
-	buffer_printf(out, "\"outcome\":{\"label\":\"Outcome after release\",\"category\":{\"index\":[");
+	const struct wording *words = wording_of(a->table.shape.kind);
+
+	buffer_printf(out, "\"outcome\":{\"label\":\"%s\",\"category\":{\"index\":[", words->outcome);
 	for (unsigned i = 0; i < a->table.n_outcomes; i++) {
 		put_comma(out, i == 0);
 		text_json(out, a->table.outcomes[i]);
@@ -59,14 +63,15 @@ static void put_outcome_dimension(struct buffer *out, const struct answer *a)
 	for (unsigned i = 0; i < a->table.n_outcomes; i++) {
 		put_comma(out, i == 0);
 		put_key(out, a->table.outcomes[i]);
-		buffer_printf(out, "{\"label\":\"releases to liberty\",\"decimals\":0}");
+		buffer_printf(out, "{\"label\":\"%s\",\"decimals\":0}", words->unit);
 	}
 	buffer_printf(out, "}}}");
 }
 
 static void put_dimensions(struct buffer *out, const struct answer *a)
 {
-	buffer_printf(out, ",\"dimension\":{\"period\":{\"label\":\"Period of release\",\"category\":{\"index\":[");
+	buffer_printf(out, ",\"dimension\":{\"period\":{\"label\":\"%s\",\"category\":{\"index\":[",
+		      wording_of(a->table.shape.kind)->period);
 	for (size_t p = 0; p < a->n_periods; p++) {
 		put_comma(out, p == 0);
 		text_json(out, a->periods[p].period);
@@ -137,25 +142,60 @@ static void put_codes(struct buffer *out, const struct answer *a, unsigned row)
 	buffer_append(out, "}", 1);
 }
 
+static void put_rate(struct buffer *out, const struct answer *a, const struct answer_row *row,
+		     const struct outcome_statistic *statistic)
+{
+	struct rate r = answer_rate(a, row, statistic);
+
+	buffer_printf(out, "{\"days\":%u", statistic->days);
+	if (a->table.shape.by_cause)
+		put_member(out, "cause", statistic->drug_related ? "drug_related" : "any");
+	put_number(out, "count", answer_sum(a, row, statistic->mask));
+	if (r.available) {
+		buffer_printf(out, ",\"percent\":");
+		text_percent(out, r.value);
+		buffer_printf(out, ",\"low\":");
+		text_percent(out, r.low);
+		buffer_printf(out, ",\"high\":");
+		text_percent(out, r.high);
+	} else {
+		buffer_printf(out, ",\"percent\":null,\"low\":null,\"high\":null");
+	}
+	buffer_append(out, "}", 1);
+}
+
+static void put_population(struct buffer *out, const struct answer *a, const struct answer_row *row)
+{
+	struct population p = answer_population(a, row);
+
+	buffer_printf(out, ",\"population\":{\"method\":\"%s\"",
+		      a->table.shape.n_lists == 2 ? "chapman" : "log-linear");
+	if (p.available) {
+		put_number(out, "estimate", p.value);
+		put_number(out, "low", p.low);
+	} else {
+		buffer_printf(out, ",\"estimate\":null,\"low\":null");
+	}
+	if (p.available && p.is_bounded)
+		put_number(out, "high", p.high);
+	else
+		buffer_printf(out, ",\"high\":null");
+	buffer_append(out, "}", 1);
+}
+
 static void put_rates_of(struct buffer *out, const struct answer *a, const struct answer_row *row)
 {
-	buffer_printf(out, ",\"n\":%" PRId64 ",\"observable\":%" PRId64 ",\"within\":[", answer_total(a, row),
+	buffer_printf(out, ",\"n\":%" PRId64 ",\"observable\":%" PRId64, answer_total(a, row),
 		      answer_observable(a, row));
-	for (unsigned b = 0; b < a->table.n_bands; b++) {
-		struct rate r = answer_rate(a, row, b);
-		buffer_printf(out, "%s{\"days\":%u,\"count\":%" PRId64, b == 0 ? "" : ",", a->table.bands[b],
-			      answer_within(a, row, b));
-		if (r.available) {
-			buffer_printf(out, ",\"percent\":");
-			text_percent(out, r.value);
-			buffer_printf(out, ",\"low\":");
-			text_percent(out, r.low);
-			buffer_printf(out, ",\"high\":");
-			text_percent(out, r.high);
-		} else {
-			buffer_printf(out, ",\"percent\":null,\"low\":null,\"high\":null");
-		}
-		buffer_append(out, "}", 1);
+	if (a->table.shape.kind == MEASURE_POPULATION) {
+		put_population(out, a, row);
+		return;
+	}
+	buffer_printf(out, ",\"%s\":[", a->table.shape.kind == MEASURE_RETENTION ? "at_least" : "within");
+	for (unsigned i = 0; i < outcome_n_statistics(&a->table.shape); i++) {
+		struct outcome_statistic statistic = outcome_statistic(&a->table.shape, i);
+		put_comma(out, i == 0);
+		put_rate(out, a, row, &statistic);
 	}
 	buffer_append(out, "]", 1);
 }
@@ -201,19 +241,40 @@ static void put_pooled(struct buffer *out, const struct answer *a)
 
 /* ---- metadata ---- */
 
+struct note_list {
+	struct buffer *out;
+	bool is_first;
+};
+
+static void put_note(void *ctx, const char *note)
+{
+	struct note_list *list = ctx;
+
+	put_comma(list->out, list->is_first);
+	list->is_first = false;
+	text_json(list->out, note);
+}
+
 static void put_notes(struct buffer *out, const struct answer *a)
 {
+	struct note_list list = {out, true};
+
 	buffer_printf(out, ",\"note\":[");
-	if (a->head.synthetic)
-		buffer_printf(out, "\"Synthetic data: these figures describe no real person.\",");
-	if (a->table.sigma2_milli > 0)
-		buffer_printf(out, "\"Every count carries random noise; a small one may be negative.\",");
-	buffer_printf(out,
-		      "\"Hidden rows are unknown, not zero.\","
-		      "\"Counts are releases to liberty, a person's first in a period; pooled periods may count a "
-		      "person once each.\","
-		      "\"Rates are not corrected for linkage errors: a missed link reads as no treatment. Intervals "
-		      "hold sampling and noise.\"]");
+	wording_notes(a, put_note, &list);
+	buffer_append(out, "]", 1);
+}
+
+/* Who is counted at all: every rule of them must hold. */
+static void put_eligible(struct buffer *out, const struct answer *a)
+{
+	char *text = json_dumps(a->table.eligible, JSON_COMPACT);
+
+	buffer_printf(out, ",\"eligible\":");
+	if (text == NULL)
+		out->failed = true;
+	else
+		buffer_append(out, text, strlen(text));
+	free(text);
 }
 
 static void put_extension(struct buffer *out, const struct answer *a)
@@ -229,6 +290,9 @@ static void put_extension(struct buffer *out, const struct answer *a)
 	put_member(out, "source_table", a->table.name);
 	put_member(out, "measure", a->table.measure);
 	put_member(out, "kind", a->table.kind);
+	put_eligible(out, a);
+	put_member(out, "unit", wording_of(a->table.shape.kind)->unit);
+	put_member(out, "rate", wording_of(a->table.shape.kind)->rate);
 	put_member(out, "period_kind", period_kind_name(a->table.period_kind));
 	put_member(out, "method", h->method);
 	put_member(out, "secret", h->secret);

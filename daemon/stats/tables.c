@@ -13,7 +13,7 @@ enum { DEFAULT_REACH_YEARS = 10 };
 
 static bool is_closed(const struct study *study, const struct study_table *table, int32_t period, int32_t as_of)
 {
-	int64_t follow_up = continuity_follow_up_days(study, &study->measures[table->measure]);
+	int64_t follow_up = measure_follow_up_days(study, &study->measures[table->measure]);
 
 	return table->period != PERIOD_ALL && period_last_day(table->period, period) + follow_up <= as_of;
 }
@@ -53,7 +53,9 @@ unsigned table_n_rows(const struct study *study, const struct study_table *table
 
 unsigned table_n_cells(const struct study *study, const struct study_table *table)
 {
-	return continuity_n_outcomes(&study->measures[table->measure]);
+	struct outcome_shape shape = outcome_shape_of(&study->measures[table->measure]);
+
+	return outcome_count(&shape);
 }
 
 uint32_t table_sigma2_milli(const struct study *study, const struct study_table *table)
@@ -114,9 +116,9 @@ static enum rc count_cells(struct table_cells *cells, const struct timeline *tim
 				goto out;
 			}
 		}
-		size_t n = continuity_index_events(study, &study->measures[table->measure], &timeline->events[at], len,
-						   as_of, found);
-		n = continuity_limit(found, n, table->period, study->disclosure.max_index_events);
+		size_t n = measure_index_events(study, &study->measures[table->measure], table->period,
+						&timeline->events[at], len, as_of, found);
+		n = measure_limit(found, n, table->period, study->disclosure.max_index_events);
 		for (size_t i = 0; i < n; i++) {
 			int64_t period = (int64_t)period_of_day(table->period, found[i].day) - cells->plan.first;
 			if (period < 0 || period >= n_periods)
@@ -158,12 +160,12 @@ static json_t *row_identity(const struct table_cells *cells, uint32_t period, un
 static enum rc add_cell_noise(const struct table_cells *cells, json_t *identity, unsigned outcome,
 			      const struct stats_params *params, struct buffer *text, int64_t *value)
 {
-	char name[32];
+	char name[OUTCOME_NAME_CAP];
 	uint8_t seed[NOISE_SEED_LEN] = {0};
 	struct noise_stream stream;
 	int64_t noise = 0;
 
-	continuity_outcome_name(&cells->study->measures[cells->table->measure], outcome, name);
+	outcome_name(&cells->study->measures[cells->table->measure], outcome, name);
 	if (json_object_set_new(identity, "outcome", json_string(name)) != 0)
 		return RC_NOMEM;
 	buffer_reset(text);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/stats/continuity.h"
+#include "daemon/stats/measure.h"
 #include "daemon/stats/stats.h"
 #include "daemon/stats/timeline.h"
 

@@ -347,7 +347,8 @@ def answer(rates, **extension):
         'note': ['Hidden rows are unknown, not zero.'],
         'extension': {'synthetic': True, 'study': 'two-registers', 'study_digest': 'ab' * 32, 'release': 3,
                       'as_of': '2024-12-31', 'table': 'continuity_by_intervention',
-                      'source_table': 'continuity_by_intervention', 'measure': 'continuity', 'method': 'keyed-noise',
+                      'source_table': 'continuity_by_intervention', 'measure': 'continuity', 'kind': 'continuity', 'eligible': [],
+                      'rate': 'treatment started within {days} days of release', 'method': 'keyed-noise',
                       'secret': 'destroyed', 'sigma2': 10.0, 'threshold': 10, 'log_index': 17, 'rates': rates,
                       'pooled': [{'by': {'intervention': 'ost'}, 'periods': 2, 'n': 240, 'observable': 236,
                                   'within': rates[0].get('within', [])}], **extension}}).encode()

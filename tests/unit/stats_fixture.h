@@ -92,6 +92,19 @@ static inline struct study *fixture_study(void)
 	return s;
 }
 
+static inline struct study_measure *fixture_measure(struct study *s, const char *name, enum study_measure_kind kind,
+						    unsigned n_bands, const uint16_t *bands)
+{
+	struct study_measure *m = &s->measures[s->n_measures++];
+
+	fixture_name(m->name, name);
+	m->kind = kind;
+	m->n_bands = (uint8_t)n_bands;
+	for (unsigned i = 0; i < n_bands; i++)
+		m->band_ends[i] = bands[i];
+	return m;
+}
+
 static inline struct stats_event fixture_event(uint32_t person, unsigned event, int32_t day)
 {
 	static const uint16_t source_of[] = {F_PRISON, F_PRISON, F_TREATMENT, F_TREATMENT, F_DEATHS, F_PRISON};

@@ -31,7 +31,7 @@ static json_t *make_body(bool with_fitting_table)
 		buffer_printf(
 			&b,
 			"%s{\"name\":\"%s\",\"measure\":\"continuity\",\"kind\":\"continuity\",\"period_kind\":"
-			"\"quarter\",\"sigma2_milli\":10000,\"threshold\":24,\"bands\":[7,14,21,28,90],\"outcomes\":%s,"
+			"\"quarter\",\"sigma2_milli\":10000,\"threshold\":24,\"eligible\":[],\"bands\":[7,14,21,28,90],\"outcomes\":%s,"
 			"\"by\":[{\"name\":\"intervention\",\"codes\":[\"unknown\",\"ost, daily\"]}%s],\"periods\":[",
 			t ? "," : "", t ? "by_intervention" : "by_both", outcomes_text,
 			t ? "" : ",{\"name\":\"sex\",\"codes\":[\"unknown\",\"m\",\"f\"]}");

@@ -217,6 +217,41 @@ static void reads_what_is_published(void **state)
 	study_free(s);
 }
 
+/* Each kind of measure with what only it has; the order of measures is that of their names. */
+static void reads_every_kind_of_measure(void **state)
+{
+	struct study *s =
+		parse_edited("  continuity: {kind: continuity, bands: [7, 21, 90]}\n",
+			     "  a: {kind: continuity, eligible: {sex: [female, unknown], age: ['26-39']}}\n"
+			     "  b: {kind: mortality, drug_related: {country: [be]}}\n"
+			     "  c: {kind: population, captures: {inside: [release], outside: [start, death]}}\n"
+			     "  continuity: {kind: mortality, bands: [5]}\n");
+
+	(void)state;
+	assert_int_equal(s->n_measures, 4);
+	const struct study_measure *a = &s->measures[0], *b = &s->measures[1], *c = &s->measures[2];
+	assert_int_equal(a->n_bands, 5); /* the default */
+	assert_int_equal(a->band_ends[4], 90);
+	assert_int_equal(a->n_eligible, 2);
+	uint8_t codes[STUDY_MAX_DIMENSIONS] = {0};
+	codes[study_find_dimension(s, "sex")] = 2;
+	codes[study_find_dimension(s, "age")] = 3;
+	assert_true(study_rule_holds(&a->eligible[0], codes) && study_rule_holds(&a->eligible[1], codes));
+	codes[study_find_dimension(s, "sex")] = 1;
+	assert_true(study_rule_holds(&a->eligible[0], codes) != study_rule_holds(&a->eligible[1], codes));
+	codes[study_find_dimension(s, "sex")] = 255;
+	assert_false(study_rule_holds(&a->eligible[0], codes) && study_rule_holds(&a->eligible[1], codes));
+	assert_int_equal(b->kind, MEASURE_MORTALITY);
+	assert_true(b->by_cause && b->drug_related.codes[2] && !b->drug_related.codes[0]);
+	assert_int_equal(b->band_ends[0], 14);
+	assert_int_equal(c->n_bands, 0);
+	assert_int_equal(c->n_captures, 2);
+	assert_string_equal(c->captures[1].name, "outside");
+	assert_int_equal(c->captures[1].events,
+			 1U << study_find_event(s, "start") | 1U << study_find_event(s, "death"));
+	study_free(s);
+}
+
 /* Left out with a profile: one filter a feature, and the same encoding as when the defaults are written out. */
 static void default_filters(void **state)
 {
@@ -419,6 +454,8 @@ static void digests(void **state)
 	same_digests("sigma2: 3}", "sigma2: 3.001}", true, false);
 	same_digests("synthetic: true", "synthetic: false", true, false);
 	same_digests("bands: [7, 21, 90]", "bands: [7, 21, 91]", true, false);
+	same_digests("bands: [7, 21, 90]", "bands: [7, 21, 90], eligible: {sex: [male]}", true, false);
+	same_digests("kind: continuity,", "kind: mortality,", true, false);
 	same_digests("floor: 2.5", "floor: 2.6", true, false);
 	same_digests("levels: [0.5, 0.75, 1]", "levels: [0.5, 0.76, 1]", true, false);
 	same_digests("reporting_lag_days: 30", "reporting_lag_days: 31", true, false);
@@ -612,6 +649,30 @@ static const struct {
 	{"bands: [7, 21, 90]", "bands: []", "study.yaml:44: measures.continuity.bands: 0 items; at least 1"},
 	{"bands: [7, 21, 90]", "bands: [1,2,3,4,5,6,7,8,9]",
 	 "study.yaml:44: measures.continuity.bands: 9 items; at most 8"},
+	{"kind: continuity,", "kind: continuty,", "study.yaml:44: measures.continuity.kind: one of these"},
+	{"kind: continuity,", "kind: return,", "measures.continuity: return needs an event with the role reception"},
+	{"kind: continuity,", "kind: retention,", "retention needs an event with the role treatment_end"},
+	{"kind: continuity,", "kind: population,", "measures.continuity.bands: unknown key"},
+	{"kind: continuity,", "kind: continuity, drug_related: {sex: [male]},", "drug_related: unknown key"},
+	{"kind: continuity,", "kind: mortality, start_within: 9,", "start_within: unknown key"},
+	{"kind: continuity,", "kind: mortality, drug_related: {cause: [x]},",
+	 "measures.continuity.drug_related.cause: there is no dimension"},
+	{"kind: continuity,", "kind: mortality, drug_related: {sex: [male], age: ['18-24']},",
+	 "drug_related: 2 entries; at most 1"},
+	{"kind: continuity,", "kind: continuity, eligible: {need: [yes]},",
+	 "measures.continuity.eligible.need: there is no dimension"},
+	{"kind: continuity,", "kind: continuity, eligible: {sex: [other]},",
+	 "measures.continuity.eligible.sex[0]: this dimension has no code"},
+	{"kind: continuity,", "kind: continuity, eligible: {sex: [male, male]},",
+	 "measures.continuity.eligible.sex[1]: this code stands twice"},
+	{"kind: continuity,", "kind: continuity, eligible: {sex: []},", "eligible.sex: 0 items; at least 1"},
+	{"{kind: continuity, bands: [7, 21, 90]}", "{kind: population}", "continuity: the key captures is missing"},
+	{"{kind: continuity, bands: [7, 21, 90]}", "{kind: population, captures: {a: [release]}}",
+	 "captures: two or three lists"},
+	{"{kind: continuity, bands: [7, 21, 90]}", "{kind: population, captures: {a: [release], b: [rlease]}}",
+	 "captures.b[0]: there is no event"},
+	{"{kind: continuity, bands: [7, 21, 90]}", "{kind: population, captures: {a: [start], b: [start]}}",
+	 "captures.b: an event stands in two lists"},
 	{"{measure: continuity, period: quarter", "{measure: continuty, period: quarter",
 	 "study.yaml:46: tables.all.measure: there is no measure"},
 	{"period: quarter", "period: month",
@@ -761,6 +822,7 @@ static void sample_files(void **state)
 {
 	check_file("deploy/study-two-registers.yaml", 1);
 	check_file("deploy/study-five-countries.yaml", 5);
+	check_file("deploy/study-five-measures.yaml", 1);
 	check_file("tests/data/study-labelled.yaml", 1);
 }
 
@@ -770,6 +832,7 @@ int main(void)
 		cmocka_unit_test(reads_linkage),
 		cmocka_unit_test(reads_what_is_sent),
 		cmocka_unit_test(reads_what_is_published),
+		cmocka_unit_test(reads_every_kind_of_measure),
 		cmocka_unit_test(default_filters),
 		cmocka_unit_test(clk_without_profile),
 		cmocka_unit_test(weights_are_monotone),

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "daemon/stats/continuity.h"
+#include "daemon/stats/measure.h"
 #include "daemon/stats/timeline.h"
 #include "tests/unit/stats_fixture.h"
 
@@ -28,8 +28,8 @@ static size_t run_rotated(const struct case_event *given, size_t n, int32_t as_o
 	for (size_t i = 0; i < n; i++)
 		events[i] = fixture_event(5, given[(i + rotate) % n].event, given[(i + rotate) % n].day);
 	assert_int_equal(timeline_init(&timeline, study, events, n, as_of), RC_OK);
-	size_t found =
-		continuity_index_events(study, &study->measures[0], timeline.events, timeline.n_events, as_of, ret);
+	size_t found = measure_index_events(study, &study->measures[0], PERIOD_QUARTER, timeline.events,
+					    timeline.n_events, as_of, ret);
 	timeline_deinit(&timeline);
 	free(study);
 	return found;
@@ -193,14 +193,14 @@ static void test_lag_is_that_of_sources_that_matter(void **state)
 	struct study *study = fixture_study();
 
 	(void)state;
-	assert_int_equal(continuity_follow_up_days(study, &study->measures[0]), 120);
+	assert_int_equal(measure_follow_up_days(study, &study->measures[0]), 120);
 	fixture_name(study->sources[3].name, "visits");
 	study->sources[3].kind = SOURCE_OTHER;
 	study->sources[3].reporting_lag_days = 300;
 	study->n_sources = 4;
-	assert_int_equal(continuity_follow_up_days(study, &study->measures[0]), 120);
+	assert_int_equal(measure_follow_up_days(study, &study->measures[0]), 120);
 	study->sources[F_DEATHS].reporting_lag_days = 180;
-	assert_int_equal(continuity_follow_up_days(study, &study->measures[0]), 270);
+	assert_int_equal(measure_follow_up_days(study, &study->measures[0]), 270);
 	free(study);
 }
 
@@ -223,19 +223,19 @@ static void test_cap(void **state)
 		x[i].day = fixture_day(days[i]);
 	struct index_event y[8];
 	memcpy(y, x, sizeof x);
-	assert_int_equal(continuity_limit(y, 8, PERIOD_QUARTER, 99), 5);
+	assert_int_equal(measure_limit(y, 8, PERIOD_QUARTER, 99), 5);
 	assert_int_equal(y[0].day, x[0].day);
 	assert_int_equal(y[1].day, x[2].day);
 	assert_int_equal(y[4].day, x[6].day);
 	memcpy(y, x, sizeof x);
-	assert_int_equal(continuity_limit(y, 8, PERIOD_QUARTER, 2), 2);
+	assert_int_equal(measure_limit(y, 8, PERIOD_QUARTER, 2), 2);
 	assert_int_equal(y[1].day, x[2].day);
 	memcpy(y, x, sizeof x);
-	assert_int_equal(continuity_limit(y, 8, PERIOD_YEAR, 4), 2);
+	assert_int_equal(measure_limit(y, 8, PERIOD_YEAR, 4), 2);
 	memcpy(y, x, sizeof x);
-	assert_int_equal(continuity_limit(y, 8, PERIOD_ALL, 4), 1);
-	assert_int_equal(continuity_limit(y, 0, PERIOD_ALL, 4), 0);
-	assert_int_equal(continuity_limit(y, 1, PERIOD_ALL, 0), 0);
+	assert_int_equal(measure_limit(y, 8, PERIOD_ALL, 4), 1);
+	assert_int_equal(measure_limit(y, 0, PERIOD_ALL, 4), 0);
+	assert_int_equal(measure_limit(y, 1, PERIOD_ALL, 0), 0);
 }
 
 /* Strata come from the release itself, unknown where it does not say; a code out of range is unknown. */
@@ -254,7 +254,8 @@ static void test_strata(void **state)
 	events[2].record_id[0] = 0xff; /* later in the order */
 	events[2].codes[0] = 200;
 	assert_int_equal(timeline_init(&timeline, study, events, 3, LATE), RC_OK);
-	assert_int_equal(continuity_index_events(study, &study->measures[0], timeline.events, 3, LATE, x), 1);
+	assert_int_equal(measure_index_events(study, &study->measures[0], PERIOD_QUARTER, timeline.events, 3, LATE, x),
+			 1);
 	assert_int_equal(x[0].codes[0], 0);
 	assert_int_equal(x[0].codes[1], 2);
 	timeline_deinit(&timeline);
@@ -263,15 +264,16 @@ static void test_strata(void **state)
 
 static void test_outcome_names(void **state)
 {
-	static const char *const names[] = {"0-7",  "8-14",         "15-21", "22-28",          "29-90",
-					    "died", "reimprisoned", "none",  "not_observable", ""};
+	static const char *const names[] = {"0-7",  "8-14",         "15-21", "22-28",         "29-90",
+					    "died", "reimprisoned", "none",  "not_observable"};
 	struct study *study = fixture_study();
-	char name[32];
+	struct outcome_shape shape = outcome_shape_of(&study->measures[0]);
+	char name[OUTCOME_NAME_CAP];
 
 	(void)state;
-	assert_int_equal(continuity_n_outcomes(&study->measures[0]), 9);
-	for (unsigned i = 0; i < 10; i++) {
-		continuity_outcome_name(&study->measures[0], i, name);
+	assert_int_equal(outcome_count(&shape), 9);
+	for (unsigned i = 0; i < 9; i++) {
+		outcome_name(&study->measures[0], i, name);
 		assert_string_equal(name, names[i]);
 	}
 	free(study);

@@ -1,0 +1,79 @@
+/* The words. Each note is one that a reader who skips the rest must not miss. */
+#include "daemon/stats/wording.h"
+
+static const struct wording wordings[] = {
+	[MEASURE_CONTINUITY] = {"releases to liberty", "releases", "Period of release", "Outcome after release",
+				"treatment started within {days} days of release"},
+	[MEASURE_RETURN] = {"releases to liberty", "releases", "Period of release", "Outcome after release",
+			    "back in prison within {days} days of release"},
+	[MEASURE_MORTALITY] = {"releases to liberty", "releases", "Period of release", "Outcome after release",
+			       "died at liberty within {days} days of release"},
+	[MEASURE_RETENTION] = {"treatment starts after release", "starts", "Period of treatment start",
+			       "Days in treatment", "in treatment for at least {days} days"},
+	[MEASURE_POPULATION] = {"persons", "persons", "Period", "Lists that caught the person", ""},
+};
+
+const struct wording *wording_of(enum study_measure_kind kind)
+{
+	return &wordings[kind];
+}
+
+static const char *const release_note =
+	"Counts are releases to liberty, a person's first in a period; pooled periods may count a person once each.";
+
+static const char *const notes[][3] = {
+	[MEASURE_CONTINUITY] =
+		{release_note,
+		 "Rates are not corrected for linkage errors: a missed link reads as no treatment. Intervals "
+		 "hold sampling and noise."},
+	[MEASURE_RETURN] =
+		{release_note,
+		 "A release counts as a return to prison only if the same register, or a linked one, shows a new "
+		 "reception; people who died first stay in the denominator. Intervals hold sampling and noise."},
+	[MEASURE_MORTALITY] =
+		{release_note,
+		 "A risk per release, not a rate per year at liberty: deaths after a return to prison are not in it, "
+		 "and "
+		 "people back in prison stay in the denominator.",
+		 "A death that was not linked reads as alive, and an unknown cause as not drug-related. Intervals hold "
+		 "sampling and noise."},
+	[MEASURE_RETENTION] =
+		{"Counts are treatment starts after a release, a person's first in a period; pooled periods may count "
+		 "a "
+		 "person once each.",
+		 "Death and return to prison end a treatment on their day; a treatment that no service closed reads as "
+		 "going on. Starts at services that do not report ends are unknown and not in the denominator.",
+		 "Intervals hold sampling and noise."},
+	[MEASURE_POPULATION] = {"Counts are persons seen in the period; periods cannot be added up."},
+};
+
+static const char *population_note(unsigned n_lists)
+{
+	if (n_lists == 2)
+		return "The estimate includes people on no list. It assumes that being on one list says nothing about "
+		       "being "
+		       "on the other, and that nobody comes or goes within the period; where the lists share people "
+		       "more "
+		       "than by chance it is too low. A missed link makes it too high, a false link too low. The "
+		       "interval "
+		       "holds sampling and noise, not these.";
+	return "The estimate includes people on no list. It assumes a log-linear model: lists may depend on each other "
+	       "in "
+	       "pairs but not all three at once, and nobody comes or goes within the period. A missed link makes it "
+	       "wrong, mostly too high. The interval holds sampling and noise, not these.";
+}
+
+void wording_notes(const struct answer *a, void (*put)(void *ctx, const char *note), void *ctx)
+{
+	enum study_measure_kind kind = a->table.shape.kind;
+
+	if (a->head.synthetic)
+		put(ctx, "Synthetic data: these figures describe no real person.");
+	if (a->table.sigma2_milli > 0)
+		put(ctx, "Every count carries random noise; a small one may be negative.");
+	put(ctx, "Hidden rows are unknown, not zero.");
+	for (unsigned i = 0; i < 3 && notes[kind][i] != NULL; i++)
+		put(ctx, notes[kind][i]);
+	if (kind == MEASURE_POPULATION)
+		put(ctx, population_note(a->table.shape.n_lists));
+}

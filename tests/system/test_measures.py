@@ -1,0 +1,150 @@
+# labels: quick once
+"""All five measures end to end, from three registers, against a reference that knows who is who (tests/ref/measures.py)."""
+import csv
+import datetime
+import io
+import json
+import sys
+
+import pytest
+
+from harness import SOURCE, Unit, make_registers, read_csv, write_csv
+
+sys.path.insert(0, str(SOURCE / 'tests' / 'ref'))
+import measures as reference  # noqa: E402
+
+STUDY = SOURCE / 'deploy' / 'study-five-measures.yaml'
+AS_OF = '2026-06-30'
+CODES = {'treatment_need': ['identified', 'none'], 'referral': ['community', 'residential', 'none'],
+         'cause': ['drug_related', 'other'], 'intervention': ['ost', 'psychosocial', 'naltrexone', 'none'],
+         'drug': ['opioids', 'cocaine', 'cannabis', 'other']}
+
+
+def pick(codes, number):
+    """One of the codes or nothing, by the person."""
+    return (['', *codes])[number * 2654435761 % 97 % (len(codes) + 1)]
+
+
+def three_registers(folder):
+    """Synthetic registers, with deaths in one of their own, and what the study wants beside."""
+    entity = {(r['file'], r['record_id']): int(r['entity']) for r in read_csv(folder / 'truth.csv')}
+    out = {'prison': [], 'treatment': [], 'deaths': []}
+    for file in ('prison', 'treatment'):
+        for row in read_csv(folder / f'{file}.csv'):
+            who = entity[file, row['record_id']]
+            is_death, is_release = row['event'] == 'death', row['event'] == 'release'
+            row.update(treatment_need=pick(CODES['treatment_need'], who) if is_release else '',
+                       referral=pick(CODES['referral'], who + 1) if is_release else '',
+                       cause=pick(CODES['cause'], who) if is_death else '')
+            if is_death:
+                row.update(person_id='D' + row['person_id'], record_id='D' + row['record_id'])
+            out['deaths' if is_death else file].append((who, row))
+    for source, rows in out.items():
+        write_csv(folder / f'{source}.csv', [row for _, row in rows])
+    return out
+
+
+@pytest.fixture(scope='module')
+def unit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('measures')
+    registers = three_registers(make_registers(folder / 'registers', 3000, 4))
+    with Unit(folder / 'unit', STUDY) as unit:
+        for source in registers:
+            unit.encode(source, folder / 'registers' / f'{source}.csv', folder / f'{source}.batch')
+            unit.push(source, folder / f'{source}.batch')
+        unit.publish('--as-of', AS_OF)
+        unit.truth = registers
+        yield unit
+
+
+def day(text):
+    return (datetime.date.fromisoformat(text) - datetime.date(1970, 1, 1)).days
+
+
+def true_outcomes(registers, measure, lag, dimensions):
+    """Outcomes of 2024, a person's first index event of the year."""
+    order = ['reception', 'release', 'treatment_start', 'treatment_end', 'death']
+    lives = {}
+    for rows in registers.values():
+        for who, row in rows:
+            codes = [(['', *CODES[d]]).index(row[d]) for d in dimensions]
+            lives.setdefault(who, []).append((day(row['event_date']), row['event'], True, codes))
+    counts = {}
+    for life in lives.values():
+        life.sort(key=lambda e: (e[0], order.index(e[1])))
+        found = [e for e in reference.index_events(life, measure, day(AS_OF), lag)
+                 if day('2024-01-01') <= e[0] <= day('2024-12-31')]
+        if found:
+            counts[found[0][1]] = counts.get(found[0][1], 0) + 1
+    return counts
+
+
+def table(unit, name):
+    return next(t for t in json.loads(unit.release_body())['tables'] if t['name'] == name)
+
+
+def published(unit, name):
+    """Noisy counts of 2024, all rows that are shown."""
+    t = table(unit, name)
+    rows = next(p for p in t['periods'] if p['period'] == '2024')['rows']
+    return {o: sum(r['cells'][i] for r in rows if r['shown']) for i, o in enumerate(t['outcomes'])}
+
+
+@pytest.mark.parametrize('name, measure, lag, dimensions, allowed', [
+    ('c20_by_year', dict(kind='continuity', bands=[21], eligible=[(0, [1]), (1, [1, 2])]), 180,
+     ('treatment_need', 'referral'), 40),
+    ('mortality_by_year', dict(kind='mortality', bands=[14, 28, 365], drug_related=(0, [1])), 180, ('cause', 'drug'), 25),
+    ('return_by_intervention', dict(kind='return', bands=[30, 90, 365]), 180, ('intervention', 'drug'), 60),
+    ('retention_by_drug', dict(kind='retention', bands=[29, 89, 179], start_within=90), 180, ('drug', 'intervention'), 60),
+])
+def test_published_counts_are_near_the_truth(unit, name, measure, lag, dimensions, allowed):
+    """What is left is linkage error and noise: of about 2,000 releases so many may sit in another cell."""
+    truth, got = true_outcomes(unit.truth, measure, lag, dimensions), published(unit, name)
+    print(name, 'true', truth, 'published', got)
+    assert set(truth) <= set(got) and sum(truth.values()) > 100
+    for outcome, n in got.items():
+        assert abs(n - truth.get(outcome, 0)) <= allowed, outcome
+
+
+def test_population(unit):
+    answer = json.loads(unit.as_('analyst', 'query', 'opioid_users_by_year', '--format', 'json').stdout)
+    assert answer['dimension']['outcome']['category']['index'] == ['prison', 'treatment', 'prison+treatment']
+    extension = answer['extension']
+    assert extension['kind'] == 'population' and extension['pooled'] == []
+    assert extension['eligible'] == [{'dimension': 'drug', 'codes': ['opioids']}]
+    row = next(r for r in extension['rates'] if r['period'] == '2024')
+    seen = {who for file in ('prison', 'treatment') for who, r in unit.truth[file]
+            if r['event_date'].startswith('2024') and r['drug'] == 'opioids'}
+    assert abs(row['n'] - len(seen)) <= 0.05 * len(seen)
+    p = row['population']
+    assert p['method'] == 'chapman' and row['n'] < p['low'] < p['estimate'] < p['high']
+    assert any('independ' in note or 'says nothing about being on the other' in note for note in answer['note'])
+
+
+def test_text_fits_and_says_what_it_is(unit):
+    for name, words in (('c20_by_year', 'only where referral is community or residential and treatment_need is identified'),
+                        ('mortality_by_year', 'died at liberty within 365 days'),
+                        ('return_by_intervention', 'back in prison within 365 days'),
+                        ('retention_by_drug', 'in treatment for at least 180 days'),
+                        ('opioid_users_by_year', 'people, seen or not')):
+        text = unit.as_('analyst', 'query', name).stdout
+        print(text)
+        assert all(len(line) <= 100 for line in text.splitlines()), text
+        assert words in ' '.join(text.split()), text
+    text = unit.as_('analyst', 'query', 'mortality_by_year', '--drug-related', '--within', 14).stdout
+    assert 'within 14 days of release, drug-related deaths only' in text
+    done = unit.as_('analyst', 'query', 'return_by_intervention', '--drug-related', check=False)
+    assert done.returncode == 64 and 'causes of death' in done.stderr
+
+
+def test_csv_has_every_statistic_with_its_unit(unit):
+    rows = {name: list(csv.DictReader(io.StringIO(unit.as_('analyst', 'query', name, '--format', 'csv').stdout)))
+            for name in ('mortality_by_year', 'retention_by_drug', 'opioid_users_by_year')}
+    units = {name: {r['statistic']: r['unit'] for r in table} for name, table in rows.items()}
+    assert units['mortality_by_year']['within_14_drug_related'] == 'percent'
+    assert units['mortality_by_year']['0-14_drug_related'] == 'releases'
+    assert units['retention_by_drug']['at_least_180'] == 'percent' and units['retention_by_drug']['180+'] == 'starts'
+    assert units['opioid_users_by_year'] == {'n': 'persons', 'prison': 'persons', 'treatment': 'persons',
+                                             'prison+treatment': 'persons', 'population_chapman': 'persons'}
+    for table in rows.values():
+        assert all(r['value'] != '' or r['status'] in ('hidden', 'unavailable') for r in table)
