@@ -63,9 +63,11 @@ static i128 two_limit(const struct two *t, i128 inside, i128 end)
 struct population population_two(const int64_t counts[3], uint64_t k, uint32_t sigma2_milli)
 {
 	struct population p = {0};
-	int64_t m = counts[2], n1 = counts[0] + m, n2 = counts[1] + m, seen = n1 + n2 - m;
 
-	if (!counts_are_sane(counts, 3, k) || m <= 0 || n1 <= 0 || n2 <= 0)
+	if (!counts_are_sane(counts, 3, k))
+		return p;
+	int64_t m = counts[2], n1 = counts[0] + m, n2 = counts[1] + m, seen = n1 + n2 - m;
+	if (m <= 0 || n1 <= 0 || n2 <= 0)
 		return p;
 	struct two t = {n1, n2, m, (i128)k * sigma2_milli};
 	i128 chapman = ((i128)(n1 + 1) * (n2 + 1) + (m + 1) / 2) / (m + 1) - 1, middle = (i128)n1 * n2 / m;
