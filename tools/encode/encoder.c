@@ -8,15 +8,18 @@
 #include "tools/encode/cache.h"
 #include "tools/encode/derive.h"
 #include "tools/encode/tokens.h"
+#include "tools/encode/value_cache.h"
 
 enum {
 	MAX_K = 1 << 16,         /* bits of a token or feature; a filter has no more */
 	MAX_HASH_BITS = 1 << 22, /* of a filter before folding */
+	CACHE_BYTES = 48 << 20,  /* of the value caches of all workers together */
 };
 
 /* One feature in one filter. */
 struct part {
 	uint16_t feature;
+	size_t at; /* its bits in the feature's value_entry, in words */
 	struct bloom_key key;
 };
 
@@ -39,12 +42,16 @@ struct encoder {
 	struct filter filters[STUDY_MAX_FILTERS];
 	uint32_t n_filters, folds;
 	bool used[SCHEMA_MAX_FEATURES];
+	size_t n_words[SCHEMA_MAX_FEATURES]; /* bits of a feature in all of its filters, before folding */
+	uint32_t n_used, n_workers;
 	bool sorted[SCHEMA_MAX_FEATURES]; /* some filter wants the sorted digits of this feature */
 };
 
 /* What a feature of the current record gave. */
 struct feature_state {
 	struct format *format;
+	struct value_cache *values;
+	const struct value_entry *entry; /* of the current record */
 	struct formatted formatted;
 	struct tokens tokens, digits; /* clkhash's; and the sorted digits of a date */
 };
@@ -54,8 +61,9 @@ struct encoder_worker {
 	struct bloom_hasher *hasher;
 	struct feature_state features[SCHEMA_MAX_FEATURES];
 	struct cache *caches[STUDY_MAX_FILTERS][SCHEMA_MAX_FEATURES];
-	uint32_t *positions;    /* MAX_K */
-	uint8_t *wide, *narrow; /* a filter before folding; before diffusion */
+	uint32_t *positions; /* MAX_K */
+	uint64_t *wide;      /* a filter before folding */
+	uint8_t *narrow;     /* before diffusion */
 	size_t wide_cap, narrow_cap;
 };
 
@@ -97,6 +105,11 @@ static enum rc check_part(const struct encoder *e, const struct filter *filter, 
 	return diag_set(diag, RC_INVALID, "feature %s: %s", f->identifier, what);
 }
 
+static size_t hash_words(const struct filter *f)
+{
+	return ((size_t)f->hash_bits + 63) / 64;
+}
+
 static enum rc add_part(struct encoder *e, struct filter *filter, uint16_t feature, struct diag *diag)
 {
 	const struct schema_feature *f = &e->schema->features[feature];
@@ -107,8 +120,11 @@ static enum rc add_part(struct encoder *e, struct filter *filter, uint16_t featu
 	const uint8_t *key0 = e->keys + 2 * feature * key_size;
 	filter->parts[filter->n_parts++] = (struct part){
 		.feature = feature,
+		.at = e->n_words[feature],
 		.key = {f->hash, f->prevent_singularity, filter->hash_bits, key0, key0 + key_size, key_size},
 	};
+	e->n_words[feature] += hash_words(filter);
+	e->n_used += !e->used[feature];
 	e->used[feature] = true;
 	e->sorted[feature] |= filter->sorted_digits;
 	return RC_OK;
@@ -134,6 +150,7 @@ static enum rc encoder_base(const struct schema *schema, const uint8_t *secret, 
 	if (e == NULL)
 		return diag_set(diag, RC_NOMEM, "out of memory");
 	e->schema = schema;
+	e->n_workers = 1;
 	e->folds = schema->xor_folds;
 	if (schema->n_features == 0) {
 		encoder_free(e);
@@ -238,6 +255,11 @@ size_t encoder_record_bytes(const struct encoder *encoder)
 	return n;
 }
 
+void encoder_set_workers(struct encoder *encoder, uint32_t n)
+{
+	encoder->n_workers = n > 0 ? n : 1;
+}
+
 bool encoder_uses(const struct encoder *encoder, uint16_t feature)
 {
 	return feature < SCHEMA_MAX_FEATURES && encoder->used[feature];
@@ -249,6 +271,7 @@ void encoder_worker_free(struct encoder_worker *w)
 		return;
 	for (size_t i = 0; i < SCHEMA_MAX_FEATURES; i++) {
 		format_free(w->features[i].format);
+		value_cache_free(w->features[i].values);
 		text_deinit(&w->features[i].formatted.text);
 		tokens_deinit(&w->features[i].tokens);
 		tokens_deinit(&w->features[i].digits);
@@ -280,9 +303,12 @@ static enum rc worker_init(struct encoder_worker *w, const struct encoder *e, st
 		rc = format_new(&e->schema->features[i], &e->rules, &w->features[i].format, rule);
 		if (rc != RC_OK)
 			return diag_set(diag, rc, "feature %s: %s", e->schema->features[i].identifier, rule);
+		rc = value_cache_new(e->n_words[i], CACHE_BYTES / e->n_workers / e->n_used, &w->features[i].values);
+		if (rc != RC_OK)
+			return diag_set(diag, rc, "out of memory");
 	}
 	for (uint32_t f = 0; f < e->n_filters; f++) {
-		size_t wide = ((size_t)e->filters[f].hash_bits + 7) / 8;
+		size_t wide = hash_words(&e->filters[f]) * sizeof *w->wide;
 		w->wide_cap = wide > w->wide_cap ? wide : w->wide_cap;
 		for (uint16_t i = 0; i < e->filters[f].n_parts && rc == RC_OK; i++)
 			rc = cache_new(&w->caches[f][i]);
@@ -290,7 +316,7 @@ static enum rc worker_init(struct encoder_worker *w, const struct encoder *e, st
 			return diag_set(diag, rc, "out of memory");
 	}
 	w->narrow_cap = w->wide_cap;
-	w->wide = malloc(w->wide_cap + 1);
+	w->wide = malloc(w->wide_cap + sizeof *w->wide);
 	w->narrow = malloc(w->narrow_cap + 1);
 	w->positions = reallocarray(NULL, MAX_K, sizeof *w->positions);
 	if (w->wide == NULL || w->narrow == NULL || w->positions == NULL)
@@ -341,7 +367,8 @@ static enum rc prepare_feature(struct encoder_worker *w, uint16_t i, const struc
 	return rc;
 }
 
-static enum rc hash_token(struct encoder_worker *w, uint32_t filter, uint16_t part, struct token token, uint32_t k)
+static enum rc hash_token(struct encoder_worker *w, uint32_t filter, uint16_t part, struct token token, uint32_t k,
+			  uint8_t *bits)
 {
 	struct cache *cache = w->caches[filter][part];
 	const uint32_t *known = cache_get(cache, token.bytes, token.len, k);
@@ -353,25 +380,73 @@ static enum rc hash_token(struct encoder_worker *w, uint32_t filter, uint16_t pa
 		cache_put(cache, token.bytes, token.len, k, w->positions);
 		known = w->positions;
 	}
-	bloom_set(w->wide, known, k);
+	bloom_set(bits, known, k);
 	return RC_OK;
 }
 
-static enum rc hash_part(struct encoder_worker *w, uint32_t filter, uint16_t part, bool *ret_any)
+static enum rc hash_part(struct encoder_worker *w, uint32_t filter, uint16_t part, struct value_entry *entry)
 {
 	const struct filter *f = &w->encoder->filters[filter];
-	uint16_t feature = f->parts[part].feature;
-	const struct schema_feature *schema = &w->encoder->schema->features[feature];
-	const struct feature_state *s = &w->features[feature];
+	const struct part *p = &f->parts[part];
+	const struct schema_feature *schema = &w->encoder->schema->features[p->feature];
+	const struct feature_state *s = &w->features[p->feature];
 	size_t n_digits = f->sorted_digits ? s->digits.n : 0, n = s->tokens.n + n_digits;
+	uint8_t *bits = (uint8_t *)(entry->bits + p->at);
+	memset(bits, 0, hash_words(f) * sizeof *entry->bits);
 	for (size_t i = 0; i < n; i++) {
 		struct token token =
 			i < s->tokens.n ? tokens_at(&s->tokens, i) : tokens_at(&s->digits, i - s->tokens.n);
-		enum rc rc = hash_token(w, filter, part, token, tokens_bits(schema, i, n));
+		enum rc rc = hash_token(w, filter, part, token, tokens_bits(schema, i, n), bits);
 		if (rc != RC_OK)
 			return rc;
-		*ret_any = true;
 	}
+	return RC_OK;
+}
+
+/* The date of a feature, if it is one or is text of eight digits YYYYMMDD that name a real day: a date of birth that
+ * the study sends as text, since its register has days that do not exist. */
+static bool read_date(const struct formatted *f, struct date *ret)
+{
+	if (f->is_date)
+		*ret = f->date;
+	return f->is_date || (is_eight_digits(&f->text) && date_parse("%Y%m%d", &f->text, ret) == RC_OK);
+}
+
+/* Make the entry of a value that is not known. */
+static enum rc fill_entry(struct encoder_worker *w, uint16_t feature, const struct encode_value *value,
+			  struct value_entry *entry, char *rule)
+{
+	const struct encoder *e = w->encoder;
+	struct feature_state *s = &w->features[feature];
+	enum rc rc = prepare_feature(w, feature, value, rule);
+	for (uint32_t f = 0; f < e->n_filters && rc == RC_OK; f++) {
+		for (uint16_t part = 0; part < e->filters[f].n_parts && rc == RC_OK; part++) {
+			if (e->filters[f].parts[part].feature != feature)
+				continue;
+			rc = hash_part(w, f, part, entry);
+			if (rc != RC_OK)
+				snprintf(rule, RULE_TEXT_CAP, "expected a value that can be hashed: %s", rc_text(rc));
+		}
+	}
+	if (rc != RC_OK)
+		return rc;
+	entry->missing = s->formatted.text.len == 0;
+	entry->is_date = read_date(&s->formatted, &entry->date);
+	return RC_OK;
+}
+
+static enum rc find_entry(struct encoder_worker *w, uint16_t feature, const struct encode_value *value, char *rule)
+{
+	struct feature_state *s = &w->features[feature];
+	bool known;
+	struct value_entry *entry = value_cache_find(s->values, value->bytes, value->len, &known);
+	if (!known) {
+		enum rc rc = fill_entry(w, feature, value, entry, rule);
+		if (rc != RC_OK)
+			return rc;
+		value_cache_keep(s->values, entry, value->bytes, value->len);
+	}
+	s->entry = entry;
 	return RC_OK;
 }
 
@@ -388,29 +463,26 @@ static void diffuse(const struct filter *f, const uint8_t *in, uint8_t *out)
 	}
 }
 
-static enum rc encode_filter(struct encoder_worker *w, uint32_t filter, uint8_t *out, bool *ret_missing,
-			     struct encode_error *error)
+/* Join the parts of a filter. Returns whether it is missing. */
+static bool join_filter(const struct encoder_worker *w, const struct filter *f, uint8_t *out)
 {
-	const struct filter *f = &w->encoder->filters[filter];
-	bool any = false;
-	memset(w->wide, 0, ((size_t)f->hash_bits + 7) / 8);
+	size_t n_words = hash_words(f);
+	bool missing = true;
+	memset(w->wide, 0, n_words * sizeof *w->wide);
 	for (uint16_t part = 0; part < f->n_parts; part++) {
-		enum rc rc = hash_part(w, filter, part, &any);
-		if (rc != RC_OK) {
-			error->feature = f->parts[part].feature;
-			snprintf(error->rule, sizeof error->rule, "expected a value that can be hashed: %s",
-				 rc_text(rc));
-			return rc;
-		}
+		const struct value_entry *entry = w->features[f->parts[part].feature].entry;
+		const uint64_t *bits = entry->bits + f->parts[part].at;
+		for (size_t i = 0; i < n_words; i++)
+			w->wide[i] |= bits[i];
+		missing &= entry->missing;
 	}
 	if (f->diffusion == 0) {
-		bloom_fold(w->wide, f->n_bits, w->encoder->folds, out);
+		bloom_fold((const uint8_t *)w->wide, f->n_bits, w->encoder->folds, out);
 	} else {
-		bloom_fold(w->wide, f->n_bits, w->encoder->folds, w->narrow);
+		bloom_fold((const uint8_t *)w->wide, f->n_bits, w->encoder->folds, w->narrow);
 		diffuse(f, w->narrow, out);
 	}
-	*ret_missing = !any;
-	return RC_OK;
+	return missing;
 }
 
 enum rc encoder_encode(struct encoder_worker *w, const struct encode_value *values, uint8_t *out, bool *missing,
@@ -421,16 +493,14 @@ enum rc encoder_encode(struct encoder_worker *w, const struct encode_value *valu
 	for (uint16_t i = 0; i < e->schema->n_features; i++) {
 		if (!e->used[i])
 			continue;
-		enum rc rc = prepare_feature(w, i, &values[i], error->rule);
+		enum rc rc = find_entry(w, i, &values[i], error->rule);
 		if (rc != RC_OK) {
 			error->feature = i;
 			return rc;
 		}
 	}
 	for (uint32_t f = 0; f < e->n_filters; f++) {
-		enum rc rc = encode_filter(w, f, out, &missing[f], error);
-		if (rc != RC_OK)
-			return rc;
+		missing[f] = join_filter(w, &e->filters[f], out);
 		out += encoder_filter_bytes(e, f);
 	}
 	return RC_OK;
@@ -438,18 +508,13 @@ enum rc encoder_encode(struct encoder_worker *w, const struct encode_value *valu
 
 bool encoder_feature_missing(const struct encoder_worker *w, uint16_t feature)
 {
-	return encoder_uses(w->encoder, feature) && w->features[feature].formatted.text.len == 0;
+	return encoder_uses(w->encoder, feature) && w->features[feature].entry->missing;
 }
 
 bool encoder_feature_date(const struct encoder_worker *w, uint16_t feature, struct date *ret)
 {
-	if (!encoder_uses(w->encoder, feature))
+	if (!encoder_uses(w->encoder, feature) || !w->features[feature].entry->is_date)
 		return false;
-	const struct formatted *f = &w->features[feature].formatted;
-	if (f->is_date) {
-		*ret = f->date;
-		return true;
-	}
-	/* A date of birth that the study sends as text, since its register has days that do not exist. */
-	return is_eight_digits(&f->text) && date_parse("%Y%m%d", &f->text, ret) == RC_OK;
+	*ret = w->features[feature].entry->date;
+	return true;
 }

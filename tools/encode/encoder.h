@@ -33,6 +33,9 @@ size_t encoder_record_bytes(const struct encoder *encoder); /* of all filters si
 /* Whether a feature goes into any filter; the columns of others are not read. */
 bool encoder_uses(const struct encoder *encoder, uint16_t feature);
 
+/* How many workers there will be: they share what memory their caches may take. Default 1. */
+void encoder_set_workers(struct encoder *encoder, uint32_t n);
+
 struct encoder_worker;
 enum rc encoder_worker_new(const struct encoder *encoder, struct encoder_worker **ret, struct diag *diag) MUST_CHECK;
 void encoder_worker_free(struct encoder_worker *worker); /* wipes */
