@@ -55,6 +55,9 @@ uint32_t batch_chunk_cap(const struct study *study, int domain);
 /* Allocate all columns, zeroed, for up to `cap` ≤ CHUNK_MAX_RECORDS records of this domain; n_records is 0.
  * Errors: TOO_LARGE, NOMEM. */
 enum rc batch_chunk_new(const struct study *study, int domain, uint32_t cap, struct batch_chunk **ret) MUST_CHECK;
+/* Append records first … first + n − 1 of another chunk of the domain. `to` must have room. */
+void batch_chunk_append(const struct study *study, int domain, const struct batch_chunk *from, uint32_t first,
+			uint32_t n, struct batch_chunk *to);
 /* Wipes everything, then frees. */
 void batch_chunk_free(struct batch_chunk *chunk);
 

@@ -73,6 +73,27 @@ enum rc batch_chunk_new(const struct study *study, int domain, uint32_t cap, str
 	return RC_OK;
 }
 
+void batch_chunk_append(const struct study *study, int domain, const struct batch_chunk *from, uint32_t first,
+			uint32_t n, struct batch_chunk *to)
+{
+	const struct study_domain *d = &study->domains[domain];
+	size_t at = to->n_records;
+
+	memcpy(to->record_ids[at], from->record_ids[first], (size_t)n * RECORD_ID_LEN);
+	memcpy(to->revisions + at, from->revisions + first, n * sizeof *to->revisions);
+	memcpy(to->person_ids[at], from->person_ids[first], (size_t)n * PERSON_ID_LEN);
+	for (int f = 0; f < d->n_filters; f++) {
+		size_t bytes = study_filter_bytes(d, f);
+		memcpy(to->filters[f] + at * bytes, from->filters[f] + first * bytes, n * bytes);
+		memcpy(to->missing[f] + at, from->missing[f] + first, n);
+	}
+	memcpy(to->events + at, from->events + first, n);
+	memcpy(to->days + at, from->days + first, n * sizeof *to->days);
+	for (int i = 0; i < study->n_dimensions; i++)
+		memcpy(to->codes[i] + at, from->codes[i] + first, n);
+	to->n_records += n;
+}
+
 void batch_chunk_free(struct batch_chunk *chunk)
 {
 	if (chunk == NULL)

@@ -120,6 +120,8 @@ int cmd_encode(int argc, char **argv)
 		{"output", 'o', OPTION_TEXT, &job.output, .argument = "OUT.batch", .help = "the batch file to write"},
 		{"batch-records", 0, OPTION_NUMBER, &job.batch_records, 1, UINT32_MAX, .argument = "N",
 		 .help = "at most so many records a batch (and never more than 64 MiB)"},
+		{"threads", 0, OPTION_NUMBER, &job.threads, 1, 16, .argument = "N",
+		 .help = "encode with so many threads (one a processor); the batches are the same"},
 		{"reject", 0, OPTION_TEXT, &job.reject, .argument = "FILE",
 		 .help = "set bad rows aside (row, line, column, reason; no values) and go on; else the first one ends "
 			 "it"},

@@ -15,6 +15,7 @@ struct encode_job {
 	const char *output, *reject;
 	const char *input; /* "-" = standard input */
 	uint64_t batch_records;
+	uint64_t threads; /* 0 = one a processor */
 };
 
 /* What both jobs share: the register, the file of rows set aside, and the progress bar. */

@@ -1,5 +1,6 @@
 /* throughcare encode for a study: everything about keys and study is checked before the register is read, so that a
- * wrong secret, schema or source is told at once; then row by row into chunks and batches. */
+ * wrong secret, schema or source is told at once; then blocks of rows are encoded by all processors, and their records
+ * go in the order of the file into chunks and batches. */
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,15 @@
 #include "tools/encode/encoder.h"
 #include "tools/encode/record.h"
 #include "tools/encode_job.h"
+#include "tools/encode_rows.h"
 #include "tools/output_file.h"
+#include "tools/pipeline.h"
 #include "tools/whole_file.h"
+
+enum {
+	EXTRA_BLOCKS = 2, /* one that is being read or written, and one to come */
+	AHEAD = 16,       /* rows: time enough for memory to answer */
+};
 
 struct study_job {
 	const struct encode_job *job;
@@ -22,7 +30,10 @@ struct study_job {
 	int source, domain;
 	struct secret_key *record_key;
 	struct encoder *encoder;
-	struct record_reader *reader;
+	struct record_reader *readers[PIPELINE_MAX_WORKERS]; /* one a worker */
+	unsigned n_workers, n_blocks;
+	struct row_block *blocks[PIPELINE_MAX_WORKERS + EXTRA_BLOCKS];
+	struct record_ledger *ledger;
 	struct encode_input in;
 	struct output_file *out;
 	struct buffer buffer; /* what a batch writer made and the file did not get yet */
@@ -166,36 +177,95 @@ static enum rc end_chunk(struct study_job *s, struct diag *diag)
 	return rc;
 }
 
-static enum rc add_row(struct study_job *s, const struct register_row *row, struct diag *diag)
+/* Records first … end − 1 of a block, none of them refused, into the chunk at hand and, when it is full, the next. */
+static enum rc add_records(struct study_job *s, const struct row_block *block, uint32_t first, uint32_t end,
+			   struct diag *diag)
 {
-	struct record_error error = {.column = ""};
-	uint32_t i = s->chunk->n_records;
-	enum rc rc = record_read(s->reader, row, s->chunk, i, &error);
-	if (rc == RC_INVALID)
-		return encode_input_refuse(&s->in, row, error.column, error.rule, diag);
-	if (rc != RC_OK)
-		return diag_set(diag, rc, "%s: row %llu (line %llu): %s", s->in.name, (unsigned long long)row->number,
-				(unsigned long long)row->line, rc_text(rc));
-	if (i == 0)
-		s->chunk_first_row = row->number;
-	s->chunk->n_records++;
-	uint64_t left = s->job->batch_records - s->batch_records;
-	if (s->chunk->n_records == s->chunk_cap || s->chunk->n_records >= left)
-		return end_chunk(s, diag);
-	return RC_OK;
+	enum rc rc = RC_OK;
+	while (first < end && rc == RC_OK) {
+		uint64_t left = s->job->batch_records - s->batch_records - s->chunk->n_records;
+		uint32_t room = s->chunk_cap - s->chunk->n_records, n = end - first;
+		n = n < room ? n : room;
+		n = n < left ? n : (uint32_t)left;
+		if (s->chunk->n_records == 0)
+			s->chunk_first_row = block->rows[first].number;
+		batch_chunk_append(s->study, s->domain, block->chunk, first, n, s->chunk);
+		first += n;
+		if (n == room || n == left)
+			rc = end_chunk(s, diag);
+	}
+	return rc;
+}
+
+/* The records of a block in their order; the first bad row is an error or is set aside. */
+static enum rc take_block(struct study_job *s, struct row_block *block, struct diag *diag)
+{
+	uint32_t first = 0;
+	enum rc rc = RC_OK;
+	for (uint32_t i = 0; i < block->n && rc == RC_OK; i++) {
+		struct row_result *result = &block->results[i];
+		const struct register_row *row = &block->rows[i];
+		struct record_error repeated;
+		const struct record_error *error = result->error;
+		if (i + AHEAD < block->n)
+			record_ledger_expect(s->ledger, &block->results[i + AHEAD].facts);
+		if (result->rc == RC_OK) {
+			result->rc = record_ledger_add(s->ledger, &result->facts, block->chunk, i, &repeated);
+			error = &repeated;
+		}
+		if (result->rc == RC_OK)
+			continue;
+		if (result->rc == RC_INVALID)
+			rc = encode_input_refuse(&s->in, row, error->column, error->rule, diag);
+		else
+			rc = diag_set(diag, result->rc, "%s: row %llu (line %llu): %s", s->in.name,
+				      (unsigned long long)row->number, (unsigned long long)row->line,
+				      rc_text(result->rc));
+		if (rc == RC_OK)
+			rc = add_records(s, block, first, i, diag);
+		first = i + 1;
+	}
+	return rc == RC_OK ? add_records(s, block, first, (uint32_t)block->n, diag) : rc;
+}
+
+static void encode_block(void *ctx, unsigned worker, unsigned piece)
+{
+	struct study_job *s = ctx;
+	row_block_encode(s->blocks[piece], s->readers[worker]);
+}
+
+/* An error of the file comes after those of the rows before it. */
+static enum rc run_pipeline(struct study_job *s, struct pipeline *pipeline, struct diag *diag)
+{
+	struct diag read_diag = {""};
+	enum rc rc = RC_OK, read_rc = RC_OK;
+	bool more = true;
+	for (unsigned idle = 0; idle < s->n_blocks;) {
+		bool done;
+		struct row_block *block = s->blocks[pipeline_next(pipeline, &done)];
+		if (done)
+			rc = take_block(s, block, diag);
+		if (rc != RC_OK)
+			return rc;
+		if (more) {
+			read_rc = row_block_fill(block, &s->in, &more, &read_diag);
+			pipeline_give(pipeline);
+		} else {
+			idle++;
+			pipeline_pass(pipeline);
+		}
+	}
+	return read_rc == RC_OK ? RC_OK : diag_set(diag, read_rc, "%s", read_diag.text);
 }
 
 static enum rc encode_rows(struct study_job *s, struct diag *diag)
 {
-	struct register_row row;
-	bool more = true;
-	enum rc rc = RC_OK;
-	while (rc == RC_OK) {
-		rc = encode_input_next(&s->in, &row, &more, diag);
-		if (rc != RC_OK || !more)
-			break;
-		rc = add_row(s, &row, diag);
-	}
+	struct pipeline *pipeline = NULL;
+	enum rc rc = pipeline_new(s->n_workers, s->n_blocks, encode_block, s, &pipeline);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "threads could not be started");
+	rc = run_pipeline(s, pipeline, diag);
+	pipeline_free(pipeline);
 	if (rc == RC_OK)
 		rc = end_chunk(s, diag);
 	if (rc == RC_OK)
@@ -203,6 +273,26 @@ static enum rc encode_rows(struct study_job *s, struct diag *diag)
 	if (rc == RC_OK && s->batches == 0)
 		rc = diag_set(diag, RC_INVALID, "%s: there is no record to encode after the header", s->in.name);
 	return rc;
+}
+
+static enum rc prepare_workers(struct study_job *s, const struct record_options *options, struct diag *diag)
+{
+	struct diag inner = {""};
+	enum rc rc = RC_OK;
+	s->n_workers = s->job->threads != 0 ? (unsigned)s->job->threads : pipeline_processors();
+	if (s->n_workers > PIPELINE_MAX_WORKERS)
+		s->n_workers = PIPELINE_MAX_WORKERS;
+	s->n_blocks = s->n_workers + EXTRA_BLOCKS;
+	encoder_set_workers(s->encoder, s->n_workers);
+	for (unsigned i = 0; i < s->n_workers && rc == RC_OK; i++)
+		rc = record_reader_new(options, s->in.file, &s->readers[i], &inner);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "%s: %s", s->in.name, inner.text);
+	for (unsigned i = 0; i < s->n_blocks && rc == RC_OK; i++)
+		rc = row_block_new(s->study, s->domain, &s->blocks[i]);
+	if (rc == RC_OK)
+		rc = record_ledger_new(s->study, s->domain, &s->ledger);
+	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "out of memory");
 }
 
 static enum rc prepare(struct study_job *s, struct diag *diag)
@@ -216,16 +306,15 @@ static enum rc prepare(struct study_job *s, struct diag *diag)
 		/* One day of grace, since the daemon counts days in UTC. */
 		.latest_day = (int32_t)(time(NULL) / 86400) + 1,
 	};
-	struct diag inner = {""};
 	memcpy(s->header.source, s->study->sources[s->source].name, sizeof s->header.source);
 	memcpy(s->header.encoding_id, domain->encoding_id, sizeof s->header.encoding_id);
 	snprintf(s->header.software, sizeof s->header.software, "throughcare %s", TC_VERSION);
 	enum rc rc = encode_input_open(s->job, &s->in, diag);
 	if (rc != RC_OK)
 		return rc;
-	rc = record_reader_new(&options, s->in.file, &s->reader, &inner);
+	rc = prepare_workers(s, &options, diag);
 	if (rc != RC_OK)
-		return diag_set(diag, rc, "%s: %s", s->in.name, inner.text);
+		return rc;
 	s->chunk_cap = batch_chunk_cap(s->study, s->domain);
 	rc = batch_chunk_new(s->study, s->domain, s->chunk_cap, &s->chunk);
 	if (rc != RC_OK)
@@ -241,7 +330,7 @@ static void print_share(const char *name, uint64_t n, uint64_t of)
 
 static void print_summary(const struct study_job *s)
 {
-	const struct record_counts *c = record_reader_counts(s->reader);
+	const struct record_counts *c = record_ledger_counts(s->ledger);
 	const struct schema *schema = s->study->domains[s->domain].schema;
 	printf("%s: %llu rows, %llu records in %llu batch%s, %.1f MB; %llu rows set aside\n", s->in.name,
 	       (unsigned long long)s->in.rows, (unsigned long long)c->records, (unsigned long long)s->batches,
@@ -280,7 +369,11 @@ enum rc encode_study(const struct encode_job *job, struct diag *diag)
 	batch_writer_free(s.writer);
 	batch_chunk_free(s.chunk);
 	buffer_wipe(&s.buffer);
-	record_reader_free(s.reader);
+	for (unsigned i = 0; i < s.n_workers; i++)
+		record_reader_free(s.readers[i]);
+	for (unsigned i = 0; i < s.n_blocks; i++)
+		row_block_free(s.blocks[i]);
+	record_ledger_free(s.ledger);
 	encoder_free(s.encoder);
 	secret_key_free(s.record_key);
 	study_free(s.study);

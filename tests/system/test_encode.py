@@ -208,3 +208,37 @@ def test_labelled_registers_are_read_whole(tmp_path):
             done = encode(keys, folder / f'{source}.csv', tmp_path / 'out.batch', source=source)
             expected = json.loads((folder / 'expected.json').read_text())[f'{source}_rows']
             assert f'{expected} rows, {expected} records' in done.stdout
+
+
+def test_threads_change_nothing(keys, tmp_path):
+    """Also with rows set aside, repeated rows, quotes, and batches that end in the middle of a block."""
+    register = make_registers(tmp_path / 'many', 4000) / 'prison.csv'
+    rows = read_csv(register)
+    for i in range(50, len(rows), 97):
+        rows[i]['event_date'] = 'soon'
+    for i in range(1500, len(rows), 301):
+        rows[i]['record_id'] = rows[i - 1400]['record_id']
+    for i in range(7, len(rows), 500):
+        rows[i]['place'] = 'Saint "Ville",\nupon Lys'
+    write_csv(tmp_path / 'in.csv', rows)
+    results = []
+    for threads in (1, 2, 5):
+        out, aside = tmp_path / f'{threads}.batch', tmp_path / f'{threads}.aside'
+        done = encode(keys, tmp_path / 'in.csv', out, '--reject', aside, '--threads', threads, '--batch-records', 1777)
+        results.append((out.read_bytes(), aside.read_text(), done.stdout.replace(str(out), '')))
+    assert results[0] == results[1] == results[2]
+    assert results[0][1].count('soon') == 0 and results[0][1].count('stands in the file before') > 5
+    assert results[0][0].count(b'TCBATCH1') >= 4
+
+
+def test_the_first_bad_row_is_the_one_that_is_told(keys, register, tmp_path):
+    rows = [dict(row) for row in read_csv(register) * 6]
+    for i, row in enumerate(rows):
+        row['record_id'] = f'N{i}'
+    rows[1100]['event_date'] = rows[2300]['event_date'] = 'soon'
+    write_csv(tmp_path / 'in.csv', rows)
+    with open(tmp_path / 'in.csv', 'a', newline='') as f:
+        f.write('"an open quote')
+    for threads in (1, 4):
+        done = encode(keys, tmp_path / 'in.csv', tmp_path / 'o', '--threads', threads, check=False)
+        refused(done, 65, 'row 1101 (line 1102)', 'event_date')

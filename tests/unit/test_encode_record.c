@@ -111,6 +111,7 @@ static enum rc read_csv(const struct fixture *f, const char *source_name, const 
 					 25000};
 	struct register_file *file = NULL;
 	struct record_reader *reader = NULL;
+	struct record_ledger *ledger = NULL;
 	struct record_error error = {.column = ""};
 	struct register_row row;
 	struct diag diag = {""};
@@ -118,6 +119,7 @@ static enum rc read_csv(const struct fixture *f, const char *source_name, const 
 	message[0] = '\0';
 	assert_int_equal(batch_chunk_new(f->study, 0, 16, ret), RC_OK);
 	assert_int_equal(register_open(&source, &file, &diag), RC_OK);
+	assert_int_equal(record_ledger_new(f->study, 0, &ledger), RC_OK);
 	enum rc rc = record_reader_new(&options, file, &reader, &diag);
 	if (rc != RC_OK)
 		strcpy(message, diag.text);
@@ -125,15 +127,15 @@ static enum rc read_csv(const struct fixture *f, const char *source_name, const 
 		assert_int_equal(register_next(file, &row, &more, &diag), RC_OK);
 		if (!more)
 			break;
-		rc = record_read(reader, &row, *ret, (*ret)->n_records, &error);
+		rc = record_read(reader, ledger, &row, *ret, (*ret)->n_records, &error);
 		if (rc == RC_OK)
 			(*ret)->n_records++;
 		else
 			snprintf(message, RECORD_RULE_CAP + 80, "row %llu, %s: %s", (unsigned long long)row.number,
 				 error.column, error.rule);
 	}
-	if (reader != NULL)
-		*counts = *record_reader_counts(reader);
+	*counts = *record_ledger_counts(ledger);
+	record_ledger_free(ledger);
 	record_reader_free(reader);
 	register_close(file);
 	return rc;
@@ -248,6 +250,7 @@ static void test_refused_row_is_forgotten(void **state)
 	struct record_options options = {f->study, 0, f->encoder, record_key, DAY_MAX};
 	struct register_file *file = NULL;
 	struct record_reader *reader = NULL;
+	struct record_ledger *ledger = NULL;
 	struct record_error error;
 	struct register_row row;
 	struct batch_chunk *chunk = NULL;
@@ -256,11 +259,13 @@ static void test_refused_row_is_forgotten(void **state)
 	memory = (struct memory){csv, sizeof csv - 1};
 	assert_int_equal(batch_chunk_new(f->study, 0, 4, &chunk), RC_OK);
 	assert_int_equal(register_open(&source, &file, &diag), RC_OK);
+	assert_int_equal(record_ledger_new(f->study, 0, &ledger), RC_OK);
 	assert_int_equal(record_reader_new(&options, file, &reader, &diag), RC_OK);
 	assert_int_equal(register_next(file, &row, &more, &diag), RC_OK);
-	assert_int_equal(record_read(reader, &row, chunk, 0, &error), RC_INVALID);
+	assert_int_equal(record_read(reader, ledger, &row, chunk, 0, &error), RC_INVALID);
 	assert_int_equal(register_next(file, &row, &more, &diag), RC_OK);
-	assert_int_equal(record_read(reader, &row, chunk, 0, &error), RC_OK);
+	assert_int_equal(record_read(reader, ledger, &row, chunk, 0, &error), RC_OK);
+	record_ledger_free(ledger);
 	record_reader_free(reader);
 	register_close(file);
 	batch_chunk_free(chunk);
@@ -346,6 +351,8 @@ static void test_cache_changes_nothing(void **state)
 	uint8_t a[192], b[192];
 	bool missing[2];
 	char name[32];
+	/* Of so many workers each has the smallest cache there is. */
+	encoder_set_workers(f->encoder, 1000000);
 	assert_int_equal(encoder_worker_new(f->encoder, &warm, &diag), RC_OK);
 	for (uint32_t i = 0; i < 30000; i++) {
 		int n = snprintf(name, sizeof name, "%c%c%c%c", (int)(0x21 + i % 90), (int)(0x21 + i / 90 % 90),
@@ -360,6 +367,7 @@ static void test_cache_changes_nothing(void **state)
 		encoder_worker_free(cold);
 	}
 	encoder_worker_free(warm);
+	encoder_set_workers(f->encoder, 1);
 }
 
 /* Diffusion is linear over XOR, keyed, and leaves nothing where there was nothing. */

@@ -13,7 +13,7 @@
 enum {
 	MAX_K = 1 << 16,         /* bits of a token or feature; a filter has no more */
 	MAX_HASH_BITS = 1 << 22, /* of a filter before folding */
-	CACHE_BYTES = 48 << 20,  /* of the value caches of all workers together */
+	CACHE_BYTES = 24 << 20,  /* of the value caches of all workers together */
 };
 
 /* One feature in one filter. */
@@ -435,16 +435,17 @@ static enum rc fill_entry(struct encoder_worker *w, uint16_t feature, const stru
 	return RC_OK;
 }
 
-static enum rc find_entry(struct encoder_worker *w, uint16_t feature, const struct encode_value *value, char *rule)
+static enum rc find_entry(struct encoder_worker *w, uint16_t feature, uint32_t hash, const struct encode_value *value,
+			  char *rule)
 {
 	struct feature_state *s = &w->features[feature];
 	bool known;
-	struct value_entry *entry = value_cache_find(s->values, value->bytes, value->len, &known);
+	struct value_entry *entry = value_cache_find(s->values, hash, value->bytes, value->len, &known);
 	if (!known) {
 		enum rc rc = fill_entry(w, feature, value, entry, rule);
 		if (rc != RC_OK)
 			return rc;
-		value_cache_keep(s->values, entry, value->bytes, value->len);
+		value_cache_keep(entry, hash, value->bytes, value->len);
 	}
 	s->entry = entry;
 	return RC_OK;
@@ -489,11 +490,16 @@ enum rc encoder_encode(struct encoder_worker *w, const struct encode_value *valu
 		       struct encode_error *error)
 {
 	const struct encoder *e = w->encoder;
+	uint32_t hashes[SCHEMA_MAX_FEATURES];
 	error->rule[0] = '\0';
+	for (uint16_t i = 0; i < e->schema->n_features; i++) {
+		if (e->used[i])
+			hashes[i] = value_cache_hash(w->features[i].values, values[i].bytes, values[i].len);
+	}
 	for (uint16_t i = 0; i < e->schema->n_features; i++) {
 		if (!e->used[i])
 			continue;
-		enum rc rc = find_entry(w, i, &values[i], error->rule);
+		enum rc rc = find_entry(w, i, hashes[i], &values[i], error->rule);
 		if (rc != RC_OK) {
 			error->feature = i;
 			return rc;

@@ -5,21 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "keys/key_file.h"
+#include "keys/hmac.h"
 #include "tools/encode/idset.h"
 
-enum { MAX_ID_BYTES = 256 };
+enum { MAX_ID_BYTES = 256, RECORD_KEY_LEN = 32 };
 
 struct record_reader {
 	struct record_options options;
 	const struct study_domain *domain;
 	const struct register_file *file;
 	struct encoder_worker *worker;
-	struct idset *seen; /* of record id and revision */
+	struct hmac_key *record_key;
 	int record_id, revision, person_id, event, event_date;
 	int features[SCHEMA_MAX_FEATURES];       /* -1 = not used */
 	int dimensions[STUDY_MAX_DIMENSIONS];    /* -1 = not there */
 	int birth_feature[STUDY_MAX_DIMENSIONS]; /* feature that holds an age band's date of birth, or -1 */
+};
+
+struct record_ledger {
+	const struct study *study;
+	const struct schema *schema;
+	struct idset *seen;
 	struct record_counts counts;
 };
 
@@ -107,8 +113,11 @@ enum rc record_reader_new(const struct record_options *options, const struct reg
 	enum rc rc = find_columns(r, file, diag);
 	if (rc == RC_OK)
 		rc = encoder_worker_new(options->encoder, &r->worker, diag);
-	if (rc == RC_OK && idset_new(&r->seen) != RC_OK)
-		rc = diag_set(diag, RC_NOMEM, "out of memory");
+	if (rc == RC_OK) {
+		rc = hmac_key_new(options->record_key, RECORD_KEY_LEN, &r->record_key);
+		if (rc != RC_OK)
+			diag_set(diag, rc, "the record key could not be used");
+	}
 	if (rc != RC_OK) {
 		record_reader_free(r);
 		return rc;
@@ -122,13 +131,8 @@ void record_reader_free(struct record_reader *r)
 	if (r == NULL)
 		return;
 	encoder_worker_free(r->worker);
-	idset_free(r->seen);
+	hmac_key_free(r->record_key);
 	free(r);
-}
-
-const struct record_counts *record_reader_counts(const struct record_reader *r)
-{
-	return &r->counts;
 }
 
 /* ---- a row ---- */
@@ -149,7 +153,8 @@ static bool field_text(const struct register_row *row, int column, char *out, si
 	return true;
 }
 
-enum rc record_hide_id(const uint8_t key[32], const char *label, const char *id, size_t len, uint8_t ret[RECORD_ID_LEN])
+static enum rc hide_id(const struct hmac_key *key, const char *label, const char *id, size_t len,
+		       uint8_t ret[RECORD_ID_LEN])
 {
 	uint8_t message[64 + MAX_ID_BYTES], mac[32];
 	size_t label_len = strlen(label) + 1;
@@ -157,10 +162,20 @@ enum rc record_hide_id(const uint8_t key[32], const char *label, const char *id,
 		return RC_INVALID;
 	memcpy(message, label, label_len);
 	memcpy(message + label_len, id, len);
-	enum rc rc = hmac_sha256(key, 32, message, label_len + len, mac);
+	enum rc rc = hmac_key_mac(key, message, label_len + len, mac);
 	if (rc == RC_OK)
 		memcpy(ret, mac, RECORD_ID_LEN);
-	explicit_bzero(message, sizeof message);
+	explicit_bzero(message, label_len + len);
+	return rc;
+}
+
+enum rc record_hide_id(const uint8_t key[32], const char *label, const char *id, size_t len, uint8_t ret[RECORD_ID_LEN])
+{
+	struct hmac_key *prepared = NULL;
+	enum rc rc = hmac_key_new(key, RECORD_KEY_LEN, &prepared);
+	if (rc == RC_OK)
+		rc = hide_id(prepared, label, id, len, ret);
+	hmac_key_free(prepared);
 	return rc;
 }
 
@@ -193,11 +208,10 @@ static enum rc read_ids(struct record_reader *r, const struct register_row *row,
 		return refuse(error, "person_id", "expected at most %d bytes", MAX_ID_BYTES);
 	enum rc rc = read_revision(r, row, &chunk->revisions[i], error);
 	if (rc == RC_OK)
-		rc = record_hide_id(r->options.record_key, RECORD_LABEL, id.bytes, id.len, chunk->record_ids[i]);
+		rc = hide_id(r->record_key, RECORD_LABEL, id.bytes, id.len, chunk->record_ids[i]);
 	memset(chunk->person_ids[i], 0, PERSON_ID_LEN);
 	if (rc == RC_OK && person.len != 0)
-		rc = record_hide_id(r->options.record_key, PERSON_LABEL, person.bytes, person.len,
-				    chunk->person_ids[i]);
+		rc = hide_id(r->record_key, PERSON_LABEL, person.bytes, person.len, chunk->person_ids[i]);
 	if (rc != RC_OK)
 		return rc;
 	memcpy(ret_digest, chunk->record_ids[i], sizeof *ret_digest);
@@ -319,40 +333,89 @@ static enum rc read_filters(struct record_reader *r, const struct register_row *
 	return rc;
 }
 
-static void count(struct record_reader *r, const struct batch_chunk *chunk, uint32_t i, bool nothing, bool no_person)
+enum rc record_convert(struct record_reader *r, const struct register_row *row, struct batch_chunk *chunk, uint32_t i,
+		       struct record_facts *ret_facts, struct record_error *error)
 {
-	r->counts.records++;
-	r->counts.nothing_to_encode += nothing;
-	r->counts.no_person_id += no_person;
-	for (uint16_t f = 0; f < r->domain->schema->n_features; f++)
-		r->counts.missing[f] += encoder_feature_missing(r->worker, f);
-	for (uint8_t d = 0; d < r->options.study->n_dimensions; d++)
-		r->counts.unknown[d] += chunk->codes[d][i] == 0;
-}
-
-enum rc record_read(struct record_reader *r, const struct register_row *row, struct batch_chunk *chunk, uint32_t i,
-		    struct record_error *error)
-{
-	uint64_t digest = 0;
-	bool nothing = false, new = false;
+	struct record_facts facts = {.no_person = field(row, r->person_id).len == 0};
 	*error = (struct record_error){.column = ""};
 	if (row->problem != NULL)
 		return refuse(error, register_column_name(r->file, row->problem_column), "%s", row->problem);
-	enum rc rc = read_ids(r, row, chunk, i, &digest, error);
+	enum rc rc = read_ids(r, row, chunk, i, &facts.digest, error);
 	if (rc == RC_OK)
 		rc = read_event(r, row, chunk, i, error);
 	/* The filters first: an age band needs the date of birth that the encoder has read. */
 	if (rc == RC_OK)
-		rc = read_filters(r, row, chunk, i, &nothing, error);
+		rc = read_filters(r, row, chunk, i, &facts.nothing, error);
 	if (rc == RC_OK)
 		rc = read_codes(r, row, chunk, i, error);
-	/* Last, so that a row that was refused does not make its correction further down a repetition. */
-	if (rc == RC_OK)
-		rc = idset_add(r->seen, digest, &new);
+	if (rc != RC_OK)
+		return rc;
+	for (uint16_t f = 0; f < r->domain->schema->n_features; f++)
+		facts.missing |= (uint64_t)encoder_feature_missing(r->worker, f) << f;
+	*ret_facts = facts;
+	return RC_OK;
+}
+
+/* ---- a file ---- */
+
+enum rc record_ledger_new(const struct study *study, int domain, struct record_ledger **ret)
+{
+	struct record_ledger *ledger = calloc(1, sizeof *ledger);
+	if (ledger == NULL)
+		return RC_NOMEM;
+	ledger->study = study;
+	ledger->schema = study->domains[domain].schema;
+	enum rc rc = idset_new(IDSET_MAX_CAP, &ledger->seen);
+	if (rc != RC_OK) {
+		free(ledger);
+		return rc;
+	}
+	*ret = ledger;
+	return RC_OK;
+}
+
+void record_ledger_free(struct record_ledger *ledger)
+{
+	if (ledger != NULL)
+		idset_free(ledger->seen);
+	free(ledger);
+}
+
+void record_ledger_expect(const struct record_ledger *ledger, const struct record_facts *facts)
+{
+	idset_prefetch(ledger->seen, facts->digest);
+}
+
+const struct record_counts *record_ledger_counts(const struct record_ledger *ledger)
+{
+	return &ledger->counts;
+}
+
+enum rc record_ledger_add(struct record_ledger *ledger, const struct record_facts *facts,
+			  const struct batch_chunk *chunk, uint32_t i, struct record_error *error)
+{
+	struct record_counts *counts = &ledger->counts;
+	bool new = false;
+	enum rc rc = idset_add(ledger->seen, facts->digest, &new);
 	if (rc == RC_OK && !new)
-		return refuse(error, "record_id", "stands in the file before%s",
-			      r->revision >= 0 ? ", with the same revision" : "");
-	if (rc == RC_OK)
-		count(r, chunk, i, nothing, field(row, r->person_id).len == 0);
-	return rc;
+		return refuse(error, "record_id", "stands in the file before, with the same revision");
+	if (rc != RC_OK)
+		return rc;
+	counts->records++;
+	counts->nothing_to_encode += facts->nothing;
+	counts->no_person_id += facts->no_person;
+	for (uint16_t f = 0; f < ledger->schema->n_features; f++)
+		counts->missing[f] += facts->missing >> f & 1;
+	for (uint8_t d = 0; d < ledger->study->n_dimensions; d++)
+		counts->unknown[d] += chunk->codes[d][i] == 0;
+	return RC_OK;
+}
+
+/* The ledger last, so that a row that was refused does not make its correction further down a repetition. */
+enum rc record_read(struct record_reader *r, struct record_ledger *ledger, const struct register_row *row,
+		    struct batch_chunk *chunk, uint32_t i, struct record_error *error)
+{
+	struct record_facts facts;
+	enum rc rc = record_convert(r, row, chunk, i, &facts, error);
+	return rc == RC_OK ? record_ledger_add(ledger, &facts, chunk, i, error) : rc;
 }

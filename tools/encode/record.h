@@ -28,6 +28,25 @@ struct record_counts {
 	uint64_t no_person_id;
 };
 
+/* What is known of one record beside its columns. */
+struct record_facts {
+	uint64_t digest;  /* of record id and revision */
+	uint64_t missing; /* bit f: feature f of the schema */
+	bool nothing, no_person;
+};
+
+/* What one file had so far: the ids, to find what comes twice, and the counts. */
+struct record_ledger;
+enum rc record_ledger_new(const struct study *study, int domain, struct record_ledger **ret) MUST_CHECK; /* NOMEM */
+void record_ledger_free(struct record_ledger *ledger);
+/* Count record `i` of a chunk. INVALID when its id and revision were there before: *error is set, nothing counted.
+ * Errors: INVALID, NOMEM, IO. */
+enum rc record_ledger_add(struct record_ledger *ledger, const struct record_facts *facts,
+			  const struct batch_chunk *chunk, uint32_t i, struct record_error *error) MUST_CHECK;
+/* Say that a record is going to be added soon. */
+void record_ledger_expect(const struct record_ledger *ledger, const struct record_facts *facts);
+const struct record_counts *record_ledger_counts(const struct record_ledger *ledger);
+
 struct record_reader;
 struct record_options {
 	const struct study *study; /* borrowed, as all of these */
@@ -44,10 +63,13 @@ enum rc record_reader_new(const struct record_options *options, const struct reg
 void record_reader_free(struct record_reader *reader);
 
 /* Read a row into place `i` of a chunk of the domain (n_records is not changed). On INVALID, *error says what is wrong
- * with the row, and the place may be used again. Errors: INVALID, CRYPTO, NOMEM. */
-enum rc record_read(struct record_reader *reader, const struct register_row *row, struct batch_chunk *chunk, uint32_t i,
-		    struct record_error *error) MUST_CHECK;
-const struct record_counts *record_reader_counts(const struct record_reader *reader);
+ * with the row, and the place may be used again. What depends on this row alone is checked: rows may be shared among
+ * readers, each in a thread of its own. Errors: INVALID, CRYPTO, NOMEM. */
+enum rc record_convert(struct record_reader *reader, const struct register_row *row, struct batch_chunk *chunk,
+		       uint32_t i, struct record_facts *ret_facts, struct record_error *error) MUST_CHECK;
+/* The same, and into a ledger. Errors: INVALID, CRYPTO, NOMEM, IO. */
+enum rc record_read(struct record_reader *reader, struct record_ledger *ledger, const struct register_row *row,
+		    struct batch_chunk *chunk, uint32_t i, struct record_error *error) MUST_CHECK;
 
 /* How a custodian's number leaves him: the first 16 bytes of HMAC-SHA256 under his record key of label, NUL, number,
  * with label "throughcare record id v1" or "throughcare person id v1". */

@@ -34,6 +34,7 @@ struct register_file {
 	uint64_t breaks;                   /* line feeds inside its fields */
 	uint64_t blank_number, blank_line; /* the first of pending blank lines; line 0 = none */
 	size_t row_bytes;                  /* read since the last row ended */
+	bool row_open;                     /* libcsv is inside a row */
 	struct encode_value *view;
 	size_t cap_view;
 	char **names;
@@ -113,6 +114,7 @@ static void on_row(int c, void *ctx)
 	size_t n = f->n_spans - f->row_start;
 	(void)c;
 	f->row_bytes = 0;
+	f->row_open = false;
 	if (n == 0) {
 		if (f->blank_line == 0) {
 			f->blank_number = f->number;
@@ -163,6 +165,58 @@ static enum rc finish(struct register_file *f, struct diag *diag)
 	return f->failed_alloc ? diag_set(diag, RC_NOMEM, "out of memory") : RC_OK;
 }
 
+/* A whole line (its line feed included) without quotes, and with a carriage return at most before the line feed: then
+ * its fields are what stands between the commas. */
+static bool is_plain(const uint8_t *line, size_t len)
+{
+	if (len < 3 || memchr(line, '"', len) != NULL)
+		return false;
+	const uint8_t *cr = memchr(line, CSV_CR, len);
+	return cr == NULL || cr == line + len - 2;
+}
+
+static void plain_row(struct register_file *f, const uint8_t *line, size_t len)
+{
+	size_t at = f->n_bytes;
+	len -= line[len - 2] == CSV_CR ? 2 : 1;
+	if (!grow((void **)&f->bytes, &f->cap_bytes, f->n_bytes + len, 1)) {
+		f->failed_alloc = true;
+		return;
+	}
+	memcpy(f->bytes + at, line, len);
+	f->n_bytes += len;
+	for (const uint8_t *from = line, *end = line + len; from != NULL;) {
+		const uint8_t *comma = memchr(from, CSV_COMMA, (size_t)(end - from));
+		if (!grow((void **)&f->spans, &f->cap_spans, f->n_spans + 1, sizeof *f->spans)) {
+			f->failed_alloc = true;
+			return;
+		}
+		f->spans[f->n_spans++] =
+			(struct span){at + (size_t)(from - line), (size_t)((comma != NULL ? comma : end) - from)};
+		from = comma != NULL ? comma + 1 : NULL;
+	}
+	on_row(CSV_LF, f);
+}
+
+/* Most lines of a register have no quotes and need no parser; libcsv reads the others. False as csv_parse() fails. */
+static bool parse_piece(struct register_file *f, const uint8_t *piece, size_t len)
+{
+	while (len > 0 && !f->failed_alloc) {
+		const uint8_t *lf = memchr(piece, CSV_LF, len);
+		size_t n = lf != NULL ? (size_t)(lf - piece) + 1 : len;
+		if (!f->row_open && lf != NULL && is_plain(piece, n)) {
+			plain_row(f, piece, n);
+		} else {
+			f->row_open = true;
+			if (csv_parse(&f->parser, piece, n, on_field, on_row, f) != n)
+				return false;
+		}
+		piece += n;
+		len -= n;
+	}
+	return true;
+}
+
 /* Read and parse one more piece. */
 static enum rc fill(struct register_file *f, struct diag *diag)
 {
@@ -181,7 +235,7 @@ static enum rc fill(struct register_file *f, struct diag *diag)
 		from = 3; /* a byte order mark, as spreadsheets write it */
 	f->row_bytes += len - from;
 	enum rc rc = RC_OK;
-	if (csv_parse(&f->parser, piece + from, len - from, on_field, on_row, f) != len - from)
+	if (!parse_piece(f, piece + from, len - from))
 		rc = csv_error(&f->parser) == CSV_EPARSE ? row_error(f, RC_INVALID, QUOTE_RULE, diag)
 							 : diag_set(diag, RC_NOMEM, "out of memory");
 	else if (f->failed_alloc)

@@ -105,7 +105,12 @@ bool text_is_utf8(const char *utf8, size_t len)
 {
 	uint32_t cp;
 	for (size_t at = 0; at < len;) {
-		size_t n = decode_one((const unsigned char *)utf8 + at, len - at, &cp);
+		uint64_t word = UINT64_MAX;
+		if (len - at >= sizeof word)
+			memcpy(&word, utf8 + at, sizeof word);
+		size_t n = sizeof word;
+		if ((word & 0x8080808080808080u) != 0)
+			n = decode_one((const unsigned char *)utf8 + at, len - at, &cp);
 		if (n == 0)
 			return false;
 		at += n;

@@ -2,14 +2,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { WAYS = 2, MIN_SETS = 64, MAX_SETS = 1 << 20, ALIGNMENT = 64 };
+enum { WAYS = 2, MIN_SETS = 64, MAX_SETS = 1 << 20, ALIGNMENT = 64, LARGE_PAGE = 2 << 20 };
 
 struct value_cache {
 	uint8_t *entries; /* n_sets · WAYS + 1: the last is for values that are not kept */
 	size_t stride, n_sets;
 	unsigned turn; /* which way is given up next */
-	uint32_t hash; /* of the value looked up last */
 };
 
 enum rc value_cache_new(size_t n_words, size_t n_bytes, struct value_cache **ret)
@@ -23,10 +23,12 @@ enum rc value_cache_new(size_t n_words, size_t n_bytes, struct value_cache **ret
 	while (cache->n_sets < MAX_SETS && 2 * cache->n_sets * WAYS * cache->stride <= n_bytes)
 		cache->n_sets *= 2;
 	size_t total = (cache->n_sets * WAYS + 1) * cache->stride;
-	if (posix_memalign((void **)&cache->entries, ALIGNMENT, total) != 0) {
+	if (posix_memalign((void **)&cache->entries, total >= LARGE_PAGE ? LARGE_PAGE : ALIGNMENT, total) != 0) {
 		free(cache);
 		return RC_NOMEM;
 	}
+	/* Large pages where there are any: a look-up then misses no page table too. */
+	(void)madvise(cache->entries, total, MADV_HUGEPAGE);
 	memset(cache->entries, 0, total);
 	*ret = cache;
 	return RC_OK;
@@ -63,14 +65,22 @@ static uint32_t hash_value(const char *value, size_t len)
 	return (uint32_t)h == 0 ? 1 : (uint32_t)h;
 }
 
-struct value_entry *value_cache_find(struct value_cache *cache, const char *value, size_t len, bool *ret_known)
+uint32_t value_cache_hash(const struct value_cache *cache, const char *value, size_t len)
+{
+	uint32_t hash = len <= VALUE_CACHE_MAX_LEN ? hash_value(value, len) : 1;
+	const uint8_t *set = cache->entries + (hash & (cache->n_sets - 1)) * WAYS * cache->stride;
+	__builtin_prefetch(set);
+	__builtin_prefetch(set + ALIGNMENT);
+	return hash;
+}
+
+struct value_entry *value_cache_find(struct value_cache *cache, uint32_t hash, const char *value, size_t len,
+				     bool *ret_known)
 {
 	*ret_known = false;
 	if (len > VALUE_CACHE_MAX_LEN)
 		return at(cache, cache->n_sets * WAYS);
-	uint32_t hash = hash_value(value, len);
 	size_t set = (hash & (cache->n_sets - 1)) * WAYS;
-	cache->hash = hash;
 	for (size_t way = 0; way < WAYS; way++) {
 		struct value_entry *e = at(cache, set + way);
 		if (e->hash == hash && e->len == len && memcmp(e->value, value, len) == 0) {
@@ -85,11 +95,11 @@ struct value_entry *value_cache_find(struct value_cache *cache, const char *valu
 	return e;
 }
 
-void value_cache_keep(struct value_cache *cache, struct value_entry *entry, const char *value, size_t len)
+void value_cache_keep(struct value_entry *entry, uint32_t hash, const char *value, size_t len)
 {
 	if (len > VALUE_CACHE_MAX_LEN)
 		return;
-	entry->hash = cache->hash;
+	entry->hash = hash;
 	entry->len = (uint8_t)len;
 	if (len != 0)
 		memcpy(entry->value, value, len);

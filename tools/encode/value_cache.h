@@ -30,9 +30,12 @@ struct value_cache;
 enum rc value_cache_new(size_t n_words, size_t n_bytes, struct value_cache **ret) MUST_CHECK;
 void value_cache_free(struct value_cache *cache);
 
+/* Hash a value and begin to load its entry; the caller keeps the result for value_cache_find(). */
+uint32_t value_cache_hash(const struct value_cache *cache, const char *value, size_t len);
 /* The entry of a value: filled (*ret_known), or the one to fill. An entry that was to be filled counts as known only
  * after value_cache_keep(). Borrowed until the next call. */
-struct value_entry *value_cache_find(struct value_cache *cache, const char *value, size_t len, bool *ret_known);
-void value_cache_keep(struct value_cache *cache, struct value_entry *entry, const char *value, size_t len);
+struct value_entry *value_cache_find(struct value_cache *cache, uint32_t hash, const char *value, size_t len,
+				     bool *ret_known);
+void value_cache_keep(struct value_entry *entry, uint32_t hash, const char *value, size_t len);
 
 #endif

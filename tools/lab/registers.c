@@ -127,7 +127,8 @@ static enum rc add_record(struct lab_registers *r, int side, const struct batch_
 }
 
 static enum rc encode_rows(struct lab_registers *r, int side, const char *path, struct record_reader *reader,
-			   struct lab_csv *csv, struct batch_chunk *chunk, struct diag *diag)
+			   struct record_ledger *ledger, struct lab_csv *csv, struct batch_chunk *chunk,
+			   struct diag *diag)
 {
 	struct register_row row;
 	struct diag inner = {""};
@@ -142,7 +143,7 @@ static enum rc encode_rows(struct lab_registers *r, int side, const char *path, 
 			return diag_set(diag, rc, "%s: %s", path, inner.text);
 		if (!more)
 			break;
-		rc = record_read(reader, &row, chunk, 0, &error);
+		rc = record_read(reader, ledger, &row, chunk, 0, &error);
 		if (rc == RC_INVALID)
 			return diag_set(diag, rc, "%s: row %llu%s%s: %s", path, (unsigned long long)row.number,
 					error.column[0] != '\0' ? ", column " : "", error.column, error.rule);
@@ -162,6 +163,7 @@ static enum rc encode_register(struct lab_registers *r, int side, const char *pa
 					 .latest_day = DAY_MAX};
 	struct lab_csv csv;
 	struct record_reader *reader = NULL;
+	struct record_ledger *ledger = NULL;
 	struct batch_chunk *chunk = NULL;
 	struct diag inner = {""};
 	enum rc rc = lab_csv_open(path, &csv, diag);
@@ -172,10 +174,13 @@ static enum rc encode_register(struct lab_registers *r, int side, const char *pa
 	if (rc != RC_OK)
 		diag_set(diag, rc, "%s: %s", path, inner.text);
 	if (rc == RC_OK)
+		rc = record_ledger_new(r->study, r->domain, &ledger);
+	if (rc == RC_OK)
 		rc = batch_chunk_new(r->study, r->domain, 1, &chunk);
 	if (rc == RC_OK)
-		rc = encode_rows(r, side, path, reader, &csv, chunk, diag);
+		rc = encode_rows(r, side, path, reader, ledger, &csv, chunk, diag);
 	batch_chunk_free(chunk);
+	record_ledger_free(ledger);
 	record_reader_free(reader);
 	lab_csv_close(&csv);
 	return rc;

@@ -1,0 +1,133 @@
+#include "tools/encode_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum rc row_block_new(const struct study *study, int domain, struct row_block **ret)
+{
+	struct row_block *block = calloc(1, sizeof *block);
+	if (block == NULL)
+		return RC_NOMEM;
+	enum rc rc = batch_chunk_new(study, domain, ROW_BLOCK_ROWS, &block->chunk);
+	if (rc != RC_OK) {
+		row_block_free(block);
+		return rc;
+	}
+	*ret = block;
+	return RC_OK;
+}
+
+static void reset(struct row_block *block)
+{
+	for (size_t i = 0; i < block->n; i++) {
+		free(block->results[i].error);
+		block->results[i].error = NULL;
+	}
+	block->n = block->n_bytes = block->n_fields = 0;
+}
+
+void row_block_free(struct row_block *block)
+{
+	if (block == NULL)
+		return;
+	reset(block);
+	if (block->bytes != NULL)
+		explicit_bzero(block->bytes, block->cap_bytes);
+	batch_chunk_free(block->chunk);
+	free(block->bytes);
+	free(block->fields);
+	free(block);
+}
+
+/* Grow an array that holds people's data. */
+static bool grow(void **array, size_t *cap, size_t used, size_t want, size_t size)
+{
+	size_t new_cap = *cap ? *cap : 4096;
+	if (want <= *cap)
+		return true;
+	while (new_cap < want)
+		new_cap *= 2;
+	void *new = reallocarray(NULL, new_cap, size);
+	if (new == NULL)
+		return false;
+	if (*array != NULL) {
+		memcpy(new, *array, used * size);
+		explicit_bzero(*array, *cap * size);
+		free(*array);
+	}
+	*array = new;
+	*cap = new_cap;
+	return true;
+}
+
+/* Fields keep their offset in place of an address until the block is full, since its bytes may move. */
+static enum rc add_row(struct row_block *block, const struct register_row *row)
+{
+	size_t n_bytes = 0;
+	for (size_t i = 0; i < row->n_fields; i++)
+		n_bytes += row->fields[i].len;
+	if (!grow((void **)&block->bytes, &block->cap_bytes, block->n_bytes, block->n_bytes + n_bytes + 1, 1) ||
+	    !grow((void **)&block->fields, &block->cap_fields, block->n_fields, block->n_fields + row->n_fields,
+		  sizeof *block->fields))
+		return RC_NOMEM;
+	for (size_t i = 0; i < row->n_fields; i++) {
+		const struct encode_value *field = &row->fields[i];
+		if (field->len != 0)
+			memcpy(block->bytes + block->n_bytes, field->bytes, field->len);
+		block->fields[block->n_fields++] = (struct encode_value){NULL, field->len};
+		block->n_bytes += field->len;
+	}
+	block->rows[block->n++] = *row;
+	return RC_OK;
+}
+
+static void place_fields(struct row_block *block)
+{
+	const char *at = block->bytes;
+	struct encode_value *field = block->fields;
+	for (size_t r = 0; r < block->n; r++) {
+		block->rows[r].fields = field;
+		for (size_t i = 0; i < block->rows[r].n_fields; i++, field++) {
+			field->bytes = at;
+			at += field->len;
+		}
+	}
+}
+
+enum rc row_block_fill(struct row_block *block, struct encode_input *in, bool *ret_more, struct diag *diag)
+{
+	struct register_row row;
+	enum rc rc = RC_OK;
+	bool more = true;
+	reset(block);
+	while (block->n < ROW_BLOCK_ROWS && block->n_bytes < ROW_BLOCK_BYTES) {
+		rc = encode_input_next(in, &row, &more, diag);
+		if (rc != RC_OK || !more)
+			break;
+		rc = add_row(block, &row);
+		if (rc != RC_OK) {
+			diag_set(diag, rc, "out of memory");
+			break;
+		}
+	}
+	place_fields(block);
+	*ret_more = rc == RC_OK && more;
+	return rc;
+}
+
+void row_block_encode(struct row_block *block, struct record_reader *reader)
+{
+	struct record_error error;
+	for (uint32_t i = 0; i < block->n; i++) {
+		struct row_result *result = &block->results[i];
+		result->facts = (struct record_facts){0};
+		result->rc = record_convert(reader, &block->rows[i], block->chunk, i, &result->facts, &error);
+		if (result->rc != RC_INVALID)
+			continue;
+		result->error = malloc(sizeof error);
+		if (result->error != NULL)
+			*result->error = error;
+		else
+			result->rc = RC_NOMEM;
+	}
+}
