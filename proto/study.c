@@ -12,6 +12,8 @@ const char *const study_source_kinds[] = {"prison", "treatment", "death", "other
 const char *const study_event_roles[] = {"other",         "reception", "release", "treatment_start",
 					 "treatment_end", "death",     NULL};
 const char *const study_profiles[] = {"none", "quality", "balanced", "hardened", NULL};
+const char *const study_roles[] = {"none", "given", "middle", "surname", "date", "place", "postcode", NULL};
+const char *const study_incompletes[] = {"keep", "pad", "reject", NULL};
 const char *const study_periods[] = {"quarter", "year", "all", NULL};
 const char *const study_measure_kinds[] = {"continuity", "return", "mortality", "retention", "population", NULL};
 const char *const study_disclosure_methods[] = {"keyed-noise", "none", NULL};
@@ -199,6 +201,11 @@ size_t study_record_bytes(const struct study_domain *domain)
 	for (int i = 0; i < domain->n_filters; i++)
 		bytes += study_filter_bytes(domain, i);
 	return bytes;
+}
+
+const char *study_incomplete_name(enum study_incomplete incomplete)
+{
+	return study_incompletes[incomplete];
 }
 
 const char *study_profile_name(enum study_profile profile)

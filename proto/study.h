@@ -27,7 +27,7 @@ enum {
 	STUDY_MAX_FILTER_FEATURES = 16,
 	STUDY_MAX_COMPARISONS = 12, /* a domain */
 	STUDY_MAX_COMPARED = 4,     /* filters compared together as one */
-	STUDY_MAX_CUTS = 15,        /* cuts of the Dice coefficient of one filter */
+	STUDY_MAX_CUTS = 63,        /* cuts of the Dice coefficient of one filter */
 	STUDY_MAX_LEVELS = 240,     /* levels of one comparison, missing not counted */
 	STUDY_MAX_DIMENSIONS = 16,
 	STUDY_MAX_CODES = 64, /* a dimension, the unknown code not counted */
@@ -40,6 +40,8 @@ enum {
 	STUDY_MAX_BY = 3, /* dimensions of one table */
 	STUDY_MIN_FILTER_BITS = 64,
 	STUDY_MAX_FILTER_BITS = 4096,
+	STUDY_DEFAULT_FILTER_BITS = 512,
+	STUDY_MAX_DIFFUSION = 64,
 	STUDY_MAX_HASH_BITS = 1 << 16, /* of a filter before folding: what blakeHash can reach */
 	STUDY_MAX_BYTES = 1 << 20,     /* of the file */
 	STUDY_DEFAULT_FLOOR = 0,       /* log2 units of the reference weights */
@@ -47,13 +49,26 @@ enum {
 
 /* ---- linkage ------------------------------------------------------------------------------------------------- */
 
+/* What a feature says about a person. Roles build the filters of the profiles `balanced` and `hardened`. */
+enum study_role { ROLE_NONE, ROLE_GIVEN, ROLE_MIDDLE, ROLE_SURNAME, ROLE_DATE, ROLE_PLACE, ROLE_POSTCODE };
+
+/* A filter of several parts in which all but one are missing is a field filter, which frequency alignment reads.
+ * KEEP (the default without a profile) sends it so; PAD (the default with one) hashes keyed tokens of this very record
+ * in place of what is missing; REJECT sends it as missing.
+ */
+enum study_incomplete { INCOMPLETE_KEEP, INCOMPLETE_PAD, INCOMPLETE_REJECT };
+
 /* One Bloom filter of a record: which features of the schema are hashed into it. */
 struct study_filter {
 	char name[STUDY_NAME_CAP];
 	uint16_t features[STUDY_MAX_FILTER_FEATURES]; /* index into schema.features */
+	uint8_t part[STUDY_MAX_FILTER_FEATURES];      /* of each feature; given and middle name are one part, and place
+						       * and postcode; a feature without a role is a part of its own */
 	uint16_t n_features;
-	uint16_t bits;      /* length after folding, a multiple of 8 */
+	uint16_t bits;      /* length as sent, a multiple of 8 */
 	uint16_t diffusion; /* t of keyed diffusion, 0 = none */
+	bool balanced;      /* half of the bits, and their complement, in a keyed order: every filter is half full */
+	enum study_incomplete incomplete;
 	/* A date also gives the sorted digits of its year, month and day as tokens. It goes by the text after format
 	 * and normalisation, not by the format: eight digits are YYYYMMDD, whether or not there is such a day; any
 	 * other text gives none. So dates that a register got wrong can be sent as strings. */
@@ -104,6 +119,7 @@ struct study_domain {
 	enum study_profile profile;
 	struct study_filter filters[STUDY_MAX_FILTERS];
 	uint8_t n_filters;
+	uint8_t roles[SCHEMA_MAX_FEATURES]; /* enum study_role of each feature of the schema */
 	struct study_comparison comparisons[STUDY_MAX_COMPARISONS];
 	uint8_t n_comparisons;
 	struct study_normalise normalise;
@@ -253,6 +269,8 @@ uint8_t study_age_code(const struct study_dimension *dimension, int age);
 /* Whether dates are hashed into the filter (it decides the default levels and weights). */
 bool study_filter_is_date(const struct study_domain *domain, int filter);
 bool study_rule_holds(const struct study_rule *rule, const uint8_t codes[STUDY_MAX_DIMENSIONS]);
+/* Parts of a filter: two or more make it composite. */
+unsigned study_filter_n_parts(const struct study_filter *filter);
 bool study_source_may_send(const struct study *study, int source, int event);
 
 /* Bytes of one record's filters laid side by side, and of one of them. */
@@ -265,6 +283,7 @@ uint64_t study_release_rho_micro(const struct study *study);
 /* The part of one table: 1/σ² in millionths, rounded up; 0 without noise. */
 uint64_t study_table_rho_micro(const struct study_table *table);
 
+const char *study_incomplete_name(enum study_incomplete incomplete);
 const char *study_profile_name(enum study_profile profile);
 const char *study_measure_kind_name(enum study_measure_kind kind);
 const char *study_source_kind_name(enum study_source_kind kind);

@@ -9,6 +9,9 @@
 static const uint16_t text_cuts[] = {300, 400, 500, 600, 700, 850, 1000};
 static const uint16_t date_cuts[] = {300, 400, 500, 600, 650, 700, 750, 800, 900, 1000};
 
+/* A composite filter says in one coefficient what several fields say apart: with ten levels it loses half a point. */
+enum { COMPOSITE_CUTS = 27 };
+
 /* ---- reference weights ---- */
 
 struct point {
@@ -109,6 +112,12 @@ static void default_cuts(const struct study_domain *domain, struct study_compari
 {
 	bool is_date = study_filter_is_date(domain, c->filters[which]);
 
+	if (domain->profile != PROFILE_NONE && study_filter_n_parts(&domain->filters[c->filters[which]]) > 1) {
+		c->n_cuts[which] = COMPOSITE_CUTS;
+		for (unsigned i = 0; i < COMPOSITE_CUTS; i++)
+			c->cuts[which][i] = (uint16_t)(200 + 800 * i / (COMPOSITE_CUTS - 1));
+		return;
+	}
 	c->n_cuts[which] = is_date ? sizeof date_cuts / sizeof *date_cuts : sizeof text_cuts / sizeof *text_cuts;
 	memcpy(c->cuts[which], is_date ? date_cuts : text_cuts, c->n_cuts[which] * sizeof *date_cuts);
 }
@@ -140,7 +149,7 @@ static enum rc count_levels(const struct study_reader *r, const struct yaml_node
 	unsigned n = 1;
 
 	for (unsigned i = 0; i < c->n_filters; i++)
-		n *= c->n_cuts[i] + 2u; /* at most 17^4 */
+		n *= c->n_cuts[i] + 2u; /* at most 65^4 */
 	if (n - 1 > STUDY_MAX_LEVELS)
 		return READ_ERROR(
 			r, node,

@@ -87,19 +87,38 @@ static json_t *schema_json(const struct schema *schema)
 			 digest_or_null(schema->kdf_info, schema->kdf_info_len), "features", features);
 }
 
+/* What is younger than the first studies goes in only where it differs from what they meant. */
+static json_t *filter_json(const struct study_filter *f)
+{
+	json_t *features = json_array(), *parts = json_array(), *filter;
+
+	for (unsigned j = 0; features != NULL && j < f->n_features; j++)
+		json_array_append_new(features, json_integer(f->features[j]));
+	filter = json_pack("{s:s, s:o, s:i, s:i, s:b}", "name", f->name, "features", features, "bits", (int)f->bits,
+			   "diffusion", (int)f->diffusion, "sorted_digits", (int)f->sorted_digits);
+	for (unsigned j = 0; parts != NULL && j < f->n_features; j++)
+		json_array_append_new(parts, json_integer(f->part[j]));
+	bool failed = f->balanced && json_object_set_new(filter, "balanced", json_true()) != 0;
+	if (f->incomplete == INCOMPLETE_KEEP) {
+		json_decref(parts);
+	} else {
+		failed |= json_object_set_new(filter, "parts", parts) != 0;
+		failed |= json_object_set_new(filter, "incomplete",
+					      json_string(study_incomplete_name(f->incomplete))) != 0;
+	}
+	if (!failed)
+		return filter;
+	json_decref(filter);
+	return NULL;
+}
+
 static json_t *filters_json(const struct study_domain *domain)
 {
 	json_t *filters = json_array();
 
 	for (unsigned i = 0; filters != NULL && i < domain->n_filters; i++) {
 		const struct study_filter *f = &domain->filters[i];
-		json_t *features = json_array();
-		for (unsigned j = 0; features != NULL && j < f->n_features; j++)
-			json_array_append_new(features, json_integer(f->features[j]));
-		if (json_array_append_new(filters,
-					  json_pack("{s:s, s:o, s:i, s:i, s:b}", "name", f->name, "features", features,
-						    "bits", (int)f->bits, "diffusion", (int)f->diffusion,
-						    "sorted_digits", (int)f->sorted_digits)) != 0) {
+		if (json_array_append_new(filters, filter_json(f)) != 0) {
 			json_decref(filters);
 			filters = NULL;
 		}

@@ -48,6 +48,13 @@ const char *nearest_word(const char *word, const char *const *candidates);
 /* The parts of a study; each reads its keys of the top mapping (checked to be there by study_parse). */
 enum rc study_read_linkage(const struct study_reader *r, const struct yaml_node *linkage,
 			   struct study *study) MUST_CHECK;
+/* roles, and the filters of a study that does not write any; `node` is what errors point at. */
+enum rc study_read_roles(const struct study_reader *r, const struct yaml_node *roles,
+			 struct study_domain *domain) MUST_CHECK;
+enum rc study_default_filters(const struct study_reader *r, const struct yaml_node *node,
+			      struct study_domain *domain) MUST_CHECK;
+/* Number the parts of a filter whose features are known. */
+void study_number_parts(const struct study_domain *domain, struct study_filter *filter);
 enum rc study_read_comparisons(const struct study_reader *r, const struct yaml_node *node,
 			       struct study_domain *domain) MUST_CHECK;
 enum rc study_read_sources(const struct study_reader *r, const struct yaml_node *sources,
@@ -70,6 +77,8 @@ enum rc study_fill_digests(struct study *study) MUST_CHECK;
 extern const char *const study_source_kinds[]; /* in the order of enum study_source_kind, NULL-terminated */
 extern const char *const study_event_roles[];
 extern const char *const study_profiles[];
+extern const char *const study_roles[];
+extern const char *const study_incompletes[];
 extern const char *const study_periods[];
 extern const char *const study_measure_kinds[];
 extern const char *const study_disclosure_methods[];

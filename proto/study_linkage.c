@@ -7,8 +7,6 @@
 #include "proto/bytes.h"
 #include "proto/study_internal.h"
 
-enum { DEFAULT_FILTER_BITS = 512 };
-
 /* The two mappings that may hold a key: the domain's own (NULL in a study without `domains`) and linkage. */
 struct scope {
 	const struct yaml_node *own, *base;
@@ -26,20 +24,6 @@ static const struct yaml_node *scope_node(const struct scope *scope)
 	return scope->own != NULL ? scope->own : scope->base;
 }
 
-/* What this version can encode. The one place to widen when a further profile or diffusion is there. */
-static enum rc check_is_available(const struct study_reader *r, const struct yaml_node *node,
-				  enum study_profile profile, int64_t diffusion)
-{
-	if (profile == PROFILE_BALANCED || profile == PROFILE_HARDENED)
-		return READ_ERROR(r, node,
-				  "the profile %s is not available in this version; allowed are quality and none",
-				  study_profiles[profile]);
-	if (diffusion != 0)
-		return READ_ERROR(r, node,
-				  "keyed diffusion is not available in this version; 0 is the only value allowed");
-	return RC_OK;
-}
-
 static enum rc read_profile(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
 {
 	const struct yaml_node *node = scope_get(scope, "profile");
@@ -47,7 +31,7 @@ static enum rc read_profile(const struct study_reader *r, const struct scope *sc
 
 	enum rc rc = read_word(r, node, study_profiles, &profile);
 	domain->profile = (enum study_profile)profile;
-	return rc == RC_OK ? check_is_available(r, node, domain->profile, 0) : rc;
+	return rc;
 }
 
 /* ---- schema ---- */
@@ -139,62 +123,6 @@ bool study_filter_is_date(const struct study_domain *domain, int filter)
 	return is_date;
 }
 
-/* A column's name as a filter's name: lower case, everything else an underscore, a number where it is taken. */
-static void name_filter(const struct study_domain *domain, const char *identifier, char out[STUDY_NAME_CAP])
-{
-	char base[STUDY_NAME_CAP - 4];
-	size_t n = 0;
-
-	if (!((*identifier | 0x20) >= 'a' && (*identifier | 0x20) <= 'z'))
-		n = (size_t)snprintf(base, sizeof base, "f_");
-	for (; *identifier != 0 && n < sizeof base - 1; identifier++) {
-		char c = *identifier >= 'A' && *identifier <= 'Z' ? (char)(*identifier | 0x20) : *identifier;
-		bool keep = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-		base[n++] = keep ? c : '_';
-	}
-	base[n] = 0;
-	snprintf(out, STUDY_NAME_CAP, "%s", base);
-	for (unsigned i = 2; study_find_filter(domain, out) >= 0 && i < 100; i++)
-		snprintf(out, STUDY_NAME_CAP, "%s%u", base, i);
-}
-
-/* `filters` left out: one a feature with a profile, else clkhash's own CLK. */
-static enum rc default_filters(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
-{
-	const struct schema *schema = domain->schema;
-
-	for (unsigned i = 0; i < schema->n_features; i++) {
-		if (schema->features[i].ignored)
-			continue;
-		bool opens = domain->n_filters == 0 || domain->profile != PROFILE_NONE;
-		struct study_filter *f = &domain->filters[domain->n_filters - (opens ? 0 : 1)];
-		if (opens && domain->n_filters == STUDY_MAX_FILTERS)
-			return READ_ERROR(r, scope_node(scope),
-					  "the schema has more than %d features; give filters that join some",
-					  STUDY_MAX_FILTERS);
-		if (f->n_features == STUDY_MAX_FILTER_FEATURES)
-			return READ_ERROR(r, scope_node(scope), "the schema has more than %d features for one filter",
-					  STUDY_MAX_FILTER_FEATURES);
-		f->features[f->n_features++] = (uint16_t)i;
-		if (!opens)
-			continue;
-		name_filter(domain, domain->profile == PROFILE_NONE ? "clk" : schema->features[i].identifier, f->name);
-		f->bits = DEFAULT_FILTER_BITS;
-		f->sorted_digits = domain->profile != PROFILE_NONE && schema->features[i].format == FORMAT_DATE;
-		domain->n_filters++;
-	}
-	if (domain->n_filters == 0)
-		return READ_ERROR(r, scope_node(scope), "the schema ignores all of its features");
-	if (domain->profile == PROFILE_NONE) {
-		if (schema->l > STUDY_MAX_FILTER_BITS || schema->l < STUDY_MIN_FILTER_BITS || schema->l % 8 != 0)
-			return READ_ERROR(r, scope_node(scope),
-					  "clkConfig.l is %u; a filter has %d to %d bits, a multiple of 8",
-					  (unsigned)schema->l, STUDY_MIN_FILTER_BITS, STUDY_MAX_FILTER_BITS);
-		domain->filters[0].bits = (uint16_t)schema->l;
-	}
-	return RC_OK;
-}
-
 static enum rc read_filter_features(const struct study_reader *r, const struct yaml_node *node,
 				    struct study_domain *domain, struct study_filter *f)
 {
@@ -227,6 +155,7 @@ static enum rc check_filter_bits(const struct study_reader *r, const struct yaml
 				 const struct study_domain *domain, const struct study_filter *f)
 {
 	bool has_blake = false;
+	unsigned hashed = f->balanced ? f->bits / 2u : f->bits;
 
 	if (f->bits % 8 != 0)
 		return READ_ERROR(r, node, "%u is not a multiple of 8", (unsigned)f->bits);
@@ -234,7 +163,12 @@ static enum rc check_filter_bits(const struct study_reader *r, const struct yaml
 		has_blake = has_blake || domain->schema->features[f->features[i]].hash == HASH_BLAKE;
 	if (has_blake && (f->bits & (f->bits - 1)) != 0)
 		return READ_ERROR(r, node, "%u is not a power of two, which blakeHash needs", (unsigned)f->bits);
-	if ((uint64_t)f->bits << domain->schema->xor_folds > STUDY_MAX_HASH_BITS)
+	if (hashed < STUDY_MIN_FILTER_BITS || hashed % 8 != 0)
+		return READ_ERROR(r, node, "half of %u, which balancing leaves, is below %d or not a multiple of 8",
+				  (unsigned)f->bits, STUDY_MIN_FILTER_BITS);
+	if (f->diffusion > hashed)
+		return READ_ERROR(r, node, "%u bits are fewer than the inputs of diffusion", hashed);
+	if ((uint64_t)hashed << domain->schema->xor_folds > STUDY_MAX_HASH_BITS)
 		return READ_ERROR(r, node, "%u doubled by xor_folds is above %d bits", (unsigned)f->bits,
 				  STUDY_MAX_HASH_BITS);
 	return RC_OK;
@@ -242,11 +176,12 @@ static enum rc check_filter_bits(const struct study_reader *r, const struct yaml
 
 static enum rc read_filter(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain)
 {
-	static const char *const keys[] = {"features", "bits", "sorted_digits", "diffusion", NULL};
+	static const char *const keys[] = {"features",   "bits", "sorted_digits", "diffusion", "balanced",
+					   "incomplete", NULL};
 	struct study_filter *f = &domain->filters[domain->n_filters];
-	const struct yaml_node *features, *bits_node = yaml_get(node, "bits"),
-					  *diffusion_node = yaml_get(node, "diffusion");
-	int64_t bits = DEFAULT_FILTER_BITS, diffusion = 0;
+	const struct yaml_node *features, *bits_node = yaml_get(node, "bits");
+	int64_t bits = STUDY_DEFAULT_FILTER_BITS, diffusion = 0;
+	int incomplete = domain->profile == PROFILE_NONE ? INCOMPLETE_KEEP : INCOMPLETE_PAD;
 
 	enum rc rc = read_key_name(r, node, f->name);
 	if (rc == RC_OK)
@@ -260,13 +195,19 @@ static enum rc read_filter(const struct study_reader *r, const struct yaml_node 
 	if (rc == RC_OK)
 		rc = read_bool(r, yaml_get(node, "sorted_digits"), &f->sorted_digits);
 	if (rc == RC_OK)
-		rc = read_integer(r, diffusion_node, 0, 64, &diffusion);
+		rc = read_integer(r, yaml_get(node, "diffusion"), 0, STUDY_MAX_DIFFUSION, &diffusion);
+	if (rc == RC_OK && diffusion == 1)
+		rc = READ_ERROR(r, yaml_get(node, "diffusion"), "1 input a bit hides nothing; 0 is none");
 	if (rc == RC_OK)
-		rc = check_is_available(r, diffusion_node, PROFILE_NONE, diffusion);
+		rc = read_bool(r, yaml_get(node, "balanced"), &f->balanced);
+	if (rc == RC_OK)
+		rc = read_word(r, yaml_get(node, "incomplete"), study_incompletes, &incomplete);
 	if (rc != RC_OK)
 		return rc;
 	f->bits = (uint16_t)bits;
 	f->diffusion = (uint16_t)diffusion;
+	study_number_parts(domain, f);
+	f->incomplete = study_filter_n_parts(f) > 1 ? (enum study_incomplete)incomplete : INCOMPLETE_KEEP;
 	domain->n_filters++;
 	return check_filter_bits(r, bits_node != NULL ? bits_node : node, domain, f);
 }
@@ -281,7 +222,7 @@ static enum rc read_filters(const struct study_reader *r, const struct scope *sc
 	const struct yaml_node *node = scope_get(scope, "filters");
 
 	if (node == NULL) {
-		enum rc rc = default_filters(r, scope, domain);
+		enum rc rc = study_default_filters(r, scope_node(scope), domain);
 		for (unsigned i = 0; rc == RC_OK && i < domain->n_filters; i++)
 			rc = check_filter_bits(r, scope_node(scope), domain, &domain->filters[i]);
 		/* The order of written ones, so that leaving the defaults out or in makes no difference. */
@@ -364,6 +305,8 @@ static enum rc read_domain(const struct study_reader *r, const struct scope *sco
 	if (rc == RC_OK)
 		rc = read_schema(r, scope, domain);
 	if (rc == RC_OK)
+		rc = study_read_roles(r, scope_get(scope, "roles"), domain);
+	if (rc == RC_OK)
 		rc = read_filters(r, scope, domain);
 	if (rc == RC_OK)
 		rc = study_read_comparisons(r, scope_get(scope, "comparisons"), domain);
@@ -372,8 +315,8 @@ static enum rc read_domain(const struct study_reader *r, const struct scope *sco
 
 enum rc study_read_linkage(const struct study_reader *r, const struct yaml_node *linkage, struct study *study)
 {
-	static const char *const keys[] = {"profile", "key_check",   "floor",    "normalise", "schema",
-					   "filters", "comparisons", "language", "domains",   NULL};
+	static const char *const keys[] = {"profile",     "key_check", "floor",   "normalise", "schema", "filters",
+					   "comparisons", "language",  "domains", "roles",     NULL};
 	const struct yaml_node *domains = yaml_get(linkage, "domains");
 
 	enum rc rc = read_keys(r, linkage, keys);

@@ -375,7 +375,7 @@ static void test_diffusion(void **state)
 {
 	const struct fixture *f = *state;
 	struct study_domain domain = f->study->domains[0];
-	struct encoder *diffused = NULL, *other = NULL;
+	struct encoder *diffused = NULL, *other = NULL, *undiffused = NULL;
 	struct encoder_worker *w = NULL, *w_other = NULL, *plain = NULL;
 	struct encode_value values[3] = {{"anna", 4}, {"", 0}, {"", 0}};
 	struct encode_error error;
@@ -385,12 +385,14 @@ static void test_diffusion(void **state)
 	bool missing[2];
 	memcpy(secret_2, secret, sizeof secret_2);
 	secret_2[31] ^= 1;
+	domain.filters[0].incomplete = INCOMPLETE_KEEP; /* one name of two is given */
+	assert_int_equal(encoder_new_domain(&domain, secret, 32, &undiffused, &diag), RC_OK);
 	domain.filters[0].diffusion = 3;
 	assert_int_equal(encoder_new_domain(&domain, secret, 32, &diffused, &diag), RC_OK);
 	assert_int_equal(encoder_new_domain(&domain, secret_2, 32, &other, &diag), RC_OK);
 	assert_int_equal(encoder_worker_new(diffused, &w, &diag), RC_OK);
 	assert_int_equal(encoder_worker_new(other, &w_other, &diag), RC_OK);
-	assert_int_equal(encoder_worker_new(f->encoder, &plain, &diag), RC_OK);
+	assert_int_equal(encoder_worker_new(undiffused, &plain, &diag), RC_OK);
 	assert_int_equal(encoder_encode(w, values, a, missing, &error), RC_OK);
 	assert_int_equal(encoder_encode(w_other, values, b, missing, &error), RC_OK);
 	assert_int_equal(encoder_encode(plain, values, p, missing, &error), RC_OK);
@@ -419,6 +421,93 @@ static void test_diffusion(void **state)
 	encoder_worker_free(plain);
 	encoder_free(diffused);
 	encoder_free(other);
+	encoder_free(undiffused);
+}
+
+static struct encoder_worker *hardened_worker(const struct study_domain *domain, struct encoder **encoder)
+{
+	struct encoder_worker *w = NULL;
+	struct diag diag;
+	assert_int_equal(encoder_new_domain(domain, secret, 32, encoder, &diag), RC_OK);
+	assert_int_equal(encoder_worker_new(*encoder, &w, &diag), RC_OK);
+	return w;
+}
+
+/* Half of the bits are set whatever the value, and two values differ in twice as many bits as before. */
+static void test_balanced(void **state)
+{
+	const struct fixture *f = *state;
+	struct study_domain domain = f->study->domains[0], half = domain;
+	struct encode_value anna[3] = {{"anna", 4}, {"", 0}, {"", 0}}, hanna[3] = {{"hanna", 5}, {"", 0}, {"", 0}};
+	struct encoder *encoder[2];
+	struct encode_error error;
+	uint8_t a[192], b[192];
+	uint16_t *order = NULL;
+	bool missing[2], seen[1024] = {false};
+	unsigned apart[2] = {0};
+	domain.filters[0].incomplete = half.filters[0].incomplete = INCOMPLETE_KEEP;
+	domain.filters[0].balanced = true;
+	half.filters[0].bits = 512;
+	struct encoder_worker *w[2] = {hardened_worker(&domain, &encoder[0]), hardened_worker(&half, &encoder[1])};
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(encoder_encode(w[i], anna, a, missing, &error), RC_OK);
+		assert_int_equal(encoder_encode(w[i], hanna, b, missing, &error), RC_OK);
+		assert_true(i == 1 || (n_bits_set(a, 128) == 512 && n_bits_set(b, 128) == 512));
+		for (size_t j = 0; j < (i == 0 ? 128 : 64); j++)
+			apart[i] += (unsigned)__builtin_popcount((unsigned)(a[j] ^ b[j]));
+		encoder_worker_free(w[i]);
+		encoder_free(encoder[i]);
+	}
+	assert_true(apart[1] > 0);
+	assert_int_equal(apart[0], 2 * apart[1]);
+	assert_int_equal(derive_balance(secret, 32, "a_name", 1024, &order), RC_OK);
+	for (size_t j = 0; j < 1024; j++) {
+		assert_true(order[j] < 1024 && !seen[order[j]]);
+		seen[order[j]] = true;
+	}
+	free(order);
+	assert_int_equal(derive_balance(secret, 32, "a_name", 0, &order), RC_INVALID);
+}
+
+/* A composite filter with one part left: as it is, filled up by what else the record says, or not sent. */
+static void test_incomplete(void **state)
+{
+	const struct fixture *f = *state;
+	struct study_domain domain = f->study->domains[0];
+	struct encode_value one[3] = {{"anna", 4}, {"", 0}, {"", 0}},
+			    record[3] = {{"anna", 4}, {"", 0}, {"1980-02-03", 10}},
+			    other[3] = {{"anna", 4}, {"", 0}, {"1980-02-04", 10}},
+			    whole[3] = {{"anna", 4}, {"smith", 5}, {"1980-02-03", 10}};
+	struct encode_error error;
+	uint8_t plain[192], a[192], b[192];
+	bool missing[2];
+	assert_int_equal(study_filter_n_parts(&domain.filters[0]), 2);
+	for (int act = INCOMPLETE_KEEP; act <= INCOMPLETE_REJECT; act++) {
+		struct encoder *encoder;
+		domain.filters[0].incomplete = (enum study_incomplete)act;
+		struct encoder_worker *w = hardened_worker(&domain, &encoder);
+		assert_int_equal(encoder_encode(w, record, a, missing, &error), RC_OK);
+		assert_int_equal(missing[0], act == INCOMPLETE_REJECT);
+		if (act == INCOMPLETE_KEEP)
+			memcpy(plain, a, sizeof plain);
+		if (act == INCOMPLETE_REJECT)
+			assert_int_equal(n_bits_set(a, 128), 0);
+		if (act == INCOMPLETE_PAD) {
+			for (size_t j = 0; j < 128; j++)
+				assert_int_equal(a[j] & plain[j], plain[j]);
+			assert_true(n_bits_set(a, 128) > n_bits_set(plain, 128));
+			assert_int_equal(encoder_encode(w, record, b, missing, &error), RC_OK);
+			assert_memory_equal(a, b, 128); /* the same record again: the same filter */
+			assert_int_equal(encoder_encode(w, other, b, missing, &error), RC_OK);
+			assert_memory_not_equal(a, b, 128); /* another one of the same name: another */
+		}
+		assert_int_equal(encoder_encode(w, one, a, missing, &error), RC_OK);
+		assert_int_equal(missing[0], act != INCOMPLETE_KEEP); /* nothing to fill it up with */
+		assert_int_equal(encoder_encode(w, whole, a, missing, &error), RC_OK);
+		assert_false(missing[0]);
+		encoder_worker_free(w);
+		encoder_free(encoder);
+	}
 }
 
 static void test_bad_encoders(void **state)
@@ -446,6 +535,8 @@ int main(void)
 		cmocka_unit_test(test_filter_by_hand),
 		cmocka_unit_test(test_cache_changes_nothing),
 		cmocka_unit_test(test_diffusion),
+		cmocka_unit_test(test_balanced),
+		cmocka_unit_test(test_incomplete),
 		cmocka_unit_test(test_bad_encoders),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

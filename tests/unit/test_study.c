@@ -294,6 +294,85 @@ static void default_filters(void **state)
 	study_free(s);
 }
 
+/* The profiles that join fields: by roles, which every feature must have. */
+static void composite_profiles(void **state)
+{
+	static const char written[] = "  filters:\n    who: {features: [name], bits: 512}\n"
+				      "    when: {features: [born], bits: 256, sorted_digits: true}\n"
+				      "    where: {features: [place]}\n"
+				      "  comparisons:\n"
+				      "    who: {filters: [who], levels: [0.5, 0.75, 1]}\n"
+				      "    rest: {filters: [when, where], levels: {where: [0.6, 1]}}\n";
+	static const struct {
+		const char *profile, *roles, *message; /* NULL = good */
+	} cases[] = {
+		{"balanced", "  roles: {name: given, born: date}\n",
+		 "the profile balanced needs roles for every feature; place has none"},
+		{"hardened", "", "the profile hardened needs roles for every feature; name has none"},
+		{"hardened", "  roles: {name: given, born: date, place: place}\n", "joins given name with surname"},
+		{"balanced", "  roles: {name: date, born: surname, place: given}\n", "joins given name with surname"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char *text = edited(written, cases[i].roles), profile[9];
+		struct study *s = NULL;
+		struct diag diag = {""};
+		char *at = strstr(text, "  profile: quality");
+		assert_non_null(at);
+		snprintf(profile, sizeof profile, "%s", cases[i].profile);
+		char *longer = malloc(strlen(text) + 16);
+		assert_non_null(longer);
+		sprintf(longer, "%.*s  profile: %s%s", (int)(at - text), text, profile,
+			at + strlen("  profile: quality"));
+		assert_int_equal(study_parse("study.yaml", longer, strlen(longer), &s, &diag), RC_INVALID);
+		assert_non_null(strstr(diag.text, cases[i].message));
+		free(longer);
+		free(text);
+	}
+}
+
+/* A study with all six roles: what the two profiles make of it. */
+static void profiles_of_all_roles(void **state)
+{
+	static const char path[] = TC_SOURCE_DIR "/tests/data/study-hardened.yaml";
+	static const struct {
+		const char *name;
+		unsigned bits, diffusion;
+	} profiles[] = {{"balanced", 1024, 2}, {"hardened", 2048, 5}};
+	char text[16384];
+	FILE *file = fopen(path, "r");
+
+	assert_non_null(file);
+	size_t len = fread(text, 1, sizeof text - 1, file);
+	fclose(file);
+	text[len] = 0;
+	for (int i = 0; i < 2; i++) {
+		struct study *s = NULL;
+		struct diag diag = {""};
+		char *at = strstr(text, "profile: ");
+		assert_non_null(at);
+		memcpy(at + strlen("profile: "), profiles[i].name, 8);
+		if (study_parse("study.yaml", text, len, &s, &diag) != RC_OK)
+			fail_msg("%s", diag.text);
+		const struct study_domain *d = &s->domains[0];
+		assert_int_equal(d->n_filters, 2);
+		assert_int_equal(d->n_comparisons, 2);
+		assert_string_equal(d->filters[0].name, "birth");
+		assert_string_equal(d->filters[1].name, "names");
+		assert_true(d->filters[0].sorted_digits);
+		assert_false(d->filters[1].sorted_digits);
+		for (int f = 0; f < 2; f++) {
+			assert_int_equal(d->filters[f].n_features, 3);
+			assert_int_equal(study_filter_n_parts(&d->filters[f]), 2);
+			assert_int_equal(d->filters[f].bits, profiles[i].bits);
+			assert_int_equal(d->filters[f].diffusion, profiles[i].diffusion);
+			assert_int_equal(d->filters[f].incomplete, INCOMPLETE_PAD);
+			assert_int_equal(d->comparisons[f].n_levels, 28);
+			assert_int_equal(d->comparisons[f].cuts[0][26], 1000);
+		}
+		study_free(s);
+	}
+}
+
 /* Left out without a profile: clkhash's own CLK. */
 static void clk_without_profile(void **state)
 {
@@ -531,11 +610,12 @@ static const struct {
 	{"  filters:", "  filtrs:", "study.yaml:25: linkage.filtrs: unknown key; did you mean filters?"},
 	{"profile: quality", "profile: best",
 	 "study.yaml:6: linkage.profile: one of these is needed here: none, quality"},
-	{"profile: quality", "profile: balanced",
-	 "study.yaml:6: linkage.profile: the profile balanced is not available in this version; allowed are quality "
-	 "and none"},
-	{"profile: quality", "profile: hardened",
-	 "study.yaml:6: linkage.profile: the profile hardened is not available"},
+	{"  filters:\n    who: {features: [name], bits: 512}\n",
+	 "  roles: {nmae: given}\n  filters:\n    who: {features: [name], bits: 512}\n",
+	 "study.yaml:25: linkage.roles.nmae: the schema has no feature"},
+	{"  filters:\n    who: {features: [name], bits: 512}\n",
+	 "  roles: {name: first}\n  filters:\n    who: {features: [name], bits: 512}\n",
+	 "study.yaml:25: linkage.roles.name: one of these is needed here: none, given"},
 	{"  key_check: unset\n", "\n", "study.yaml:5: linkage: the key key_check is missing"},
 	{"key_check: unset", "key_check: abc",
 	 "study.yaml:7: linkage.key_check: 32 hexadecimal digits or the word unset"},
@@ -579,7 +659,10 @@ static const struct {
 	{"bits: 512", "bits: 520", "study.yaml:26: linkage.filters.who.bits: 520 is not a power of two"},
 	{"{\"l\": 512,", "{\"l\": 512, \"xor_folds\": 8,",
 	 "study.yaml:28: linkage.filters.where: 512 doubled by xor_folds"},
-	{"bits: 512", "diffusion: 2", "study.yaml:26: linkage.filters.who.diffusion: keyed diffusion is not available"},
+	{"bits: 512", "diffusion: 1", "study.yaml:26: linkage.filters.who.diffusion: 1 input a bit hides nothing"},
+	{"bits: 512", "diffusion: 65", "study.yaml:26: linkage.filters.who.diffusion: 65 is above 64"},
+	{"bits: 512", "bits: 64, balanced: true", "study.yaml:26: linkage.filters.who.bits: half of 64"},
+	{"bits: 512", "incomplete: drop", "study.yaml:26: linkage.filters.who.incomplete: one of these"},
 	{"bits: 512", "bit: 512", "study.yaml:26: linkage.filters.who.bit: unknown key; did you mean bits?"},
 	{"    who: {features", "    Who: {features", "study.yaml:26: linkage.filters.Who: a name is needed here"},
 	{"bits: 512", "bits: 512, sorted_digits: 1", "study.yaml:26: linkage.filters.who.sorted_digits: true or false"},
@@ -834,6 +917,8 @@ int main(void)
 		cmocka_unit_test(reads_what_is_published),
 		cmocka_unit_test(reads_every_kind_of_measure),
 		cmocka_unit_test(default_filters),
+		cmocka_unit_test(composite_profiles),
+		cmocka_unit_test(profiles_of_all_roles),
 		cmocka_unit_test(clk_without_profile),
 		cmocka_unit_test(weights_are_monotone),
 		cmocka_unit_test(reads_domains),

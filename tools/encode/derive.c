@@ -2,6 +2,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <stdbool.h>
@@ -69,19 +70,51 @@ static enum rc stream_next(struct stream *s, uint32_t *ret)
 	return RC_OK;
 }
 
-/* t distinct numbers below n. */
-static enum rc draw_distinct(struct stream *s, uint32_t n, uint32_t t, uint16_t *out)
+static enum rc stream_open(struct stream *s, const uint8_t *secret, size_t len, const char *filter, const char *label)
+{
+	uint8_t key[32];
+	enum rc rc = hkdf("SHA256", secret, len, (const uint8_t *)filter, strlen(filter), (const uint8_t *)label,
+			  strlen(label), key, sizeof key);
+	s->at = sizeof s->bytes;
+	s->ctx = EVP_CIPHER_CTX_new();
+	if (rc == RC_OK && (s->ctx == NULL || EVP_EncryptInit_ex(s->ctx, EVP_aes_256_ctr(), NULL, key, NULL) != 1))
+		rc = RC_CRYPTO;
+	explicit_bzero(key, sizeof key);
+	return rc;
+}
+
+static void stream_close(struct stream *s)
+{
+	EVP_CIPHER_CTX_free(s->ctx);
+	explicit_bzero(s, sizeof *s);
+}
+
+/* A number below n, every one as likely. */
+static enum rc draw_below(struct stream *s, uint32_t n, uint32_t *ret)
 {
 	uint32_t limit = UINT32_MAX - UINT32_MAX % n, r;
-	for (uint32_t i = 0; i < t;) {
+	do {
 		enum rc rc = stream_next(s, &r);
 		if (rc != RC_OK)
 			return rc;
-		bool known = r >= limit;
+	} while (r >= limit);
+	*ret = r % n;
+	return RC_OK;
+}
+
+/* t distinct numbers below n. */
+static enum rc draw_distinct(struct stream *s, uint32_t n, uint32_t t, uint16_t *out)
+{
+	for (uint32_t i = 0; i < t;) {
+		uint32_t r;
+		enum rc rc = draw_below(s, n, &r);
+		if (rc != RC_OK)
+			return rc;
+		bool known = false;
 		for (uint32_t j = 0; j < i && !known; j++)
-			known = out[j] == r % n;
+			known = out[j] == r;
 		if (!known)
-			out[i++] = (uint16_t)(r % n);
+			out[i++] = (uint16_t)r;
 	}
 	return RC_OK;
 }
@@ -89,28 +122,62 @@ static enum rc draw_distinct(struct stream *s, uint32_t n, uint32_t t, uint16_t 
 enum rc derive_diffusion(const uint8_t *secret, size_t len, const char *filter, uint32_t n_bits, uint32_t t,
 			 uint16_t **ret_inputs)
 {
-	static const char label[] = "throughcare diffusion v1";
-	struct stream s = {.at = sizeof s.bytes};
-	uint8_t key[32];
+	struct stream s;
 	if (t == 0 || t > n_bits || n_bits > UINT16_MAX || len == 0)
 		return RC_INVALID;
 	uint16_t *inputs = reallocarray(NULL, (size_t)n_bits * t, sizeof *inputs);
 	if (inputs == NULL)
 		return RC_NOMEM;
-	enum rc rc = hkdf("SHA256", secret, len, (const uint8_t *)filter, strlen(filter), (const uint8_t *)label,
-			  sizeof label - 1, key, sizeof key);
-	s.ctx = EVP_CIPHER_CTX_new();
-	if (rc == RC_OK && (s.ctx == NULL || EVP_EncryptInit_ex(s.ctx, EVP_aes_256_ctr(), NULL, key, NULL) != 1))
-		rc = RC_CRYPTO;
+	enum rc rc = stream_open(&s, secret, len, filter, "throughcare diffusion v1");
 	for (uint32_t j = 0; j < n_bits && rc == RC_OK; j++)
 		rc = draw_distinct(&s, n_bits, t, inputs + (size_t)j * t);
-	EVP_CIPHER_CTX_free(s.ctx);
-	explicit_bzero(&s, sizeof s);
-	explicit_bzero(key, sizeof key);
+	stream_close(&s);
 	if (rc != RC_OK) {
 		free(inputs);
 		return rc;
 	}
 	*ret_inputs = inputs;
 	return RC_OK;
+}
+
+enum rc derive_balance(const uint8_t *secret, size_t len, const char *filter, uint32_t n_bits, uint16_t **ret_order)
+{
+	struct stream s;
+	if (n_bits == 0 || n_bits > UINT16_MAX || len == 0)
+		return RC_INVALID;
+	uint16_t *order = reallocarray(NULL, n_bits, sizeof *order);
+	if (order == NULL)
+		return RC_NOMEM;
+	for (uint32_t j = 0; j < n_bits; j++)
+		order[j] = (uint16_t)j;
+	enum rc rc = stream_open(&s, secret, len, filter, "throughcare balance v1");
+	for (uint32_t j = n_bits - 1; j > 0 && rc == RC_OK; j--) {
+		uint32_t r = 0;
+		rc = draw_below(&s, j + 1, &r);
+		uint16_t kept = order[j];
+		order[j] = order[r];
+		order[r] = kept;
+	}
+	stream_close(&s);
+	if (rc != RC_OK) {
+		free(order);
+		return rc;
+	}
+	*ret_order = order;
+	return RC_OK;
+}
+
+enum rc derive_pad_key(const uint8_t *secret, size_t len, const char *filter, uint8_t ret[DERIVE_PAD_KEY_LEN])
+{
+	static const char label[] = "throughcare padding v1";
+	if (len == 0)
+		return RC_INVALID;
+	return hkdf("SHA256", secret, len, (const uint8_t *)filter, strlen(filter), (const uint8_t *)label,
+		    sizeof label - 1, ret, DERIVE_PAD_KEY_LEN);
+}
+
+enum rc derive_pad_mac(const uint8_t key[DERIVE_PAD_KEY_LEN], const uint8_t *data, size_t len, uint8_t ret[32])
+{
+	unsigned n = 0;
+	return HMAC(EVP_sha256(), key, DERIVE_PAD_KEY_LEN, data, len, ret, &n) != NULL && n == 32 ? RC_OK : RC_CRYPTO;
 }

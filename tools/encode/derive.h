@@ -22,4 +22,20 @@ enum rc derive_feature_keys(const struct schema *schema, const uint8_t *secret, 
 enum rc derive_diffusion(const uint8_t *secret, size_t len, const char *filter, uint32_t n_bits, uint32_t t,
 			 uint16_t **ret_inputs) MUST_CHECK;
 
+/* The order of a balanced filter's bits: a permutation of 0 … n_bits − 1, in which bit j of the filter followed by its
+ * complement goes to place order[j]. Fisher and Yates from the end, with the numbers of a stream as above, of label
+ * "throughcare balance v1": for j = n_bits − 1 … 1, exchange order[j] with order[r], r uniform on 0 … j.
+ * Errors: INVALID, CRYPTO, NOMEM. */
+enum rc derive_balance(const uint8_t *secret, size_t len, const char *filter, uint32_t n_bits,
+		       uint16_t **ret_order) MUST_CHECK;
+
+enum { DERIVE_PAD_KEY_LEN = 32 };
+/* The key of what fills in for a missing part of a composite filter: HKDF-SHA256 with the filter's name as salt and
+ * label "throughcare padding v1". Errors: CRYPTO, INVALID (empty secret). */
+enum rc derive_pad_key(const uint8_t *secret, size_t len, const char *filter,
+		       uint8_t ret[DERIVE_PAD_KEY_LEN]) MUST_CHECK;
+/* HMAC-SHA256 under such a key. Errors: CRYPTO. */
+enum rc derive_pad_mac(const uint8_t key[DERIVE_PAD_KEY_LEN], const uint8_t *data, size_t len,
+		       uint8_t ret[32]) MUST_CHECK;
+
 #endif

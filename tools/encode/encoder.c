@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/bytes.h"
 #include "tools/encode/bloom.h"
 #include "tools/encode/cache.h"
 #include "tools/encode/derive.h"
+#include "tools/encode/harden.h"
 #include "tools/encode/tokens.h"
 #include "tools/encode/value_cache.h"
 
@@ -19,17 +21,18 @@ enum {
 /* One feature in one filter. */
 struct part {
 	uint16_t feature;
+	uint8_t group; /* parts of one group stand for each other: given and middle name */
 	size_t at; /* its bits in the feature's value_entry, in words */
 	struct bloom_key key;
 };
 
 struct filter {
 	const char *name;
-	uint32_t n_bits;    /* after folding */
-	uint32_t hash_bits; /* before */
-	uint16_t diffusion;
+	uint32_t out_bits;  /* as sent */
+	uint32_t n_bits;    /* after folding: all of them, or half where the filter is balanced */
+	uint32_t hash_bits; /* before folding */
 	bool sorted_digits;
-	uint16_t *inputs; /* of the diffusion, see derive_diffusion(); owned */
+	struct hardening *hardening; /* owned; NULL = none */
 	struct part parts[SCHEMA_MAX_FEATURES];
 	uint16_t n_parts;
 };
@@ -63,7 +66,8 @@ struct encoder_worker {
 	struct cache *caches[STUDY_MAX_FILTERS][SCHEMA_MAX_FEATURES];
 	uint32_t *positions; /* MAX_K */
 	uint64_t *wide;      /* a filter before folding */
-	uint8_t *narrow;     /* before diffusion */
+	uint8_t *narrow;     /* before hardening */
+	unsigned n_groups;   /* with something to encode, of all filters of the record */
 	size_t wide_cap, narrow_cap;
 };
 
@@ -74,12 +78,8 @@ void encoder_free(struct encoder *encoder)
 	if (encoder->keys != NULL)
 		explicit_bzero(encoder->keys, encoder->keys_len);
 	free(encoder->keys);
-	for (uint32_t i = 0; i < encoder->n_filters; i++) {
-		struct filter *f = &encoder->filters[i];
-		if (f->inputs != NULL)
-			explicit_bzero(f->inputs, (size_t)f->n_bits * f->diffusion * sizeof *f->inputs);
-		free(f->inputs);
-	}
+	for (uint32_t i = 0; i < encoder->n_filters; i++)
+		hardening_free(encoder->filters[i].hardening);
 	explicit_bzero(encoder, sizeof *encoder);
 	free(encoder);
 }
@@ -137,7 +137,7 @@ static enum rc add_filter(struct encoder *e, const char *name, uint32_t n_bits, 
 				(int)MAX_HASH_BITS);
 	struct filter *f = &e->filters[e->n_filters++];
 	f->name = name;
-	f->n_bits = n_bits;
+	f->out_bits = f->n_bits = n_bits;
 	f->hash_bits = n_bits << e->folds;
 	*ret = f;
 	return RC_OK;
@@ -196,21 +196,22 @@ static enum rc add_study_filter(struct encoder *e, const struct study_filter *fr
 				struct diag *diag)
 {
 	struct filter *f = NULL;
-	enum rc rc = add_filter(e, from->name, from->bits, &f, diag);
+	enum rc rc = add_filter(e, from->name, from->balanced ? from->bits / 2u : from->bits, &f, diag);
 	if (rc != RC_OK)
 		return rc;
+	f->out_bits = from->bits;
 	f->sorted_digits = from->sorted_digits;
 	for (uint16_t i = 0; i < from->n_features && rc == RC_OK; i++) {
-		if (!e->schema->features[from->features[i]].ignored)
-			rc = add_part(e, f, from->features[i], diag);
+		if (e->schema->features[from->features[i]].ignored)
+			continue;
+		rc = add_part(e, f, from->features[i], diag);
+		if (rc == RC_OK)
+			f->parts[f->n_parts - 1].group = from->part[i];
 	}
-	if (rc != RC_OK || from->diffusion == 0)
-		return rc;
-	rc = derive_diffusion(secret, len, from->name, f->n_bits, from->diffusion, &f->inputs);
 	if (rc != RC_OK)
-		return diag_set(diag, rc, "filter %s: its diffusion could not be derived", from->name);
-	f->diffusion = from->diffusion;
-	return RC_OK;
+		return rc;
+	rc = hardening_new(from, secret, len, &f->hardening);
+	return rc == RC_OK ? rc : diag_set(diag, rc, "filter %s: its hardening could not be derived", from->name);
 }
 
 enum rc encoder_new_domain(const struct study_domain *domain, const uint8_t *secret, size_t secret_len,
@@ -244,7 +245,7 @@ uint32_t encoder_n_filters(const struct encoder *encoder)
 
 size_t encoder_filter_bytes(const struct encoder *encoder, uint32_t filter)
 {
-	return ((size_t)encoder->filters[filter].n_bits + 7) / 8;
+	return ((size_t)encoder->filters[filter].out_bits + 7) / 8;
 }
 
 size_t encoder_record_bytes(const struct encoder *encoder)
@@ -451,39 +452,84 @@ static enum rc find_entry(struct encoder_worker *w, uint16_t feature, uint32_t h
 	return RC_OK;
 }
 
-/* Output bit j is the XOR of t keyed input bits (Armknecht, Heng, Schnell 2023). */
-static void diffuse(const struct filter *f, const uint8_t *in, uint8_t *out)
+/* Groups of a filter that have something to encode, one bit each. */
+static uint32_t groups_present(const struct encoder_worker *w, const struct filter *f)
 {
-	memset(out, 0, ((size_t)f->n_bits + 7) / 8);
-	for (uint32_t j = 0; j < f->n_bits; j++) {
-		const uint16_t *inputs = f->inputs + (size_t)j * f->diffusion;
-		unsigned bit = 0;
-		for (uint16_t i = 0; i < f->diffusion; i++)
-			bit ^= in[inputs[i] >> 3] >> (7 - (inputs[i] & 7)) & 1u;
-		out[j >> 3] |= (uint8_t)(bit << (7 - (j & 7)));
-	}
+	uint32_t present = 0;
+	for (uint16_t part = 0; part < f->n_parts; part++)
+		present |= (uint32_t)!w->features[f->parts[part].feature].entry->missing << f->parts[part].group;
+	return present;
 }
 
-/* Join the parts of a filter. Returns whether it is missing. */
-static bool join_filter(const struct encoder_worker *w, const struct filter *f, uint8_t *out)
+/* What the record says, in all filters together. */
+static enum rc digest_record(const struct encoder_worker *w, uint8_t ret[32])
+{
+	const struct encoder *e = w->encoder;
+	struct sha256_ctx *sha = sha256_new();
+	if (sha == NULL)
+		return RC_NOMEM;
+	for (uint32_t i = 0; i < e->n_filters; i++) {
+		const struct filter *f = &e->filters[i];
+		for (uint16_t part = 0; part < f->n_parts; part++) {
+			const struct value_entry *entry = w->features[f->parts[part].feature].entry;
+			sha256_update(sha, entry->bits + f->parts[part].at, ((size_t)f->hash_bits + 7) / 8);
+		}
+	}
+	sha256_final(sha, ret);
+	sha256_free(sha);
+	return RC_OK;
+}
+
+/* Keyed tokens of this very record in place of a group that is missing, under its first feature's key and strategy. */
+static enum rc pad_filter(struct encoder_worker *w, const struct filter *f, uint32_t present)
+{
+	uint8_t record[32], token[HARDENING_PAD_LEN];
+	enum rc rc = digest_record(w, record);
+	for (uint16_t part = 0; part < f->n_parts && rc == RC_OK; part++) {
+		const struct part *p = &f->parts[part];
+		bool missing = (present >> p->group & 1) == 0;
+		present |= 1u << p->group;
+		for (uint8_t i = 0; missing && i < HARDENING_PAD_TOKENS && rc == RC_OK; i++) {
+			uint32_t k = tokens_bits(&w->encoder->schema->features[p->feature], i, HARDENING_PAD_TOKENS);
+			rc = hardening_pad_token(f->hardening, record, p->group, i, token);
+			if (rc == RC_OK)
+				rc = bloom_positions(w->hasher, &p->key, token, sizeof token, k, w->positions);
+			if (rc == RC_OK)
+				bloom_set((uint8_t *)w->wide, w->positions, k);
+		}
+	}
+	explicit_bzero(record, sizeof record);
+	explicit_bzero(token, sizeof token);
+	return rc;
+}
+
+/* Join the parts of a filter, and harden it. */
+static enum rc join_filter(struct encoder_worker *w, const struct filter *f, uint8_t *out, bool *ret_missing)
 {
 	size_t n_words = hash_words(f);
-	bool missing = true;
+	uint32_t present = groups_present(w, f);
+	enum hardening_act act = hardening_act(f->hardening, present, w->n_groups);
+	enum rc rc = RC_OK;
+	*ret_missing = act == ACT_MISSING;
+	if (act == ACT_MISSING) {
+		memset(out, 0, ((size_t)f->out_bits + 7) / 8);
+		return RC_OK;
+	}
 	memset(w->wide, 0, n_words * sizeof *w->wide);
 	for (uint16_t part = 0; part < f->n_parts; part++) {
-		const struct value_entry *entry = w->features[f->parts[part].feature].entry;
-		const uint64_t *bits = entry->bits + f->parts[part].at;
+		const uint64_t *bits = w->features[f->parts[part].feature].entry->bits + f->parts[part].at;
 		for (size_t i = 0; i < n_words; i++)
 			w->wide[i] |= bits[i];
-		missing &= entry->missing;
 	}
-	if (f->diffusion == 0) {
+	if (act == ACT_PAD)
+		rc = pad_filter(w, f, present);
+	if (f->hardening == NULL) {
 		bloom_fold((const uint8_t *)w->wide, f->n_bits, w->encoder->folds, out);
 	} else {
 		bloom_fold((const uint8_t *)w->wide, f->n_bits, w->encoder->folds, w->narrow);
-		diffuse(f, w->narrow, out);
+		hardening_apply(f->hardening, w->narrow, (uint8_t *)w->wide, out);
 	}
-	return missing;
+	return rc;
 }
 
 enum rc encoder_encode(struct encoder_worker *w, const struct encode_value *values, uint8_t *out, bool *missing,
@@ -505,8 +551,13 @@ enum rc encoder_encode(struct encoder_worker *w, const struct encode_value *valu
 			return rc;
 		}
 	}
+	w->n_groups = 0;
+	for (uint32_t f = 0; f < e->n_filters; f++)
+		w->n_groups += (unsigned)__builtin_popcount(groups_present(w, &e->filters[f]));
 	for (uint32_t f = 0; f < e->n_filters; f++) {
-		missing[f] = join_filter(w, &e->filters[f], out);
+		enum rc rc = join_filter(w, &e->filters[f], out, &missing[f]);
+		if (rc != RC_OK)
+			return rc;
 		out += encoder_filter_bytes(e, f);
 	}
 	return RC_OK;
