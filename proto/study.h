@@ -52,11 +52,13 @@ enum {
 /* What a feature says about a person. Roles build the filters of the profiles `balanced` and `hardened`. */
 enum study_role { ROLE_NONE, ROLE_GIVEN, ROLE_MIDDLE, ROLE_SURNAME, ROLE_DATE, ROLE_PLACE, ROLE_POSTCODE };
 
-/* A filter of several parts in which all but one are missing is a field filter, which frequency alignment reads.
- * KEEP (the default without a profile) sends it so; PAD (the default with one) hashes keyed tokens of this very record
- * in place of what is missing; REJECT sends it as missing.
- */
+/* A filter of several parts in which all but one are missing is a field filter, which frequency alignment reads. KEEP
+ * (the default without a profile) sends it so; PAD (the default with one) hashes keyed tokens of this very record in
+ * place of what is missing; REJECT sends it as missing. A date alone stands as it is: dates are too many and too even
+ * to be told by their frequency (docs/threat-model.md). */
 enum study_incomplete { INCOMPLETE_KEEP, INCOMPLETE_PAD, INCOMPLETE_REJECT };
+
+enum { STUDY_PART_DATE = 2 };
 
 /* One Bloom filter of a record: which features of the schema are hashed into it. */
 struct study_filter {

@@ -36,21 +36,25 @@ enum rc study_read_roles(const struct study_reader *r, const struct yaml_node *r
 	return rc;
 }
 
-static unsigned part_of_role(enum study_role role)
+static bool is_date(const struct study_domain *domain, unsigned feature)
 {
-	static const uint8_t parts[] = {[ROLE_GIVEN] = 0, [ROLE_MIDDLE] = 0, [ROLE_SURNAME] = 1,
-					[ROLE_DATE] = 2,  [ROLE_PLACE] = 3,  [ROLE_POSTCODE] = 3};
+	return domain->schema->features[feature].format == FORMAT_DATE || domain->roles[feature] == ROLE_DATE;
+}
 
-	return parts[role];
+static unsigned part_of(const struct study_domain *domain, unsigned feature, unsigned own)
+{
+	static const uint8_t parts[] = {
+		[ROLE_GIVEN] = 0, [ROLE_MIDDLE] = 0,  [ROLE_SURNAME] = 1, [ROLE_DATE] = STUDY_PART_DATE,
+		[ROLE_PLACE] = 3, [ROLE_POSTCODE] = 3};
+	if (domain->roles[feature] != ROLE_NONE)
+		return parts[domain->roles[feature]];
+	return is_date(domain, feature) ? STUDY_PART_DATE : 4 + own;
 }
 
 void study_number_parts(const struct study_domain *domain, struct study_filter *filter)
 {
-	for (unsigned i = 0; i < filter->n_features; i++) {
-		enum study_role role = (enum study_role)domain->roles[filter->features[i]];
-
-		filter->part[i] = (uint8_t)(role == ROLE_NONE ? 4 + i : part_of_role(role));
-	}
+	for (unsigned i = 0; i < filter->n_features; i++)
+		filter->part[i] = (uint8_t)part_of(domain, filter->features[i], i);
 }
 
 unsigned study_filter_n_parts(const struct study_filter *filter)
@@ -60,11 +64,6 @@ unsigned study_filter_n_parts(const struct study_filter *filter)
 	for (unsigned i = 0; i < filter->n_features; i++)
 		seen |= 1u << filter->part[i];
 	return (unsigned)__builtin_popcount(seen);
-}
-
-static bool is_date(const struct study_domain *domain, unsigned feature)
-{
-	return domain->schema->features[feature].format == FORMAT_DATE || domain->roles[feature] == ROLE_DATE;
 }
 
 /* A column's name as a filter's name: lower case, everything else an underscore, a number where it is taken. */

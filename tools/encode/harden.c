@@ -97,7 +97,8 @@ enum hardening_act hardening_act(const struct hardening *h, uint32_t present, un
 {
 	if (present == 0)
 		return ACT_MISSING;
-	if (h == NULL || h->incomplete == INCOMPLETE_KEEP || (present & (present - 1)) != 0)
+	if (h == NULL || h->incomplete == INCOMPLETE_KEEP || (present & (present - 1)) != 0 ||
+	    present == 1u << STUDY_PART_DATE)
 		return ACT_ENCODE;
 	return h->incomplete == INCOMPLETE_PAD && n_groups > 1 ? ACT_PAD : ACT_MISSING;
 }
