@@ -22,7 +22,7 @@ enum {
 struct part {
 	uint16_t feature;
 	uint8_t group; /* parts of one group stand for each other: given and middle name */
-	size_t at; /* its bits in the feature's value_entry, in words */
+	size_t at;     /* its bits in the feature's value_entry, in words */
 	struct bloom_key key;
 };
 

@@ -142,18 +142,15 @@ void hardening_apply(const struct hardening *h, uint8_t *in, uint8_t *scratch, u
 		memcpy(out, in, ((size_t)h->n_bits + 7) / 8);
 }
 
-enum rc hardening_record_mac(const struct hardening *h, const uint8_t *digests, size_t len, uint8_t ret[32])
-{
-	return derive_pad_mac(h->pad_key, digests, len, ret);
-}
-
-enum rc hardening_pad_token(const struct hardening *h, const uint8_t record_mac[32], uint8_t group, uint8_t i,
+enum rc hardening_pad_token(const struct hardening *h, const uint8_t record[32], uint8_t group, uint8_t i,
 			    uint8_t ret[HARDENING_PAD_LEN])
 {
 	uint8_t data[34];
 
-	memcpy(data, record_mac, 32);
+	memcpy(data, record, 32);
 	data[32] = group;
 	data[33] = i;
-	return derive_pad_mac(h->pad_key, data, sizeof data, ret);
+	enum rc rc = derive_pad_mac(h->pad_key, data, sizeof data, ret);
+	explicit_bzero(data, sizeof data);
+	return rc;
 }

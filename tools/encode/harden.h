@@ -26,12 +26,10 @@ enum hardening_act hardening_act(const struct hardening *hardening, uint32_t pre
 /* From the folded filter to what is sent. `in` is used up; `scratch` has the length of the filter before hardening. */
 void hardening_apply(const struct hardening *hardening, uint8_t *in, uint8_t *scratch, uint8_t *out);
 
-/* HMAC of a record under the filter's padding key: of the SHA-256 of every feature's tokens, one after the other in
- * the order of the schema. Errors: CRYPTO. */
-enum rc hardening_record_mac(const struct hardening *hardening, const uint8_t *digests, size_t len,
-			     uint8_t ret[32]) MUST_CHECK;
-/* HMAC of the record's MAC, group, i under the filter's padding key. Errors: CRYPTO. */
-enum rc hardening_pad_token(const struct hardening *hardening, const uint8_t record_mac[32], uint8_t group, uint8_t i,
+/* Padding token i of a group: HMAC-SHA256 under the filter's padding key of the record's digest, the group and i, a
+ * byte each. The digest is the SHA-256 of the bits before folding of every feature of every filter, one after the
+ * other. Errors: CRYPTO. */
+enum rc hardening_pad_token(const struct hardening *hardening, const uint8_t record[32], uint8_t group, uint8_t i,
 			    uint8_t ret[HARDENING_PAD_LEN]) MUST_CHECK;
 
 #endif
