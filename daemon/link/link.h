@@ -1,5 +1,6 @@
-/* Linkage of the records of one encoding domain: compare, candidate pairs, model, persons. Pure: no I/O, no globals,
- * no floating point in anything that decides a link.
+/* Linkage of the records of one encoding domain: compare, candidate pairs, model, persons. Pure: no I/O and no
+ * globals. Weights are fixed-point; the model and the threshold are computed in doubles with + - * / alone, without
+ * libm or contraction and in an order that record keys decide, so that they too come out equal on every machine.
  *
  * Rows are numbered by arrival; results never depend on that number, on the number of threads or on the kernel:
  * everything that chooses (samples, ties) goes by record key = (source, record_id).

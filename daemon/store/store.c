@@ -119,7 +119,8 @@ enum rc txn_commit(struct txn **txn_at)
 		rc = engine_commit(txn->engine_txn);
 	else
 		engine_abort(txn->engine_txn);
-	if (rc == RC_OK)
+	/* Whoever puts no chunk does not touch the counter, which belongs to the one who does. */
+	if (rc == RC_OK && txn->n_salts > 0)
 		txn->store->next_slot += txn->n_salts;
 	txn_free(txn);
 	return rc;
