@@ -19,6 +19,13 @@ struct state {
 	bool keys_locked;
 };
 
+/* Candidate pairs take room, a dozen bytes each: to the byte, free room would count them. */
+static uint64_t coarse(uint64_t free_bytes)
+{
+	enum { STEP = 16 << 20 };
+	return free_bytes - free_bytes % STEP;
+}
+
 static enum rc look(struct core *core, struct state *ret)
 {
 	struct timespec now;
@@ -36,7 +43,10 @@ static enum rc look(struct core *core, struct state *ret)
 	linker_status(core->linker, &ret->linker);
 	ret->log_size = audit_log_signed_size(core->log);
 	ret->keys_locked = log_signer_is_locked(core->signer) && seal_is_locked(core->seal);
-	return store_space(core->store, &ret->map_free, &ret->disk_free);
+	enum rc rc = store_space(core->store, &ret->map_free, &ret->disk_free);
+	ret->map_free = coarse(ret->map_free);
+	ret->disk_free = coarse(ret->disk_free);
+	return rc;
 }
 
 static json_t *sources_json(const struct core *core, const struct state *state)
@@ -150,8 +160,9 @@ void metrics_run(struct request *request, const uint8_t *body, size_t len)
 	metric(&out, "rho_limit_millionths", "gauge", "Privacy budget of the study.",
 	       core->study->disclosure.rho_limit_micro);
 	metric(&out, "log_entries_total", "counter", "Signed entries of the audit log.", s.log_size);
-	metric(&out, "store_map_free_bytes", "gauge", "Room left in the store's map.", s.map_free);
-	metric(&out, "store_disk_free_bytes", "gauge", "Room left on the store's disk.", s.disk_free);
+	metric(&out, "store_map_free_bytes", "gauge", "Room left in the store's map, in steps of 16 MiB.", s.map_free);
+	metric(&out, "store_disk_free_bytes", "gauge", "Room left on the store's disk, in steps of 16 MiB.",
+	       s.disk_free);
 	metric(&out, "memory_locked", "gauge", "1 when records and keys are in locked memory.",
 	       s.linker.memory_locked && s.keys_locked);
 	metric(&out, "requests_in_progress", "gauge", "Requests being worked on.", atomic_load(&core->n_requests));

@@ -380,6 +380,29 @@ static void test_two_starts_at_once(void **state)
 	pthread_mutex_destroy(&gate.lock);
 }
 
+/* Candidate pairs take room in the store: free room to the byte would be a figure of linkage. */
+static void test_status_does_not_count_pairs(void **state)
+{
+	struct cf *f = *state;
+	struct buffer out;
+	json_t *before, *after;
+	buffer_init(&out);
+	get(f, REQUEST_STATUS, ROLE_OPERATOR, "", "", 200, &out);
+	assert_int_equal(json_parse_strict((char *)out.data, out.len, &before, NULL), RC_OK);
+	push_both(f, 0, 100);
+	cf_wait_compared(f);
+	get(f, REQUEST_STATUS, ROLE_OPERATOR, "", "", 200, &out);
+	assert_int_equal(json_parse_strict((char *)out.data, out.len, &after, NULL), RC_OK);
+	json_t *room = json_object_get(after, "free");
+	assert_int_equal(json_integer_value(json_object_get(room, "map_bytes")) % (16 << 20), 0);
+	assert_int_equal(json_integer_value(json_object_get(room, "disk_bytes")) % (16 << 20), 0);
+	assert_int_equal(json_integer_value(json_object_get(room, "map_bytes")),
+			 json_integer_value(json_object_get(json_object_get(before, "free"), "map_bytes")));
+	json_decref(before);
+	json_decref(after);
+	buffer_deinit(&out);
+}
+
 /* ---- another study while a release is unfinished ---- */
 
 static void test_unfinished_release_keeps_its_study(void **state)
@@ -439,6 +462,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ledger_is_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release_in_the_store_is_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_starts_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_status_does_not_count_pairs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_release_keeps_its_study, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_real_records_never_become_synthetic, setup, teardown),
 	};
