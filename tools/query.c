@@ -11,7 +11,7 @@
 
 struct query {
 	struct https_options https_options;
-	const char *table, *period, *format;
+	const char *table, *period, *format, *compare;
 	struct option_list by;
 	bool total;
 	uint64_t release;
@@ -48,7 +48,9 @@ static enum rc check_names(struct query *q)
 	if (q->period != NULL &&
 	    (strlen(q->period) >= PERIOD_TEXT_LEN || q->period[strspn(q->period, "0123456789Qal-")] != '\0'))
 		return diag_set(&q->diag, RC_USAGE, "--period: expected a period such as 2024-Q1, 2024 or all");
-	if (q->table == NULL && (q->by.n > 0 || q->total || q->period != NULL || q->release != 0))
+	if (q->compare != NULL && (strchr(q->compare, ':') == NULL || strpbrk(q->compare, "&%#?/ ") != NULL))
+		return diag_set(&q->diag, RC_USAGE, "--compare: expected DIM:CODE, such as intervention:none");
+	if (q->table == NULL && (q->by.n > 0 || q->total || q->period != NULL || q->release != 0 || q->compare != NULL))
 		return diag_set(&q->diag, RC_USAGE, "TABLE is needed with these options");
 	if (q->table == NULL && strcmp(q->format, "csv") == 0)
 		return diag_set(&q->diag, RC_USAGE, "the list of tables has no CSV form");
@@ -72,8 +74,12 @@ static void make_path(const struct query *q, struct buffer *out)
 		buffer_printf(out, "%cperiod=%s", separator, q->period);
 		separator = '&';
 	}
-	if (q->release != 0)
+	if (q->release != 0) {
 		buffer_printf(out, "%crelease=%llu", separator, (unsigned long long)q->release);
+		separator = '&';
+	}
+	if (q->compare != NULL)
+		buffer_printf(out, "%ccompare=%s", separator, q->compare);
 	buffer_append(out, "", 1);
 }
 
@@ -167,6 +173,12 @@ int cmd_query(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .value = &q.view.drug_related,
 		 .help = "mortality: the text shows drug-related deaths only"},
+		{.name = "compare",
+		 .letter = 'c',
+		 .kind = OPTION_TEXT,
+		 .value = &q.compare,
+		 .argument = "DIM:CODE",
+		 .help = "risk difference and ratio of each code of the dimension against this one"},
 		{.name = "format",
 		 .letter = 'f',
 		 .kind = OPTION_TEXT,

@@ -1,7 +1,7 @@
 /* Rendering of a released table as text.
  *
  * Nothing is computed here: rates and intervals are the daemon's, from noisy counts. A hidden row says so and shows no
- * number, since a blank or a zero would be read as 'nobody'. Text of the server passes clean_text before it reaches a
+ * number, since a blank or a zero would be read as 'nobody'. Text of the server passes query_clean before it reaches a
  * terminal. */
 #include "tools/query_table.h"
 
@@ -11,11 +11,12 @@
 #include <string.h>
 
 #include "proto/study.h"
+#include "tools/query_text.h"
 
-enum { CELL_CAP = 64, MAX_COLUMNS = STUDY_MAX_BY + 7, GAP = 2 };
+enum { MAX_COLUMNS = STUDY_MAX_BY + 7, GAP = 2 };
 
 struct column {
-	char head[CELL_CAP];
+	char head[QUERY_CELL_CAP];
 	bool is_number;
 	size_t width;
 };
@@ -23,43 +24,14 @@ struct column {
 struct table {
 	const json_t *answer, *extension, *rows, *by; /* by: names of the dimensions */
 	struct query_view view;
-	const char *rates_key; /* "within", "at_least"; NULL = a population */
+	const char *rates_key;    /* "within", "at_least"; NULL = a population */
+	const json_t *comparison; /* NULL = none: then counts and rates are shown */
 	struct column columns[MAX_COLUMNS];
 	size_t n_columns;
-	char (*cells)[MAX_COLUMNS][CELL_CAP];
+	char (*cells)[MAX_COLUMNS][QUERY_CELL_CAP];
 	bool *is_text; /* a line that is its first cell only */
 	size_t n_lines;
 };
-
-/* Copy for a terminal: control characters become '?', and what is too long ends with "..". */
-static void clean_text(const char *from, char out[CELL_CAP], size_t max)
-{
-	size_t n = 0;
-
-	if (max >= CELL_CAP)
-		max = CELL_CAP - 1;
-	for (; from[n] != '\0' && n < max; n++) {
-		unsigned char c = (unsigned char)from[n];
-		out[n] = (char)(c < 0x20 || c > 0x7e ? '?' : c);
-	}
-	out[n] = '\0';
-	if (from[n] != '\0' && n >= 2)
-		memcpy(out + n - 2, "..", 2);
-}
-
-static void append_clean(struct buffer *out, const char *text)
-{
-	for (size_t i = 0; text != NULL && text[i] != '\0'; i++) {
-		unsigned char c = (unsigned char)text[i];
-		buffer_append(out, c < 0x20 || c == 0x7f ? "?" : &text[i], 1);
-	}
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-	return text != NULL ? text : "";
-}
 
 /* ---- reading the answer ---- */
 
@@ -75,7 +47,7 @@ static const json_t *find_rate(const struct table *t, const json_t *row)
 	const json_t *rates = t->rates_key != NULL ? json_object_get(row, t->rates_key) : NULL;
 	for (size_t i = 0; i < json_array_size(rates); i++) {
 		const json_t *rate = json_array_get(rates, i);
-		bool drug_related = strcmp(text_of(rate, "cause"), "drug_related") == 0;
+		bool drug_related = strcmp(query_text(rate, "cause"), "drug_related") == 0;
 		if ((uint64_t)json_integer_value(json_object_get(rate, "days")) == t->view.within_days &&
 		    drug_related == t->view.drug_related)
 			return rate;
@@ -127,7 +99,10 @@ static enum rc read_answer(struct table *t, const json_t *answer, const struct q
 			return not_understood(diag, "id");
 	}
 	t->by = id;
-	const char *kind = text_of(t->extension, "kind");
+	const char *kind = query_text(t->extension, "kind");
+	t->comparison = json_object_get(t->extension, "comparison");
+	if (t->comparison != NULL && !json_is_array(json_object_get(t->comparison, "rows")))
+		return not_understood(diag, "extension.comparison");
 	t->rates_key = strcmp(kind, "population") == 0 ? NULL : strcmp(kind, "retention") == 0 ? "at_least" : "within";
 	return choose_band(t, view, diag);
 }
@@ -137,7 +112,7 @@ static enum rc read_answer(struct table *t, const json_t *answer, const struct q
 static void add_column(struct table *t, const char *head, bool is_number)
 {
 	struct column *c = &t->columns[t->n_columns++];
-	clean_text(head, c->head, CELL_CAP);
+	query_clean(head, c->head, QUERY_CELL_CAP);
 	c->is_number = is_number;
 }
 
@@ -148,7 +123,7 @@ static size_t n_by(const struct table *t)
 
 static void make_columns(struct table *t)
 {
-	char within[CELL_CAP];
+	char within[QUERY_CELL_CAP];
 	bool is_retention = t->rates_key != NULL && strcmp(t->rates_key, "at_least") == 0;
 
 	add_column(t, "period", false);
@@ -157,6 +132,15 @@ static void make_columns(struct table *t)
 	if (t->rates_key == NULL) {
 		add_column(t, "seen", true);
 		add_column(t, "estimate", true);
+		add_column(t, "95 % interval", true);
+		add_column(t, "", false);
+		return;
+	}
+	if (t->comparison != NULL) {
+		add_column(t, "rate %", true);
+		add_column(t, "difference", true);
+		add_column(t, "95 % interval", true);
+		add_column(t, "ratio", true);
 		add_column(t, "95 % interval", true);
 		add_column(t, "", false);
 		return;
@@ -171,15 +155,15 @@ static void make_columns(struct table *t)
 	add_column(t, "", false);
 }
 
-static void put_count(char cell[CELL_CAP], const json_t *value)
+static void put_count(char cell[QUERY_CELL_CAP], const json_t *value)
 {
 	if (json_is_integer(value))
-		snprintf(cell, CELL_CAP, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		snprintf(cell, QUERY_CELL_CAP, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
 	else
 		strcpy(cell, "-");
 }
 
-static void fill_rate(char (*line)[CELL_CAP], const json_t *row, const json_t *rate)
+static void fill_rate(char (*line)[QUERY_CELL_CAP], const json_t *row, const json_t *rate)
 {
 	const json_t *percent = json_object_get(rate, "percent"), *low = json_object_get(rate, "low"),
 		     *high = json_object_get(rate, "high");
@@ -190,12 +174,34 @@ static void fill_rate(char (*line)[CELL_CAP], const json_t *row, const json_t *r
 	strcpy(line[3], "-");
 	strcpy(line[4], "-");
 	if (json_is_number(percent))
-		snprintf(line[3], CELL_CAP, "%.1f", json_number_value(percent));
+		snprintf(line[3], QUERY_CELL_CAP, "%.1f", json_number_value(percent));
 	if (json_is_number(low) && json_is_number(high))
-		snprintf(line[4], CELL_CAP, "%5.1f - %5.1f", json_number_value(low), json_number_value(high));
+		snprintf(line[4], QUERY_CELL_CAP, "%5.1f - %5.1f", json_number_value(low), json_number_value(high));
 }
 
-static void fill_population(char (*line)[CELL_CAP], const json_t *row)
+static void fill_comparison(char (*line)[QUERY_CELL_CAP], const json_t *rate)
+{
+	const json_t *difference = json_object_get(rate, "difference"), *ratio = json_object_get(rate, "ratio"),
+		     *percent = json_object_get(rate, "percent"), *high = json_object_get(ratio, "high");
+
+	for (int c = 0; c < 5; c++)
+		strcpy(line[c], "-");
+	if (json_is_number(percent))
+		snprintf(line[0], QUERY_CELL_CAP, "%.1f", json_number_value(percent));
+	if (json_is_object(difference)) {
+		snprintf(line[1], QUERY_CELL_CAP, "%+.1f", json_number_value(json_object_get(difference, "points")));
+		snprintf(line[2], QUERY_CELL_CAP, "%+5.1f to %+5.1f",
+			 json_number_value(json_object_get(difference, "low")),
+			 json_number_value(json_object_get(difference, "high")));
+	}
+	if (json_is_object(ratio)) {
+		snprintf(line[3], QUERY_CELL_CAP, "%.2f", json_number_value(json_object_get(ratio, "value")));
+		snprintf(line[4], QUERY_CELL_CAP, json_is_number(high) ? "%.2f - %.2f" : "%.2f or more",
+			 json_number_value(json_object_get(ratio, "low")), json_number_value(high));
+	}
+}
+
+static void fill_population(char (*line)[QUERY_CELL_CAP], const json_t *row)
 {
 	const json_t *population = json_object_get(row, "population"), *low = json_object_get(population, "low"),
 		     *high = json_object_get(population, "high");
@@ -204,27 +210,30 @@ static void fill_population(char (*line)[CELL_CAP], const json_t *row)
 	put_count(line[1], json_object_get(population, "estimate"));
 	strcpy(line[2], "-");
 	if (json_is_integer(low) && json_is_integer(high))
-		snprintf(line[2], CELL_CAP, "%" JSON_INTEGER_FORMAT " - %" JSON_INTEGER_FORMAT, json_integer_value(low),
-			 json_integer_value(high));
+		snprintf(line[2], QUERY_CELL_CAP, "%" JSON_INTEGER_FORMAT " - %" JSON_INTEGER_FORMAT,
+			 json_integer_value(low), json_integer_value(high));
 	else if (json_is_integer(low))
-		snprintf(line[2], CELL_CAP, "%" JSON_INTEGER_FORMAT " or more", json_integer_value(low));
+		snprintf(line[2], QUERY_CELL_CAP, "%" JSON_INTEGER_FORMAT " or more", json_integer_value(low));
 }
 
 /* `markers` tells what the line is beside final. */
 static void fill_line(struct table *t, const json_t *row, const char *period, const char *markers)
 {
-	char(*line)[CELL_CAP] = t->cells[t->n_lines++];
+	char(*line)[QUERY_CELL_CAP] = t->cells[t->n_lines++];
 	const json_t *codes = json_object_get(row, "by");
 	size_t c = 0;
 
-	clean_text(period, line[c++], CELL_CAP);
+	query_clean(period, line[c++], QUERY_CELL_CAP);
 	for (size_t i = 0; i < n_by(t); i++)
-		clean_text(text_of(codes, json_string_value(json_array_get(t->by, 1 + i))), line[c++], CELL_CAP);
-	if (t->rates_key != NULL)
+		query_clean(query_text(codes, json_string_value(json_array_get(t->by, 1 + i))), line[c++],
+			    QUERY_CELL_CAP);
+	if (t->comparison != NULL)
+		fill_comparison(&line[c], find_rate(t, row));
+	else if (t->rates_key != NULL)
 		fill_rate(&line[c], row, find_rate(t, row));
 	else
 		fill_population(&line[c], row);
-	clean_text(markers, line[t->n_columns - 1], CELL_CAP);
+	query_clean(markers, line[t->n_columns - 1], QUERY_CELL_CAP);
 }
 
 static bool is_hidden(const json_t *row)
@@ -239,9 +248,9 @@ static size_t hidden_run(const struct table *t, size_t at, size_t *ret_periods)
 
 	*ret_periods = 0;
 	while (end < n) {
-		const char *period = text_of(json_array_get(t->rows, end), "period");
+		const char *period = query_text(json_array_get(t->rows, end), "period");
 		size_t next = end;
-		while (next < n && strcmp(text_of(json_array_get(t->rows, next), "period"), period) == 0) {
+		while (next < n && strcmp(query_text(json_array_get(t->rows, next), "period"), period) == 0) {
 			if (!is_hidden(json_array_get(t->rows, next)))
 				return end - at;
 			next++;
@@ -255,16 +264,33 @@ static size_t hidden_run(const struct table *t, size_t at, size_t *ret_periods)
 /* Periods in which there is nothing to see take one line together. */
 static void fill_hidden(struct table *t, size_t at, size_t n, size_t n_periods)
 {
-	char first[CELL_CAP], last[CELL_CAP];
+	char first[QUERY_CELL_CAP], last[QUERY_CELL_CAP];
 
-	clean_text(text_of(json_array_get(t->rows, at), "period"), first, PERIOD_TEXT_LEN - 1);
-	clean_text(text_of(json_array_get(t->rows, at + n - 1), "period"), last, PERIOD_TEXT_LEN - 1);
+	query_clean(query_text(json_array_get(t->rows, at), "period"), first, PERIOD_TEXT_LEN - 1);
+	query_clean(query_text(json_array_get(t->rows, at + n - 1), "period"), last, PERIOD_TEXT_LEN - 1);
 	t->is_text[t->n_lines] = true;
 	if (n_periods > 1)
-		snprintf(t->cells[t->n_lines++][0], CELL_CAP, "%.12s to %.12s: %u periods, all hidden", first, last,
-			 (unsigned)n_periods);
+		snprintf(t->cells[t->n_lines++][0], QUERY_CELL_CAP, "%.12s to %.12s: %u periods, all hidden", first,
+			 last, (unsigned)n_periods);
 	else
-		snprintf(t->cells[t->n_lines++][0], CELL_CAP, "%.12s: all hidden", first);
+		snprintf(t->cells[t->n_lines++][0], QUERY_CELL_CAP, "%.12s: all hidden", first);
+}
+
+/* Rows without a rate of their own have nothing to say here. */
+static void fill_comparisons(struct table *t)
+{
+	static const char *const lists[] = {"rows", "pooled"};
+
+	for (int l = 0; l < 2; l++) {
+		const json_t *rows = json_object_get(t->comparison, lists[l]);
+		for (size_t i = 0; i < json_array_size(rows); i++) {
+			const json_t *row = json_array_get(rows, i);
+			if (!json_is_number(json_object_get(find_rate(t, row), "percent")))
+				continue;
+			fill_line(t, row, l == 0 ? query_text(row, "period") : "together",
+				  json_is_true(json_object_get(row, "standardised")) ? "standardised" : "");
+		}
+	}
 }
 
 static void fill_rows(struct table *t)
@@ -274,20 +300,23 @@ static void fill_rows(struct table *t)
 	for (size_t i = 0; i < json_array_size(t->rows);) {
 		const json_t *row = json_array_get(t->rows, i);
 		size_t n_periods, n = hidden_run(t, i, &n_periods);
-		bool is_first = i == 0 ||
-				strcmp(text_of(json_array_get(t->rows, i - 1), "period"), text_of(row, "period")) != 0;
+		bool is_first = i == 0 || strcmp(query_text(json_array_get(t->rows, i - 1), "period"),
+						 query_text(row, "period")) != 0;
 		if (is_first && n > 1) {
 			fill_hidden(t, i, n, n_periods);
 			i += n;
 			continue;
 		}
-		bool provisional = strcmp(text_of(row, "state"), "provisional") == 0;
-		fill_line(t, row, text_of(row, "period"), is_hidden(row) ? "hidden" : provisional ? "provisional" : "");
+		bool provisional = strcmp(query_text(row, "state"), "provisional") == 0;
+		fill_line(t, row, query_text(row, "period"),
+			  is_hidden(row) ? "hidden"
+			  : provisional  ? "provisional"
+					 : "");
 		i++;
 	}
 	for (size_t i = 0; i < json_array_size(pooled); i++) {
 		const json_t *row = json_array_get(pooled, i);
-		char markers[CELL_CAP];
+		char markers[QUERY_CELL_CAP];
 		snprintf(markers, sizeof markers, "%" JSON_INTEGER_FORMAT " periods",
 			 json_integer_value(json_object_get(row, "periods")));
 		fill_line(t, row, "together", markers);
@@ -333,9 +362,9 @@ static void put_line(const struct table *t, const char *const *cells, struct buf
 
 	buffer_init(&line);
 	for (size_t c = 0; c < t->n_columns; c++) {
-		char cell[CELL_CAP];
+		char cell[QUERY_CELL_CAP];
 		int width = (int)t->columns[c].width;
-		clean_text(cells[c], cell, t->columns[c].width);
+		query_clean(cells[c], cell, t->columns[c].width);
 		buffer_printf(&line, "%s%*s", c > 0 ? "  " : "", t->columns[c].is_number ? width : -width, cell);
 	}
 	while (line.len > 0 && line.data[line.len - 1] == ' ')
@@ -372,31 +401,6 @@ static void put_grid(const struct table *t, struct buffer *out)
 
 /* ---- what the figures rest on ---- */
 
-/* Break at spaces so that the footer keeps to the width too. */
-static void put_wrapped(struct buffer *out, const char *text)
-{
-	size_t column = 0;
-
-	while (*text != '\0') {
-		size_t word = strcspn(text, " ");
-		if (column > 0 && column + 1 + word > QUERY_WIDTH) {
-			buffer_append(out, "\n", 1);
-			column = 0;
-		} else if (column > 0) {
-			buffer_append(out, " ", 1);
-			column++;
-		}
-		char piece[2] = {0};
-		for (size_t i = 0; i < word; i++) {
-			piece[0] = text[i];
-			append_clean(out, piece);
-		}
-		column += word;
-		text += word + (text[word] == ' ');
-	}
-	buffer_append(out, "\n", 1);
-}
-
 static void put_basis(const struct table *t, struct buffer *out)
 {
 	const json_t *e = t->extension, *log_index = json_object_get(e, "log_index");
@@ -404,21 +408,21 @@ static void put_basis(const struct table *t, struct buffer *out)
 
 	buffer_init(&line);
 	buffer_printf(&line, "study %s, digest %.16s..; release %" JSON_INTEGER_FORMAT " as of %s; ",
-		      text_of(e, "study"), text_of(e, "study_digest"),
-		      json_integer_value(json_object_get(e, "release")), text_of(e, "as_of"));
+		      query_text(e, "study"), query_text(e, "study_digest"),
+		      json_integer_value(json_object_get(e, "release")), query_text(e, "as_of"));
 	if (json_is_integer(log_index))
 		buffer_printf(&line, "log entry %" JSON_INTEGER_FORMAT "; ", json_integer_value(log_index));
 	buffer_printf(&line, "method %s, noise sigma %.2f a cell, rows below %" JSON_INTEGER_FORMAT " hidden",
-		      text_of(e, "method"), sqrt(json_number_value(json_object_get(e, "sigma2"))),
+		      query_text(e, "method"), sqrt(json_number_value(json_object_get(e, "sigma2"))),
 		      json_integer_value(json_object_get(e, "threshold")));
-	if (strcmp(text_of(e, "table"), text_of(e, "source_table")) != 0)
+	if (strcmp(query_text(e, "table"), query_text(e, "source_table")) != 0)
 		buffer_printf(&line, "; answered from table %s, which has just these dimensions",
-			      text_of(e, "source_table"));
-	if (strcmp(text_of(e, "secret"), "injected") == 0)
+			      query_text(e, "source_table"));
+	if (strcmp(query_text(e, "secret"), "injected") == 0)
 		buffer_printf(&line, "; THE NOISE SECRET WAS INJECTED FOR A TEST");
 	buffer_append(&line, "", 1);
 	if (!line.failed)
-		put_wrapped(out, (const char *)line.data);
+		query_put_wrapped(out, (const char *)line.data);
 	buffer_deinit(&line);
 }
 
@@ -427,14 +431,14 @@ static void put_notes(const struct table *t, struct buffer *out)
 	const json_t *notes = json_object_get(t->answer, "note");
 	for (size_t i = 0; i < json_array_size(notes); i++) {
 		if (json_is_string(json_array_get(notes, i)))
-			put_wrapped(out, json_string_value(json_array_get(notes, i)));
+			query_put_wrapped(out, json_string_value(json_array_get(notes, i)));
 	}
 }
 
 /* "treatment started within {days} days of release", and who is counted. */
 static void put_rate_text(const struct table *t, struct buffer *line)
 {
-	const char *text = text_of(t->extension, "rate"), *days = strstr(text, "{days}");
+	const char *text = query_text(t->extension, "rate"), *days = strstr(text, "{days}");
 	const json_t *eligible = json_object_get(t->extension, "eligible");
 
 	if (t->rates_key == NULL)
@@ -442,9 +446,12 @@ static void put_rate_text(const struct table *t, struct buffer *line)
 	else if (days != NULL)
 		buffer_printf(line, "%.*s%llu%s%s", (int)(days - text), text, (unsigned long long)t->view.within_days,
 			      days + strlen("{days}"), t->view.drug_related ? ", drug-related deaths only" : "");
+	if (t->comparison != NULL)
+		buffer_printf(line, "; %s compared with %s", query_text(t->comparison, "dimension"),
+			      query_text(t->comparison, "against"));
 	for (size_t i = 0; i < json_array_size(eligible); i++) {
 		const json_t *rule = json_array_get(eligible, i), *codes = json_object_get(rule, "codes");
-		buffer_printf(line, "%s%s", i == 0 ? "; only where " : " and ", text_of(rule, "dimension"));
+		buffer_printf(line, "%s%s", i == 0 ? "; only where " : " and ", query_text(rule, "dimension"));
 		for (size_t c = 0; c < json_array_size(codes); c++) {
 			const char *code = json_string_value(json_array_get(codes, c));
 			buffer_printf(line, "%s%s", c == 0 ? " is " : " or ", code != NULL ? code : "");
@@ -459,16 +466,16 @@ static void put_title(const struct table *t, struct buffer *out)
 	buffer_init(&line);
 	if (json_is_true(json_object_get(t->extension, "synthetic")))
 		buffer_printf(&line, "SYNTHETIC DATA. ");
-	buffer_printf(&line, "%s", text_of(t->answer, "label"));
+	buffer_printf(&line, "%s", query_text(t->answer, "label"));
 	buffer_append(&line, "", 1);
 	if (!line.failed)
-		put_wrapped(out, (const char *)line.data);
+		query_put_wrapped(out, (const char *)line.data);
 	buffer_reset(&line);
-	buffer_printf(&line, "%s: ", text_of(t->extension, "table"));
+	buffer_printf(&line, "%s: ", query_text(t->extension, "table"));
 	put_rate_text(t, &line);
 	buffer_append(&line, "", 1);
 	if (!line.failed)
-		put_wrapped(out, (const char *)line.data);
+		query_put_wrapped(out, (const char *)line.data);
 	buffer_append(out, "\n", 1);
 	buffer_deinit(&line);
 }
@@ -480,7 +487,9 @@ enum rc query_table_format(const json_t *answer, const struct query_view *view, 
 	enum rc rc = read_answer(&t, answer, view, diag);
 	if (rc != RC_OK)
 		return rc;
-	size_t n = json_array_size(t.rows) + json_array_size(json_object_get(t.extension, "pooled"));
+	size_t n = json_array_size(t.rows) + json_array_size(json_object_get(t.extension, "pooled")) +
+		   json_array_size(json_object_get(t.comparison, "rows")) +
+		   json_array_size(json_object_get(t.comparison, "pooled"));
 	t.cells = calloc(n ? n : 1, sizeof *t.cells);
 	t.is_text = calloc(n ? n : 1, sizeof *t.is_text);
 	if (t.cells == NULL || t.is_text == NULL) {
@@ -489,7 +498,10 @@ enum rc query_table_format(const json_t *answer, const struct query_view *view, 
 		return RC_NOMEM;
 	}
 	make_columns(&t);
-	fill_rows(&t);
+	if (t.comparison != NULL)
+		fill_comparisons(&t);
+	else
+		fill_rows(&t);
 	fit_columns(&t);
 	put_title(&t, out);
 	put_grid(&t, out);
@@ -498,56 +510,5 @@ enum rc query_table_format(const json_t *answer, const struct query_view *view, 
 	put_notes(&t, out);
 	free(t.cells);
 	free(t.is_text);
-	return out->failed ? RC_NOMEM : RC_OK;
-}
-
-/* ---- the list of tables ---- */
-
-static void put_list_entry(const json_t *table, struct buffer *out)
-{
-	const json_t *by = json_object_get(table, "by"), *periods = json_object_get(table, "periods");
-	size_t n = json_array_size(periods), n_final = 0;
-
-	for (size_t i = 0; i < n; i++)
-		n_final += strcmp(text_of(json_array_get(periods, i), "state"), "final") == 0;
-	append_clean(out, text_of(table, "name"));
-	buffer_printf(out, "\n  ");
-	append_clean(out, text_of(table, "measure"));
-	buffer_printf(out, " by ");
-	append_clean(out, text_of(table, "period_kind"));
-	for (size_t i = 0; i < json_array_size(by); i++) {
-		buffer_printf(out, ", ");
-		append_clean(out, text_of(json_array_get(by, i), "name"));
-	}
-	if (n == 0) {
-		buffer_printf(out, "; nothing published yet\n");
-		return;
-	}
-	buffer_printf(out, "; ");
-	append_clean(out, text_of(json_array_get(periods, 0), "period"));
-	buffer_printf(out, " to ");
-	append_clean(out, text_of(json_array_get(periods, n - 1), "period"));
-	buffer_printf(out, ", %zu of %zu periods final\n", n_final, n);
-}
-
-enum rc query_list_format(const json_t *answer, struct buffer *out, struct diag *diag)
-{
-	const json_t *tables = json_object_get(answer, "tables"), *release = json_object_get(answer, "release");
-
-	if (!json_is_array(tables))
-		return diag_set(diag, RC_PROTOCOL,
-				"the answer is not a list of tables as docs/protocol.md describes it");
-	if (json_is_true(json_object_get(answer, "synthetic")))
-		buffer_printf(out, "SYNTHETIC DATA. ");
-	append_clean(out, text_of(answer, "title"));
-	if (json_is_integer(release)) {
-		buffer_printf(out, "\nrelease %" JSON_INTEGER_FORMAT " as of ", json_integer_value(release));
-		append_clean(out, text_of(answer, "as_of"));
-	} else {
-		buffer_printf(out, "\nno release yet");
-	}
-	buffer_printf(out, "\n\n");
-	for (size_t i = 0; i < json_array_size(tables); i++)
-		put_list_entry(json_array_get(tables, i), out);
 	return out->failed ? RC_NOMEM : RC_OK;
 }

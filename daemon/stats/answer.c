@@ -159,6 +159,31 @@ static void pool_periods(struct answer *a)
 		a->pooled[r].shown = a->pooled[r].n_periods > 1 && a->table.shape.kind != MEASURE_POPULATION;
 }
 
+static enum rc choose_comparison(struct answer *a, const struct stats_query *query, struct diag *diag)
+{
+	a->compare_at = -1;
+	if (query->compare[0] == '\0')
+		return RC_OK;
+	if (a->table.shape.kind == MEASURE_POPULATION)
+		return diag_set(diag, RC_USAGE, "compare: a population has no rates to compare");
+	for (unsigned i = 0; i < a->n_by; i++) {
+		if (strcmp(a->by[i].name, query->compare) == 0)
+			a->compare_at = (int)i;
+	}
+	if (a->compare_at < 0)
+		return diag_set(diag, RC_USAGE, "compare: %s is no dimension of this answer", query->compare);
+	if (a->n_rows > ANSWER_MAX_COMPARED_ROWS)
+		return diag_set(diag, RC_USAGE, "compare: %u rows a period are too many: ask for fewer dimensions",
+				a->n_rows);
+	const struct body_dimension *d = &a->by[a->compare_at];
+	while (a->against < d->n_codes && strcmp(d->codes[a->against], query->against) != 0)
+		a->against++;
+	if (a->against == d->n_codes)
+		return diag_set(diag, RC_USAGE, "compare: the dimension %s has no code %s", query->compare,
+				query->against);
+	return RC_OK;
+}
+
 static enum rc fill(struct answer *a, const json_t *body, const struct stats_query *query, struct diag *diag)
 {
 	const json_t *table = body_find_table(body, query->table);
@@ -187,6 +212,9 @@ static enum rc fill(struct answer *a, const json_t *body, const struct stats_que
 			a->n_rows *= a->table.by[i].n_codes;
 		}
 	}
+	rc = choose_comparison(a, query, diag);
+	if (rc != RC_OK)
+		return rc;
 	/* Bounded by the body: every period was checked to hold all rows of the table. */
 	a->rows = calloc(a->n_periods ? a->n_periods * a->n_rows : 1, sizeof *a->rows);
 	a->pooled = calloc(a->n_periods ? a->n_rows : 1, sizeof *a->pooled);
@@ -270,4 +298,76 @@ struct population answer_population(const struct answer *answer, const struct an
 	/* Histories stand as the estimators want them: two lists give first, second, both. */
 	return answer->table.shape.n_lists == 2 ? population_two(row->cells, row->n_summed, sigma2_milli)
 						: population_three(row->cells, row->n_summed, sigma2_milli);
+}
+
+/* ---- comparisons ---- */
+
+/* Number of rows from one code of the compared dimension to the next. */
+static unsigned compare_stride(const struct answer *answer)
+{
+	unsigned stride = 1;
+
+	for (unsigned i = answer->n_by; i-- > (unsigned)answer->compare_at + 1;)
+		stride *= answer->by[i].n_codes;
+	return stride;
+}
+
+static unsigned with_code(const struct answer *answer, unsigned row, unsigned code)
+{
+	unsigned stride = compare_stride(answer), n_codes = answer->by[answer->compare_at].n_codes;
+
+	return row - row / stride % n_codes * stride + code * stride;
+}
+
+static struct rate shown_rate(const struct answer *answer, const struct answer_row *row,
+			      const struct outcome_statistic *statistic)
+{
+	return row->shown ? answer_rate(answer, row, statistic) : (struct rate){false, 0, 0, RATE_SCALE};
+}
+
+struct contrast answer_contrast(const struct answer *answer, const struct answer_row *rows, unsigned row,
+				const struct outcome_statistic *statistic)
+{
+	struct rate arm = shown_rate(answer, &rows[row], statistic);
+	struct rate other = shown_rate(answer, &rows[with_code(answer, row, answer->against)], statistic);
+
+	return contrast_of(&arm, &other);
+}
+
+/* The standardised rate of one code. Strata in which every row is hidden have no weight; where only this code's is,
+ * there is no rate. */
+static struct rate standardised_rate(const struct answer *answer, const struct answer_row *rows, unsigned code,
+				     const struct outcome_statistic *statistic)
+{
+	struct rate none = {false, 0, 0, RATE_SCALE}, r = none;
+	unsigned n_codes = answer->by[answer->compare_at].n_codes, n_strata = answer->n_rows / n_codes, n = 0;
+	struct rate *rates = calloc(n_strata, sizeof *rates);
+	int64_t *weights = calloc(n_strata, sizeof *weights);
+
+	if (rates == NULL || weights == NULL)
+		goto out;
+	for (unsigned row = 0; row < answer->n_rows; row++) {
+		if (with_code(answer, row, 0) != row)
+			continue;
+		rates[n] = shown_rate(answer, &rows[with_code(answer, row, code)], statistic);
+		for (unsigned c = 0; c < n_codes; c++) {
+			const struct answer_row *part = &rows[with_code(answer, row, c)];
+			weights[n] += part->shown ? answer_observable(answer, part) : 0;
+		}
+		n++;
+	}
+	r = rate_standardised(rates, weights, n);
+out:
+	free(rates);
+	free(weights);
+	return r;
+}
+
+struct contrast answer_standardised(const struct answer *answer, const struct answer_row *rows, unsigned code,
+				    const struct outcome_statistic *statistic, struct rate *ret_rate)
+{
+	struct rate other = standardised_rate(answer, rows, answer->against, statistic);
+
+	*ret_rate = standardised_rate(answer, rows, code, statistic);
+	return contrast_of(ret_rate, &other);
 }

@@ -4,9 +4,12 @@
 #define DAEMON_STATS_ANSWER_H
 
 #include "daemon/stats/body.h"
+#include "daemon/stats/contrast.h"
 #include "daemon/stats/interval.h"
 #include "daemon/stats/population.h"
 #include "daemon/stats/stats.h"
+
+enum { ANSWER_MAX_COMPARED_ROWS = 1000 }; /* a period; what a comparison costs grows faster than the rows */
 
 struct answer_row {
 	bool shown;         /* every row that was summed is shown */
@@ -27,6 +30,8 @@ struct answer {
 	/* The closed periods of the answer added up a row: periods in which the row is hidden are left out. Counts
 	 * releases, since a person has one index event a period. shown = at least two periods. */
 	struct answer_row *pooled; /* owned, [row] */
+	int compare_at;            /* dimension of the answer whose codes are compared, -1 = none */
+	unsigned against;          /* with this code */
 };
 
 /* `body` and `query` must outlive it. Errors as stats_render_*. */
@@ -42,6 +47,14 @@ int64_t answer_total(const struct answer *answer, const struct answer_row *row);
 int64_t answer_observable(const struct answer *answer, const struct answer_row *row);
 struct rate answer_rate(const struct answer *answer, const struct answer_row *row,
 			const struct outcome_statistic *statistic);
+/* The rate of a row compared with that of the row that has the code `against` and else the same codes. `rows` are all
+ * rows of the row's period, or the pooled ones. Not available where one of them is hidden. */
+struct contrast answer_contrast(const struct answer *answer, const struct answer_row *rows, unsigned row,
+				const struct outcome_statistic *statistic);
+/* The same for one code of the compared dimension and all codes of the others, both rates standardised to the noisy
+ * denominators of the whole of `rows`. */
+struct contrast answer_standardised(const struct answer *answer, const struct answer_row *rows, unsigned code,
+				    const struct outcome_statistic *statistic, struct rate *ret_rate);
 /* Of a population measure: people seen and not seen. */
 struct population answer_population(const struct answer *answer, const struct answer_row *row);
 

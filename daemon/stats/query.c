@@ -123,9 +123,31 @@ static enum rc take_by(struct parse *p, char *value)
 	return rc;
 }
 
+static bool is_code(const char *s)
+{
+	size_t len = strlen(s);
+
+	return len > 0 && len < STUDY_NAME_CAP &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-") == len;
+}
+
+static enum rc take_compare(struct parse *p, char *value)
+{
+	char *colon = strchr(value, ':');
+
+	if (colon == NULL)
+		return diag_set(p->diag, RC_USAGE, "compare: expected DIMENSION:CODE");
+	*colon = '\0';
+	if (!is_name(value) || !is_code(colon + 1))
+		return diag_set(p->diag, RC_USAGE, "compare: expected the name of a dimension, a colon and a code");
+	strcpy(p->query.compare, value);
+	strcpy(p->query.against, colon + 1);
+	return RC_OK;
+}
+
 static enum rc take_pair(struct parse *p, const char *text, size_t len)
 {
-	static const char *const keys[] = {"release", "period", "by"};
+	static const char *const keys[] = {"release", "period", "by", "compare"};
 	const char *equals = memchr(text, '=', len);
 	char value[VALUE_CAP];
 	unsigned key = 0;
@@ -133,15 +155,18 @@ static enum rc take_pair(struct parse *p, const char *text, size_t len)
 	if (equals == NULL || !decode(equals + 1, len - (size_t)(equals + 1 - text), value, sizeof value))
 		return diag_set(p->diag, RC_USAGE,
 				"the query is not understood: expected KEY=VALUE with & between them");
-	while (key < 3 &&
+	while (key < 4 &&
 	       (strlen(keys[key]) != (size_t)(equals - text) || memcmp(keys[key], text, (size_t)(equals - text)) != 0))
 		key++;
-	if (key == 3)
-		return diag_set(p->diag, RC_USAGE, "unknown key in the query: expected release, period or by");
+	if (key == 4)
+		return diag_set(p->diag, RC_USAGE, "unknown key in the query: expected release, period, by or compare");
 	if ((p->seen >> key & 1U) != 0)
 		return diag_set(p->diag, RC_USAGE, "%s is given twice", keys[key]);
 	p->seen |= 1U << key;
-	return key == 0 ? take_release(p, value) : key == 1 ? take_period(p, value) : take_by(p, value);
+	return key == 0   ? take_release(p, value)
+	       : key == 1 ? take_period(p, value)
+	       : key == 2 ? take_by(p, value)
+			  : take_compare(p, value);
 }
 
 /* Dimensions in the table's order; all of them is the same as none given. */
@@ -229,5 +254,7 @@ enum rc stats_query_canonical(const struct stats_query *query, uint32_t release,
 		buffer_printf(out, "&by=");
 	for (int i = 0; query->by_given && i < query->n_by; i++)
 		buffer_printf(out, "%s%s", i == 0 ? "" : ",", query->by[i]);
+	if (query->compare[0] != '\0')
+		buffer_printf(out, "&compare=%s:%s", query->compare, query->against);
 	return out->failed ? RC_NOMEM : RC_OK;
 }

@@ -15,7 +15,8 @@ static void put_header(struct buffer *out, const struct answer *a)
 		buffer_append(out, ",", 1);
 		text_csv(out, a->by[i].name);
 	}
-	buffer_printf(out, ",statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,study_digest\n");
+	buffer_printf(out, ",statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,study_digest%s\n",
+		      a->compare_at >= 0 ? ",compared,against" : "");
 }
 
 /* What is the same in every row. */
@@ -41,6 +42,12 @@ static void put_tail(struct buffer *out, const struct answer *a)
 		buffer_printf(out, "%" PRId64, a->head.log_index);
 	buffer_append(out, ",", 1);
 	text_csv(out, a->head.study_digest);
+	if (a->compare_at >= 0) {
+		buffer_append(out, ",", 1);
+		text_csv(out, a->by[a->compare_at].name);
+		buffer_append(out, ",", 1);
+		text_csv(out, a->by[a->compare_at].codes[a->against]);
+	}
 	buffer_append(out, "\n", 1);
 }
 
@@ -112,6 +119,37 @@ static void put_rate(struct buffer *out, const struct line *line, const struct o
 	put_estimate(out, line, r.available, "percent");
 }
 
+/* within_21_difference and within_21_ratio, against the code that the column `against` names. */
+static void put_contrast(struct buffer *out, const struct line *line, const struct outcome_statistic *statistic)
+{
+	const struct answer *a = line->a;
+	size_t row = (size_t)(line->row - a->rows);
+	struct contrast c =
+		answer_contrast(a, &a->rows[row / a->n_rows * a->n_rows], (unsigned)(row % a->n_rows), statistic);
+
+	put_start(out, line);
+	buffer_printf(out, "%s_difference,", statistic->name);
+	if (c.available) {
+		text_signed_percent(out, c.value);
+		buffer_append(out, ",", 1);
+		text_signed_percent(out, c.low);
+		buffer_append(out, ",", 1);
+		text_signed_percent(out, c.high);
+	}
+	put_estimate(out, line, c.available, "percentage points");
+	put_start(out, line);
+	buffer_printf(out, "%s_ratio,", statistic->name);
+	if (c.available && c.has_ratio) {
+		text_milli(out, c.ratio);
+		buffer_append(out, ",", 1);
+		text_milli(out, c.ratio_low);
+		buffer_append(out, ",", 1);
+		if (c.ratio_is_bounded)
+			text_milli(out, c.ratio_high);
+	}
+	put_estimate(out, line, c.available && c.has_ratio, "ratio");
+}
+
 static void put_population(struct buffer *out, const struct line *line)
 {
 	struct population p = {0};
@@ -137,6 +175,8 @@ static void put_row(struct buffer *out, const struct line *line)
 	for (unsigned i = 0; i < outcome_n_statistics(&a->table.shape); i++) {
 		struct outcome_statistic statistic = outcome_statistic(&a->table.shape, i);
 		put_rate(out, line, &statistic);
+		if (a->compare_at >= 0 && line->codes[a->compare_at] != a->against)
+			put_contrast(out, line, &statistic);
 	}
 	if (a->table.shape.kind == MEASURE_POPULATION)
 		put_population(out, line);

@@ -142,14 +142,24 @@ static void put_codes(struct buffer *out, const struct answer *a, unsigned row)
 	buffer_append(out, "}", 1);
 }
 
+static const char *rates_key(const struct answer *a)
+{
+	return a->table.shape.kind == MEASURE_RETENTION ? "at_least" : "within";
+}
+
+static void put_cause(struct buffer *out, const struct answer *a, const struct outcome_statistic *statistic)
+{
+	if (a->table.shape.by_cause)
+		put_member(out, "cause", statistic->drug_related ? "drug_related" : "any");
+}
+
 static void put_rate(struct buffer *out, const struct answer *a, const struct answer_row *row,
 		     const struct outcome_statistic *statistic)
 {
 	struct rate r = answer_rate(a, row, statistic);
 
 	buffer_printf(out, "{\"days\":%u", statistic->days);
-	if (a->table.shape.by_cause)
-		put_member(out, "cause", statistic->drug_related ? "drug_related" : "any");
+	put_cause(out, a, statistic);
 	put_number(out, "count", answer_sum(a, row, statistic->mask));
 	if (r.available) {
 		buffer_printf(out, ",\"percent\":");
@@ -191,7 +201,7 @@ static void put_rates_of(struct buffer *out, const struct answer *a, const struc
 		put_population(out, a, row);
 		return;
 	}
-	buffer_printf(out, ",\"%s\":[", a->table.shape.kind == MEASURE_RETENTION ? "at_least" : "within");
+	buffer_printf(out, ",\"%s\":[", rates_key(a));
 	for (unsigned i = 0; i < outcome_n_statistics(&a->table.shape); i++) {
 		struct outcome_statistic statistic = outcome_statistic(&a->table.shape, i);
 		put_comma(out, i == 0);
@@ -237,6 +247,119 @@ static void put_pooled(struct buffer *out, const struct answer *a)
 		buffer_append(out, "}", 1);
 	}
 	buffer_append(out, "]", 1);
+}
+
+/* ---- comparisons ---- */
+
+static void put_contrast(struct buffer *out, const struct contrast *c)
+{
+	if (!c->available) {
+		buffer_printf(out, ",\"difference\":null,\"ratio\":null");
+		return;
+	}
+	buffer_printf(out, ",\"difference\":{\"points\":");
+	text_signed_percent(out, c->value);
+	buffer_printf(out, ",\"low\":");
+	text_signed_percent(out, c->low);
+	buffer_printf(out, ",\"high\":");
+	text_signed_percent(out, c->high);
+	if (!c->has_ratio) {
+		buffer_printf(out, "},\"ratio\":null");
+		return;
+	}
+	buffer_printf(out, "},\"ratio\":{\"value\":");
+	text_milli(out, c->ratio);
+	buffer_printf(out, ",\"low\":");
+	text_milli(out, c->ratio_low);
+	buffer_printf(out, ",\"high\":");
+	if (c->ratio_is_bounded)
+		text_milli(out, c->ratio_high);
+	else
+		buffer_append(out, "null", 4);
+	buffer_append(out, "}", 1);
+}
+
+/* Of one row, crude; or of one code, standardised over all other dimensions. */
+static void put_contrasts(struct buffer *out, const struct answer *a, const struct answer_row *rows, unsigned row,
+			  bool standardised)
+{
+	unsigned codes[STUDY_MAX_BY];
+
+	answer_row_codes(a, row, codes);
+	buffer_printf(out, ",\"%s\":[", rates_key(a));
+	for (unsigned i = 0; i < outcome_n_statistics(&a->table.shape); i++) {
+		struct outcome_statistic s = outcome_statistic(&a->table.shape, i);
+		struct rate rate = {false, 0, 0, 0};
+		struct contrast c = standardised ? answer_standardised(a, rows, codes[a->compare_at], &s, &rate)
+						 : answer_contrast(a, rows, row, &s);
+		if (!standardised && rows[row].shown)
+			rate = answer_rate(a, &rows[row], &s);
+		buffer_printf(out, "%s{\"days\":%u", i == 0 ? "" : ",", s.days);
+		put_cause(out, a, &s);
+		buffer_printf(out, ",\"percent\":");
+		if (rate.available)
+			text_percent(out, rate.value);
+		else
+			buffer_append(out, "null", 4);
+		put_contrast(out, &c);
+		buffer_append(out, "}", 1);
+	}
+	buffer_append(out, "]", 1);
+}
+
+/* All comparisons of one period (NULL: of the pooled ones). */
+static void put_comparisons(struct buffer *out, const struct answer *a, const struct body_period *p,
+			    const struct answer_row *rows, bool *is_first)
+{
+	unsigned codes[STUDY_MAX_BY];
+
+	for (unsigned pass = 0; pass < (a->n_by > 1 ? 2 : 1); pass++) {
+		for (unsigned row = 0; row < a->n_rows; row++) {
+			bool others_are_0 = true;
+			answer_row_codes(a, row, codes);
+			for (unsigned i = 0; i < a->n_by; i++)
+				others_are_0 &= (int)i == a->compare_at || codes[i] == 0;
+			if (codes[a->compare_at] == a->against || (pass == 1 && !others_are_0) ||
+			    (p == NULL && pass == 0 && !rows[row].shown))
+				continue;
+			put_comma(out, *is_first);
+			*is_first = false;
+			buffer_printf(out, "{\"standardised\":%s", pass == 1 ? "true" : "false");
+			if (p != NULL) {
+				put_member(out, "period", p->period);
+				put_member(out, "state", p->is_final ? "final" : "provisional");
+			}
+			buffer_printf(out, ",\"by\":{");
+			for (unsigned i = 0, n = 0; i < a->n_by; i++) {
+				if (pass == 1 && (int)i != a->compare_at)
+					continue;
+				put_comma(out, n++ == 0);
+				put_key(out, a->by[i].name);
+				text_json(out, a->by[i].codes[codes[i]]);
+			}
+			buffer_append(out, "}", 1);
+			put_contrasts(out, a, rows, row, pass == 1);
+			buffer_append(out, "}", 1);
+		}
+	}
+}
+
+static void put_comparison(struct buffer *out, const struct answer *a)
+{
+	bool is_first = true;
+
+	if (a->compare_at < 0)
+		return;
+	buffer_printf(out, ",\"comparison\":{\"dimension\":");
+	text_json(out, a->by[a->compare_at].name);
+	put_member(out, "against", a->by[a->compare_at].codes[a->against]);
+	buffer_printf(out, ",\"rows\":[");
+	for (size_t p = 0; p < a->n_periods; p++)
+		put_comparisons(out, a, &a->periods[p], &a->rows[p * a->n_rows], &is_first);
+	buffer_printf(out, "],\"pooled\":[");
+	is_first = true;
+	put_comparisons(out, a, NULL, a->pooled, &is_first);
+	buffer_printf(out, "]}");
 }
 
 /* ---- metadata ---- */
@@ -307,6 +430,7 @@ static void put_extension(struct buffer *out, const struct answer *a)
 		buffer_printf(out, ",\"log_index\":null");
 	put_rates(out, a);
 	put_pooled(out, a);
+	put_comparison(out, a);
 	buffer_append(out, "}", 1);
 }
 

@@ -61,11 +61,13 @@ struct stats_query {
 	char by[STUDY_MAX_BY][STUDY_NAME_CAP]; /* must be dimensions of the table; others are summed over */
 	uint8_t n_by;
 	bool by_given; /* false = all dimensions of the table */
+	/* Compare every code of this dimension, which must be one of the answer, with this one; "" = no comparison. */
+	char compare[STUDY_NAME_CAP], against[STUDY_NAME_CAP];
 };
 /* Parse the percent-encoded query part of GET /v1/tables/{name} (NULL or "" = none): release=N, period=P, by=DIM,DIM
- * ("by=" = totals). `ret_release` 0 = the latest. Unknown or repeated keys are errors; dimensions come out in the
- * table's order, so that one query has one text. A table that the study does not declare may still be asked for by
- * release number, since an earlier study may have declared it. Errors: USAGE, NOTFOUND (table). */
+ * ("by=" = totals), compare=DIM:CODE. `ret_release` 0 = the latest. Unknown or repeated keys are errors; dimensions
+ * come out in the table's order, so that one query has one text. A table that the study does not declare may still be
+ * asked for by release number, since an earlier study may have declared it. Errors: USAGE, NOTFOUND (table). */
 enum rc stats_query_parse(const struct study *study, const char *table, const char *query_string,
 			  struct stats_query *ret, uint32_t *ret_release, struct diag *diag) MUST_CHECK;
 /* One canonical text of a query, for the log. */

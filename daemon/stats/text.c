@@ -43,6 +43,13 @@ void text_percent(struct buffer *out, uint32_t rate)
 	buffer_printf(out, "%" PRIu32 ".%02" PRIu32, rate / 100, rate % 100);
 }
 
+void text_signed_percent(struct buffer *out, int32_t rate)
+{
+	if (rate < 0)
+		buffer_append(out, "-", 1);
+	text_percent(out, (uint32_t)(rate < 0 ? -rate : rate));
+}
+
 void text_milli(struct buffer *out, int64_t milli)
 {
 	buffer_printf(out, "%" PRId64 ".%03" PRId64, milli / 1000, milli % 1000);

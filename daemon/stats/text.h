@@ -12,6 +12,7 @@ void text_json(struct buffer *out, const char *s);
 void text_csv(struct buffer *out, const char *s);
 /* 4350 (1/10,000) → "43.50". */
 void text_percent(struct buffer *out, uint32_t rate);
+void text_signed_percent(struct buffer *out, int32_t rate);
 /* 10000 → "10.000". */
 void text_milli(struct buffer *out, int64_t milli);
 

@@ -74,6 +74,12 @@ void wording_notes(const struct answer *a, void (*put)(void *ctx, const char *no
 	put(ctx, "Hidden rows are unknown, not zero.");
 	for (unsigned i = 0; i < 3 && notes[kind][i] != NULL; i++)
 		put(ctx, notes[kind][i]);
+	if (a->compare_at >= 0)
+		put(ctx,
+		    "Differences and ratios compare groups as they are, or standardised over the other dimensions of "
+		    "the "
+		    "answer to the noisy totals of all groups; people are not assigned to groups at random, so neither "
+		    "says that the group is the cause.");
 	if (kind == MEASURE_POPULATION)
 		put(ctx, population_note(a->table.shape.n_lists));
 }

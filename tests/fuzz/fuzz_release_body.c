@@ -47,6 +47,13 @@ static void render_table(const json_t *body, const json_t *table)
 	for (unsigned i = 0; i < view.n_by; i++) {
 		strcpy(query.by[0], view.by[i].name);
 		render(body, &query);
+		strcpy(query.compare, view.by[i].name);
+		strcpy(query.against, "unknown");
+		render(body, &query);
+		query.by_given = false;
+		render(body, &query);
+		query.by_given = true;
+		query.compare[0] = '\0';
 	}
 }
 

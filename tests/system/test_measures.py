@@ -148,3 +148,26 @@ def test_csv_has_every_statistic_with_its_unit(unit):
                                              'prison+treatment': 'persons', 'population_chapman': 'persons'}
     for table in rows.values():
         assert all(r['value'] != '' or r['status'] in ('hidden', 'unavailable') for r in table)
+
+
+def test_comparison(unit):
+    """Differences and ratios by JSON, CSV and text; the text fits."""
+    answer = json.loads(unit.as_('analyst', 'query', 'continuity_by_intervention', '--compare', 'intervention:none',
+                                 '--format', 'json').stdout)
+    pooled = {row['by']['intervention']: row['within'] for row in answer['extension']['comparison']['pooled']}
+    ost = next(rate for rate in pooled['ost'] if rate['days'] == 21)
+    assert ost['difference']['low'] > 0 and ost['ratio']['low'] > 1
+    assert ost['difference']['low'] < ost['difference']['points'] < ost['difference']['high']
+    text = unit.as_('analyst', 'query', 'continuity_by_intervention', '-c', 'intervention:none').stdout
+    print(text)
+    assert all(len(line) <= 100 for line in text.splitlines()), text
+    words = ' '.join(text.split())
+    assert 'intervention compared with none' in words and 'not assigned to groups at random' in words
+    rows = list(csv.DictReader(io.StringIO(unit.as_('analyst', 'query', 'continuity_by_intervention', '-c',
+                                                    'intervention:none', '--format', 'csv').stdout)))
+    found = [r for r in rows if r['statistic'] == 'within_21_ratio' and r['intervention'] == 'ost' and r['value']]
+    assert found and all(r['against'] == 'none' and r['unit'] == 'ratio' for r in found)
+    for wrong, words in (('intervention', 'DIM:CODE'), ('sex:male', 'no dimension'), ('intervention:yes', 'no code')):
+        done = unit.as_('analyst', 'query', 'continuity_by_intervention', '-c', wrong, check=False)
+        assert done.returncode == 64 and words in done.stderr, done.stderr
+    assert any('compare=intervention:none' in e.get('query', '') for e in unit.entries() if e['kind'] == 'query')

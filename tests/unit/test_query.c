@@ -56,15 +56,32 @@ static void test_good(void **state)
 	check("continuity_by_both", "period=2024%2dQ3&by=%73ex", "continuity_by_both?release=0&period=2024-Q3&by=sex");
 	/* An older release may have had a table or dimension that the study has no more. */
 	check("old_table", "release=1&by=b,a&period=2024", "old_table?release=1&period=2024&by=b,a");
+	check("continuity_by_both", "compare=sex:female", "continuity_by_both?release=0&compare=sex:female");
+	check("continuity_by_both", "compare=sex%3A18-24&by=sex",
+	      "continuity_by_both?release=0&by=sex&compare=sex:18-24");
 	check("continuity_by_both", "by=height&release=2", "continuity_by_both?release=2&by=height");
 }
 
 static void test_bad(void **state)
 {
 	static const char *const not_understood[] = {
-		"x=1",       "release",    "release=1&", "&release=1", "release=1&&period=2024-Q1",
-		"=1",        "by=%2",      "by=%zz",     "by=%00",     "by=a+b%20c",
-		"Release=1", "by%3dsex=1",
+		"x=1",
+		"release",
+		"release=1&",
+		"&release=1",
+		"release=1&&period=2024-Q1",
+		"=1",
+		"by=%2",
+		"by=%zz",
+		"by=%00",
+		"by=a+b%20c",
+		"Release=1",
+		"by%3dsex=1",
+		"compare=sex",
+		"compare=:a",
+		"compare=sex:",
+		"compare=sex:a:b",
+		"compare=Sex:a",
 	};
 	char longest[2000];
 

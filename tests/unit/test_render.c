@@ -31,7 +31,8 @@ static json_t *make_body(bool with_fitting_table)
 		buffer_printf(
 			&b,
 			"%s{\"name\":\"%s\",\"measure\":\"continuity\",\"kind\":\"continuity\",\"period_kind\":"
-			"\"quarter\",\"sigma2_milli\":10000,\"threshold\":24,\"eligible\":[],\"bands\":[7,14,21,28,90],\"outcomes\":%s,"
+			"\"quarter\",\"sigma2_milli\":10000,\"threshold\":24,\"eligible\":[],\"bands\":[7,14,21,28,90],"
+			"\"outcomes\":%s,"
 			"\"by\":[{\"name\":\"intervention\",\"codes\":[\"unknown\",\"ost, daily\"]}%s],\"periods\":[",
 			t ? "," : "", t ? "by_intervention" : "by_both", outcomes_text,
 			t ? "" : ",{\"name\":\"sex\",\"codes\":[\"unknown\",\"m\",\"f\"]}");
@@ -158,6 +159,76 @@ static void test_whole_table(void **state)
 	assert_int_equal(json_array_size(json_object_get(extension, "pooled")), 5);
 	assert_int_equal(json_integer_value(json_object_get(rate_at(dataset, "pooled", 0, 2), "count")), 180);
 	json_decref(dataset);
+	json_decref(body);
+}
+
+static double number_in(const json_t *object, const char *outer, const char *inner)
+{
+	return json_number_value(json_object_get(json_object_get(object, outer), inner));
+}
+
+/* Of the row by_both [period 1][ost, m] against [unknown, m], and standardised over sex. */
+static void test_comparison(void **state)
+{
+	json_t *body = make_body(false);
+	struct stats_query q = make_query("by_both", "", -1, NULL, NULL);
+
+	(void)state;
+	fixture_name(q.compare, "intervention");
+	fixture_name(q.against, "unknown");
+	json_t *dataset = render(body, &q);
+	const json_t *comparison = json_object_get(json_object_get(dataset, "extension"), "comparison");
+	const json_t *rows = json_object_get(comparison, "rows"), *row, *pooled = json_object_get(comparison, "pooled");
+	check_dataset(dataset);
+	assert_string_equal(json_string_value(json_object_get(comparison, "against")), "unknown");
+	/* A period: three rows of ost, one standardised. */
+	assert_int_equal(json_array_size(rows), 8);
+	/* Its reference is hidden in the first quarter: no difference, and no standardised rate of the reference. */
+	row = json_array_get(json_object_get(json_array_get(rows, 0), "within"), 2);
+	assert_true(json_is_null(json_object_get(row, "difference")) && json_is_real(json_object_get(row, "percent")));
+	row = json_array_get(json_object_get(json_array_get(rows, 3), "within"), 2);
+	assert_true(json_is_true(json_object_get(json_array_get(rows, 3), "standardised")));
+	assert_true(json_is_null(json_object_get(row, "difference")));
+	/* Shown on both sides: 90 of 196 each, so no difference and a ratio of 1. */
+	struct rate same = rate_interval(90, 106, 3, 5, 10000);
+	struct contrast expected = contrast_of(&same, &same);
+	row = json_array_get(json_object_get(json_array_get(rows, 1), "within"), 2);
+	assert_true(number_in(row, "difference", "points") == 0 && number_in(row, "ratio", "value") == 1);
+	assert_int_equal((long)(number_in(row, "difference", "high") * 100 + 0.5), expected.high);
+	assert_int_equal((long)(number_in(row, "ratio", "low") * 1000 + 0.5), expected.ratio_low);
+	/* Standardised in the second quarter: three strata of one rate, narrower than one of them. */
+	row = json_array_get(json_object_get(json_array_get(rows, 7), "within"), 2);
+	assert_true(number_in(row, "difference", "points") == 0);
+	assert_true(number_in(row, "difference", "high") * 100 < expected.high * 0.62);
+	assert_int_equal(json_array_size(pooled), 4);
+	json_decref(dataset);
+	json_decref(body);
+}
+
+static void test_comparison_refusals(void **state)
+{
+	static const struct {
+		const char *compare, *against, *words;
+	} cases[] = {{"height", "m", "no dimension"}, {"sex", "x", "no code x"}};
+	json_t *body = make_body(false);
+	struct buffer out;
+
+	(void)state;
+	buffer_init(&out);
+	for (size_t i = 0; i < 2; i++) {
+		struct stats_query q = make_query("by_both", "", -1, NULL, NULL);
+		struct diag diag = {""};
+		fixture_name(q.compare, cases[i].compare);
+		fixture_name(q.against, cases[i].against);
+		assert_int_equal(stats_render_jsonstat(body, &q, &out, &diag), RC_USAGE);
+		assert_non_null(strstr(diag.text, cases[i].words));
+		assert_int_equal(out.len, 0);
+	}
+	struct stats_query q = make_query("by_both", "", 1, "intervention", NULL);
+	fixture_name(q.compare, "sex");
+	fixture_name(q.against, "m");
+	assert_int_equal(stats_render_csv(body, &q, &out, NULL), RC_USAGE);
+	buffer_deinit(&out);
 	json_decref(body);
 }
 
@@ -344,6 +415,8 @@ static void test_catalogue(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_comparison),
+		cmocka_unit_test(test_comparison_refusals),
 		cmocka_unit_test(test_whole_table),
 		cmocka_unit_test(test_sum_with_hidden_row_is_hidden),
 		cmocka_unit_test(test_fitting_table_is_preferred),

@@ -1,0 +1,34 @@
+"""Risk difference and risk ratio by MOVER, a reference for daemon/stats/contrast.c: Zou, Donner 2008 and the closed form of
+Donner, Zou 2012, in floating point. Rates and limits in 1/10,000."""
+from math import sqrt
+
+
+def difference(a, b):
+    """(value, low, high) of a - b; a and b are (value, low, high)."""
+    (p1, l1, u1), (p2, l2, u2) = a, b
+    d = p1 - p2
+    return d, d - sqrt((p1 - l1) ** 2 + (u2 - p2) ** 2), d + sqrt((u1 - p1) ** 2 + (p2 - l2) ** 2)
+
+
+def ratio(a, b):
+    """(value, low, high); high None without a bound; None where b is 0."""
+    (p1, l1, u1), (p2, l2, u2) = a, b
+    if p2 == 0:
+        return None
+    # Roots of (p1 - r p2)^2 = (p1-l1)^2 + r^2 (u2-p2)^2, and the mirror.
+    def root(d1, d2, sign):
+        A, B, C = p2 ** 2 - d2 ** 2, -2 * p1 * p2, p1 ** 2 - d1 ** 2
+        if A == 0:
+            return -C / B if B else 0
+        return (-B + sign * sqrt(max(B * B - 4 * A * C, 0))) / (2 * A)
+    low = root(p1 - l1, u2 - p2, -1) if l1 > 0 else 0
+    high = root(u1 - p1, p2 - l2, 1) if l2 > 0 else None
+    return p1 / p2, max(low, 0), high
+
+
+def cases():
+    rates = [(0, 0, 90), (50, 10, 140), (60, 55, 66), (1800, 1300, 2450), (3900, 3410, 4450), (5000, 0, 10000),
+             (9000, 8600, 9300), (10000, 9700, 10000)]
+    for a in rates:
+        for b in rates:
+            yield a, b
