@@ -26,7 +26,8 @@
 	X(ENTRY_RELEASE,          "release")           /* number, digest of the body, methods, versions */ \
 	X(ENTRY_QUERY,            "query")             /* table, canonical query, release, digest of the answer */ \
 	X(ENTRY_REFUSED,          "refused")           /* route, reason code */ \
-	X(ENTRY_KEYS,             "keys")              /* a key came into use: kind, public part or its digest */
+	X(ENTRY_KEYS,             "keys")              /* a key came into use: kind, public part or its digest */ \
+	X(ENTRY_WITHDRAWAL,       "withdrawal")        /* source; ids asked for, records removed, chunks resealed */
 
 enum entry_kind {
 #define ENTRY_ENUM(constant, name) constant,

@@ -20,6 +20,7 @@ enum role {
 #define ROUTE_TABLE(X) \
 	X(REQUEST_BATCH_PUT,      "POST", "/v1/batches",           ROLE_SUBMITTER,                  true) \
 	X(REQUEST_BATCH_STATUS,   "GET",  "/v1/batches/{}",        ROLE_SUBMITTER,                  false) \
+	X(REQUEST_WITHDRAWAL,     "POST", "/v1/withdrawals",       ROLE_SUBMITTER,                  true) \
 	X(REQUEST_STUDY,          "GET",  "/v1/study",             ROLE_ANY,                        false) \
 	X(REQUEST_TABLES,         "GET",  "/v1/tables",            ROLE_ANALYST,                    false) \
 	X(REQUEST_TABLE,          "GET",  "/v1/tables/{}",         ROLE_ANALYST,                    false) \

@@ -163,12 +163,13 @@ static void report_entries(const struct verify *v)
 			printf("  %-16s %10" PRIu64 "\n", entry_kind_name((enum entry_kind)k), r->n_of_kind[k]);
 	}
 	if (r->n_sources > 0)
-		printf("\nsubmitted         batches    records\n");
+		printf("\nsubmitted         batches    records  withdrawn\n");
 	for (size_t i = 0; i < r->n_sources; i++) {
 		printf("  ");
 		audit_put_text(stdout, r->sources[i].name, strlen(r->sources[i].name));
-		printf("%*s %7" PRIu64 " %10" PRIu64 "\n", (int)(14 - (int)strnlen(r->sources[i].name, 14)), "",
-		       r->sources[i].n_batches, r->sources[i].n_records);
+		printf("%*s %7" PRIu64 " %10" PRIu64 " %10" PRIu64 "\n",
+		       (int)(14 - (int)strnlen(r->sources[i].name, 14)), "", r->sources[i].n_batches,
+		       r->sources[i].n_records, r->sources[i].n_withdrawn);
 	}
 }
 

@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proto/batch.h"
@@ -21,9 +19,11 @@
 #include "tools/command.h"
 #include "tools/https.h"
 #include "tools/options.h"
+#include "tools/patience.h"
 #include "tools/progress.h"
+#include "tools/withdraw.h"
 
-enum { MAX_BACKOFF_S = 60, MAX_RETRY_AFTER_S = 600, RECEIPT_MAX_BYTES = 256 << 10 };
+enum { RECEIPT_MAX_BYTES = 256 << 10 };
 
 struct push_file {
 	const char *path;
@@ -46,7 +46,7 @@ struct push {
 	struct https_options https_options;
 	const char *receipts, *log_key;
 	bool gzip;
-	uint64_t tries;
+	struct patience patience;
 	struct tlog_vkey vkey;
 	struct https *https;
 	struct push_file *files;
@@ -215,57 +215,6 @@ static void on_progress(void *ctx, uint64_t sent)
 	progress_set(&p->progress, p->bytes_before + sent);
 }
 
-/* May it pass by itself? 413, 422 and their like never do; a full disk is for the operator. */
-static bool may_pass(enum rc rc)
-{
-	return rc == RC_NETWORK || rc == RC_TIMEOUT || rc == RC_BUSY || rc == RC_STOPPING || rc == RC_RATE ||
-	       rc == RC_IO || rc == RC_NOMEM;
-}
-
-/* Wait before the next try: what the server asks for, else 1, 2, 4 … 60 s, of which a random half to whole, so that
- * clients that were thrown out together do not come back together. */
-static void back_off(struct push *p, uint64_t attempt, uint64_t retry_after_s)
-{
-	uint16_t random = 0;
-	uint64_t wait_s = attempt < 6 ? (uint64_t)1 << attempt : MAX_BACKOFF_S;
-
-	if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-		random = 0;
-	uint64_t ms = wait_s * 500 + wait_s * 500 * random / UINT16_MAX;
-	if (retry_after_s > 0)
-		ms = (retry_after_s < MAX_RETRY_AFTER_S ? retry_after_s : MAX_RETRY_AFTER_S) * 1000 + random % 500u;
-	progress_clear(&p->progress);
-	fprintf(stderr, "throughcare push: %s; next try in %llu.%llu s\n", p->diag.text,
-		(unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000 / 100));
-	struct timespec wait = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-	while (nanosleep(&wait, &wait) != 0 && errno == EINTR)
-		;
-}
-
-/* Send until there is an answer that is final. On RC_OK the response is a 2xx, or a 404 where `take_404`. */
-static enum rc send_patiently(struct push *p, const struct https_request *request, bool take_404,
-			      struct https_response *ret)
-{
-	for (uint64_t attempt = 0;; attempt++) {
-		struct https_response response = {0};
-		p->diag.text[0] = '\0';
-		enum rc rc = https_send(p->https, request, &response, &p->diag);
-		uint64_t retry_after_s = response.retry_after_s;
-		if (rc == RC_OK && !(take_404 && response.status == 404)) {
-			rc = https_check(&response, &p->diag);
-			if (rc != RC_OK)
-				https_response_deinit(&response);
-		}
-		if (rc == RC_OK) {
-			*ret = response;
-			return RC_OK;
-		}
-		if (!may_pass(rc) || attempt + 1 >= p->tries)
-			return rc;
-		back_off(p, attempt, retry_after_s);
-	}
-}
-
 static enum rc ask_known(struct push *p, const struct push_item *item, bool *ret_known)
 {
 	char path[32 + sizeof item->hex];
@@ -273,7 +222,7 @@ static enum rc ask_known(struct push *p, const struct push_item *item, bool *ret
 
 	snprintf(path, sizeof path, "/v1/batches/%s", item->hex);
 	const struct https_request request = {.method = "GET", .path = path};
-	enum rc rc = send_patiently(p, &request, true, &response);
+	enum rc rc = https_send_patiently(p->https, &request, &p->patience, true, &response, &p->diag);
 	if (rc != RC_OK)
 		return rc;
 	*ret_known = response.status != 404;
@@ -306,7 +255,7 @@ static enum rc post_batch(struct push *p, const struct push_item *item, bool *re
 		request.on_progress = on_progress;
 	}
 	if (rc == RC_OK)
-		rc = send_patiently(p, &request, false, &response);
+		rc = https_send_patiently(p->https, &request, &p->patience, false, &response, &p->diag);
 	if (rc == RC_OK) {
 		rc = check_receipt(p, item, &response.body);
 		if (rc == RC_OK)
@@ -416,7 +365,8 @@ static void print_summary(const struct push *p)
 
 int cmd_push(int argc, char **argv)
 {
-	struct push p = {.tries = 8};
+	struct push p = {.patience = {.command = "throughcare push", .tries = 8, .progress = &p.progress}};
+	struct withdraw_job withdraw = {.ids_path = NULL};
 	const struct option_row rows[] = {
 		HTTPS_OPTION_ROWS(p.https_options),
 		{.name = "receipts",
@@ -433,21 +383,33 @@ int cmd_push(int argc, char **argv)
 		{.name = "gzip", .letter = 'z', .kind = OPTION_FLAG, .value = &p.gzip, .help = "compress what is sent"},
 		{.name = "tries",
 		 .kind = OPTION_NUMBER,
-		 .value = &p.tries,
+		 .value = &p.patience.tries,
 		 .min = 1,
 		 .max = 1000,
 		 .argument = "N",
 		 .help = "how often a request is tried while the network or daemon is busy (8)"},
+		{.name = "withdraw",
+		 .kind = OPTION_TEXT,
+		 .value = &withdraw.ids_path,
+		 .argument = "FILE",
+		 .help = "instead: erase the records with these numbers, one a line as in the register"},
+		{.name = "record-key",
+		 .kind = OPTION_TEXT,
+		 .value = &withdraw.record_key_path,
+		 .argument = "FILE",
+		 .help = "with --withdraw: the custodian's own key that hides record numbers"},
 	};
 	const struct option_table table = {
 		.command = "throughcare push",
-		.usage = "[OPTION]... OUT.batch...",
+		.usage = "[OPTION]... OUT.batch... | --withdraw FILE --record-key FILE",
 		.about = "Send batches of encoded records to the linkage unit. It asks first which batches are there\n"
-			 "already, so that an interrupted push is continued by running it again.",
+			 "already, so that an interrupted push is continued by running it again. With --withdraw, have "
+			 "records\n"
+			 "erased there for good; they cannot be pushed again.",
 		.example = "throughcare push --url https://linkage.example:8443 --cert prison/client.crt \\\n"
 			   "  --key prison/client.key --ca ca/ca.crt --receipts prison/receipts prison.batch",
 		OPTION_ROWS(rows),
-		.min_operands = 1,
+		.min_operands = 0,
 		.max_operands = SIZE_MAX,
 	};
 	int first;
@@ -456,6 +418,17 @@ int cmd_push(int argc, char **argv)
 	enum rc rc = options_parse(&table, argc, argv, &first, &help);
 	if (rc != RC_OK || help)
 		return rc_exit_code(rc);
+	if (withdraw.ids_path != NULL || withdraw.record_key_path != NULL) {
+		withdraw.https_options = p.https_options;
+		withdraw.patience = (struct patience){.command = table.command, .tries = p.patience.tries};
+		rc = first < argc ? diag_set(&p.diag, RC_USAGE, "--withdraw takes no batches")
+				  : withdraw_run(&withdraw, &p.diag);
+		return rc == RC_OK ? 0 : https_fail(table.command, rc, &p.diag);
+	}
+	if (first == argc) {
+		diag_set(&p.diag, RC_USAGE, "expected at least one file of batches (try --help)");
+		return https_fail(table.command, RC_USAGE, &p.diag);
+	}
 	p.n_files = (size_t)(argc - first);
 	rc = prepare(&p, argv + first);
 	for (size_t i = 0; i < p.n_items && rc == RC_OK; i++)

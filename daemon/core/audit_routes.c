@@ -57,7 +57,7 @@ static enum rc parse_index(const char *text, uint64_t *ret)
 	return RC_OK;
 }
 
-/* A submitter gets proofs of its own batches only; to it all else is as if it were not there. */
+/* A submitter gets proofs of its own batches and withdrawals only; to it all else is as if it were not there. */
 static enum rc check_own(struct core *core, const char *source, uint64_t index)
 {
 	struct buffer entry;
@@ -74,7 +74,7 @@ static enum rc check_own(struct core *core, const char *source, uint64_t index)
 		rc = entry_parse((const char *)entry.data, entry.len, &kind, &t, &fields, NULL);
 	if (rc == RC_OK) {
 		const char *of = json_string_value(json_object_get(fields, "source"));
-		if (kind != ENTRY_BATCH || of == NULL || strcmp(of, source) != 0)
+		if ((kind != ENTRY_BATCH && kind != ENTRY_WITHDRAWAL) || of == NULL || strcmp(of, source) != 0)
 			rc = RC_NOTFOUND;
 	}
 	json_decref(fields);

@@ -4,11 +4,12 @@
 #include "daemon/core/intake.h"
 #include "daemon/core/publish.h"
 
-enum { SMALL_BODY = 16 * 1024 };
+enum { SMALL_BODY = 16 * 1024, WITHDRAWAL_BODY = 64 * 1024 };
 
 static const struct handler handlers[REQUEST_TYPE_COUNT] = {
 	[REQUEST_BATCH_PUT] = {.feed = intake_feed, .run = intake_run, .free_state = intake_free},
 	[REQUEST_BATCH_STATUS] = {.run = batch_status_run},
+	[REQUEST_WITHDRAWAL] = {.run = withdrawal_run, .max_body = WITHDRAWAL_BODY},
 	[REQUEST_STUDY] = {.run = study_run},
 	[REQUEST_TABLES] = {.run = tables_run},
 	[REQUEST_TABLE] = {.run = table_run},

@@ -12,6 +12,8 @@ void checkpoint_run(struct request *request, const uint8_t *body, size_t len);
 void tile_run(struct request *request, const uint8_t *body, size_t len);
 void proof_run(struct request *request, const uint8_t *body, size_t len);
 void release_body_run(struct request *request, const uint8_t *body, size_t len);
+/* withdrawals.c */
+void withdrawal_run(struct request *request, const uint8_t *body, size_t len);
 /* status.c */
 void study_run(struct request *request, const uint8_t *body, size_t len);
 void status_run(struct request *request, const uint8_t *body, size_t len);

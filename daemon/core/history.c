@@ -94,6 +94,15 @@ static enum rc replay_batch(struct history *h, const json_t *fields)
 	return RC_OK;
 }
 
+static enum rc replay_withdrawal(struct history *h, const json_t *fields)
+{
+	uint64_t records;
+	if (!get_uint(fields, "records", &records) || records > h->n_records - h->n_withdrawn)
+		return RC_DAMAGED;
+	h->n_withdrawn += records;
+	return RC_OK;
+}
+
 enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const json_t *fields)
 {
 	struct history *h = ctx;
@@ -101,6 +110,8 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 	switch (kind) {
 	case ENTRY_BATCH:
 		return replay_batch(h, fields);
+	case ENTRY_WITHDRAWAL:
+		return replay_withdrawal(h, fields);
 	case ENTRY_RELEASE_STARTED:
 		return replay_started(h, index, unix_time, fields);
 	case ENTRY_RELEASE:

@@ -28,6 +28,7 @@ struct history {
 	uint32_t n_releases;
 	uint64_t rho_total_micro;
 	uint64_t n_batches, n_records;    /* by the batch entries */
+	uint64_t n_withdrawn;             /* of those records */
 	uint8_t study_digest[32];         /* zero = none yet */
 	bool has_real_study;              /* some study so far did not say synthetic */
 	char log_key[256];                /* of the last `keys` entry; "" = none yet */

@@ -5,8 +5,11 @@
  * that are being received by MAX_INTAKE_BYTES. */
 #include "daemon/core/intake.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "daemon/core/withdrawals.h"
 
 enum {
 	MIN_MAP_FREE = 2 << 20, /* of the store's map: below it no batch is begun */
@@ -21,6 +24,7 @@ struct intake {
 	struct buffer json;
 	struct checked_batch batch;
 	uint64_t bytes_seen;
+	uint64_t withdrawn; /* number of the first record that was withdrawn, from 1; 0 = none */
 	bool no_room; /* frames are not kept: only a known batch can be answered */
 	struct diag diag;
 };
@@ -92,15 +96,33 @@ static enum rc grow_frames(struct checked_batch *batch)
 	return RC_OK;
 }
 
+/* A known batch is answered even so; nothing of it is stored again. */
+static enum rc check_withdrawn(struct intake *intake, const struct batch_chunk *chunk)
+{
+	struct txn *txn = NULL;
+	uint32_t record;
+	if (intake->withdrawn != 0)
+		return RC_OK;
+	enum rc rc = txn_begin_read(intake->core->store, &txn);
+	if (rc == RC_OK)
+		rc = withdrawals_check(txn, intake->batch.record.source, chunk, &record);
+	txn_abort(txn);
+	if (rc != RC_CONFLICT)
+		return rc;
+	intake->withdrawn = intake->batch.record.n_records + record + 1;
+	return RC_OK;
+}
+
 static enum rc on_chunk(void *ctx, struct batch_chunk *chunk, const uint8_t *frame, size_t frame_len)
 {
 	struct intake *intake = ctx;
 	struct checked_batch *batch = &intake->batch;
+	enum rc rc = check_withdrawn(intake, chunk);
 	batch->record.n_records += chunk->n_records;
 	batch_chunk_free(chunk);
-	if (intake->no_room)
-		return RC_OK;
-	enum rc rc = take_memory(intake->core, frame_len);
+	if (rc != RC_OK || intake->no_room)
+		return rc;
+	rc = take_memory(intake->core, frame_len);
 	if (rc != RC_OK)
 		return rc;
 	rc = grow_frames(batch);
@@ -172,6 +194,7 @@ static enum rc begin(struct request *request, struct intake **ret)
 	intake->request = request;
 	intake->core = core;
 	buffer_init(&intake->json);
+	intake->batch.withdrawals = atomic_load(&core->withdrawals);
 	*request_state(request) = intake;
 	*ret = intake;
 	if (atomic_load(&core->stopping))
@@ -273,6 +296,9 @@ void intake_run(struct request *request, const uint8_t *body, size_t len)
 	}
 	if (rc == RC_OK && batch_answer_known(request, &intake->batch))
 		return;
+	if (rc == RC_OK && intake->withdrawn != 0)
+		rc = diag_set(&intake->diag, RC_CONFLICT,
+			      "record %" PRIu64 " of the batch was withdrawn; leave it out", intake->withdrawn);
 	if (rc == RC_OK && intake->no_room)
 		rc = RC_NOSPACE;
 	if (rc != RC_OK)

@@ -1,7 +1,9 @@
 /* The linker's thread; linker.h says what it does and why it alone owns the pools.
  *
- * Invariant: pools hold the rows of batches 0 … loaded-1 in order of commit; while a release is unfinished, loaded
- * never passes its cut. Pairs in the store cover a prefix of each pool's rows. */
+ * Invariant: a withdrawal changes which row a number stands for, so everything derived is thrown away and made again;
+ * a release that was being made meanwhile is not published but made again. Pools hold the rows of batches 0 … loaded-1
+ * in order of commit; while a release is unfinished, loaded never passes its cut. Pairs in the store cover a prefix of
+ * each pool's rows. */
 #include "daemon/core/linker.h"
 
 #include <signal.h>
@@ -35,7 +37,10 @@ struct linker {
 	struct link_pool *pools[STUDY_MAX_DOMAINS];
 	struct pairs_position positions[STUDY_MAX_DOMAINS];
 	bool opened[STUDY_MAX_DOMAINS];
-	uint64_t loaded; /* batches in the pools */
+	uint64_t loaded;      /* batches in the pools */
+	uint64_t withdrawals; /* as the pools know them: rows of another count are not to be used */
+	uint64_t rows_version[STUDY_MAX_DOMAINS];
+	bool knows_rows;
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
@@ -62,7 +67,8 @@ static enum rc open_domain(struct linker *linker, int domain)
 	const struct study_domain *d = &linker->core->study->domains[domain];
 	enum rc rc = link_pool_new(d, &linker->options, &linker->pools[domain]);
 	if (rc == RC_OK)
-		rc = pairs_open(linker->core->store, linker->core->writes, d, &linker->positions[domain]);
+		rc = pairs_open(linker->core->store, linker->core->writes, d, linker->rows_version[domain],
+				&linker->positions[domain]);
 	if (rc == RC_OK) {
 		linker->opened[domain] = true;
 	} else {
@@ -131,6 +137,11 @@ static enum rc load_to(struct linker *linker, uint64_t to)
 
 /* ---- comparing ---- */
 
+static bool rows_have_changed(struct linker *linker)
+{
+	return atomic_load(&linker->core->withdrawals) != linker->withdrawals;
+}
+
 static void note_progress(struct linker *linker)
 {
 	uint64_t compared = 0;
@@ -157,7 +168,7 @@ static enum rc compare_domain(struct linker *linker, int domain)
 	const struct study_domain *d = &linker->core->study->domains[domain];
 	enum rc rc = RC_OK;
 	uint32_t n_rows = link_pool_n_rows(pool);
-	while (rc == RC_OK && position->compared < n_rows) {
+	while (rc == RC_OK && position->compared < n_rows && !rows_have_changed(linker)) {
 		struct link_pair *pairs = NULL;
 		size_t n = 0;
 		uint32_t left = n_rows - position->compared;
@@ -224,7 +235,8 @@ static enum rc remake_pairs(struct linker *linker)
 	log_error("stored candidate pairs are damaged; comparing all records again");
 	for (int d = 0; d < linker->core->study->n_domains && rc == RC_OK; d++) {
 		if (linker->pools[d] != NULL)
-			rc = pairs_drop(linker->core->writes, &linker->core->study->domains[d], &linker->positions[d]);
+			rc = pairs_drop(linker->core->writes, &linker->core->study->domains[d], linker->rows_version[d],
+					&linker->positions[d]);
 	}
 	return rc == RC_OK ? compare_all(linker) : rc;
 }
@@ -233,11 +245,15 @@ static void run_release(struct linker *linker, const struct release_info *info)
 {
 	log_info("release %u: linking", info->number);
 	set_release(linker, info->number, LINKER_LINKING, RC_OK);
-	enum rc rc = release_run(linker->core, info, linker->pools, &linker->cancel);
-	if (rc == RC_DAMAGED) {
+	enum rc rc = release_run(linker->core, info, linker->pools, linker->withdrawals, &linker->cancel);
+	if (rc == RC_DAMAGED && !rows_have_changed(linker)) {
 		rc = remake_pairs(linker);
 		if (rc == RC_OK)
-			rc = release_run(linker->core, info, linker->pools, &linker->cancel);
+			rc = release_run(linker->core, info, linker->pools, linker->withdrawals, &linker->cancel);
+	}
+	if (rc != RC_OK && rows_have_changed(linker)) {
+		log_info("release %u: records were withdrawn meanwhile; linking again", info->number);
+		return;
 	}
 	if (rc == RC_STOPPING) {
 		/* The next start takes it up again. */
@@ -271,9 +287,12 @@ static enum rc load_and_compare(struct linker *linker, uint64_t limit)
 			rc = load_to(linker, linker->loaded + (left < LOAD_BATCHES ? left : LOAD_BATCHES));
 		if (rc == RC_OK)
 			rc = compare_all(linker);
-	} while (rc == RC_OK && linker->loaded < limit && !atomic_load(&linker->cancel));
+	} while (rc == RC_OK && linker->loaded < limit && !atomic_load(&linker->cancel) && !rows_have_changed(linker));
 	if (rc == RC_OK && atomic_load(&linker->cancel))
 		rc = RC_STOPPING;
+	/* What went wrong, if anything, did so because chunks were replaced: the next look is at the new ones. */
+	if (rc != RC_STOPPING && rows_have_changed(linker))
+		return RC_BUSY;
 	pthread_mutex_lock(&linker->lock);
 	linker->compare_error = rc == RC_STOPPING ? RC_OK : rc;
 	pthread_mutex_unlock(&linker->lock);
@@ -282,20 +301,42 @@ static enum rc load_and_compare(struct linker *linker, uint64_t limit)
 	return rc;
 }
 
+/* Before any row is read: which version of them it will be. When they changed, what is of the old ones goes. */
+static enum rc look_at_rows(struct linker *linker)
+{
+	const struct study *study = linker->core->study;
+	struct txn *txn = NULL;
+	uint64_t withdrawals = atomic_load(&linker->core->withdrawals);
+	if (linker->knows_rows && withdrawals == linker->withdrawals)
+		return RC_OK;
+	forget_rows(linker);
+	note_progress(linker);
+	enum rc rc = txn_begin_read(linker->core->store, &txn);
+	for (int d = 0; d < study->n_domains && rc == RC_OK; d++)
+		rc = pairs_rows_version(txn, &study->domains[d], &linker->rows_version[d]);
+	txn_abort(txn);
+	linker->withdrawals = withdrawals;
+	linker->knows_rows = rc == RC_OK;
+	return rc;
+}
+
 /* All there is to do now. */
 static enum rc work(struct linker *linker)
 {
+	enum rc rc = look_at_rows(linker);
+	if (rc != RC_OK)
+		return rc;
 	struct goal goal = look_for_goal(linker->core);
 	if (goal.publishing && release_has_failed(linker, goal.info.number))
 		return RC_OK;
 	if (goal.publishing)
 		set_release(linker, goal.info.number, LINKER_COMPARING, RC_OK);
-	enum rc rc = load_and_compare(linker, goal.batches);
+	rc = load_and_compare(linker, goal.batches);
 	if (!goal.publishing)
 		return rc;
 	if (rc == RC_OK)
 		run_release(linker, &goal.info);
-	else if (rc != RC_STOPPING)
+	else if (rc != RC_STOPPING && rc != RC_BUSY)
 		set_release(linker, goal.info.number, LINKER_FAILED, rc);
 	return rc;
 }
@@ -324,7 +365,7 @@ static void *linker_thread(void *arg)
 		linker->look = false;
 		pthread_mutex_unlock(&linker->lock);
 		rc = work(linker);
-		bool more = rc == RC_OK && has_more(linker);
+		bool more = rows_have_changed(linker) || (rc == RC_OK && has_more(linker));
 		pthread_mutex_lock(&linker->lock);
 		linker->look = linker->look || more;
 	}
@@ -416,7 +457,7 @@ void linker_retry(struct linker *linker)
 void linker_status(struct linker *linker, struct linker_status *ret)
 {
 	pthread_mutex_lock(&linker->core->lock);
-	uint64_t committed = linker->core->n_records;
+	uint64_t committed = linker->core->n_records - linker->core->history.n_withdrawn;
 	pthread_mutex_unlock(&linker->core->lock);
 	pthread_mutex_lock(&linker->lock);
 	*ret = (struct linker_status){

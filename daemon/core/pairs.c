@@ -4,6 +4,7 @@
  * rows b whose reference weight reaches the floor. */
 #include "daemon/core/pairs.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,13 +36,59 @@ static void settings_key(struct store_key *key, const struct study_domain *domai
 	store_key_string(key, domain->name);
 }
 
-/* Digest of all that decides which pairs are kept and what their patterns mean. */
-static enum rc settings_digest(const struct study_domain *domain, uint8_t ret[32])
+/* ---- rows ---- */
+
+static void rows_key(struct store_key *key, const struct study_domain *domain)
+{
+	store_key_init(key, STORE_META);
+	store_key_string(key, "rows");
+	store_key_string(key, domain->name);
+}
+
+enum rc pairs_rows_version(struct txn *txn, const struct study_domain *domain, uint64_t *ret)
+{
+	struct store_key key;
+	struct buffer value;
+	struct reader r;
+	uint64_t version = 0;
+	buffer_init(&value);
+	rows_key(&key, domain);
+	enum rc rc = store_get(txn, &key, &value);
+	if (rc == RC_OK) {
+		reader_init(&r, value.data, value.len);
+		version = read_u64(&r);
+		rc = reader_end(&r) == RC_OK ? RC_OK : RC_DAMAGED;
+	} else if (rc == RC_NOTFOUND) {
+		rc = RC_OK; /* never changed */
+	}
+	buffer_deinit(&value);
+	if (rc == RC_OK)
+		*ret = version;
+	return rc;
+}
+
+enum rc pairs_rows_changed(struct txn *txn, const struct study_domain *domain)
+{
+	struct store_key key;
+	struct writer w;
+	uint8_t value[8];
+	uint64_t version;
+	enum rc rc = pairs_rows_version(txn, domain, &version);
+	if (rc != RC_OK)
+		return rc;
+	rows_key(&key, domain);
+	writer_init(&w, value, sizeof value);
+	write_u64(&w, version + 1);
+	return store_put(txn, &key, value, sizeof value);
+}
+
+/* Digest of all that decides which pairs are kept, of which rows, and what their patterns mean. */
+static enum rc settings_digest(const struct study_domain *domain, uint64_t rows_version, uint8_t ret[32])
 {
 	struct buffer b;
 	buffer_init(&b);
 	buffer_append(&b, domain->encoding_id, sizeof domain->encoding_id);
-	buffer_printf(&b, "floor %d\n", domain->floor);
+	buffer_printf(&b, "rows %" PRIu64 "\nfloor %d\n", rows_version, domain->floor);
 	for (int c = 0; c < domain->n_comparisons; c++) {
 		const struct study_comparison *cmp = &domain->comparisons[c];
 		for (int f = 0; f < cmp->n_filters; f++) {
@@ -236,10 +283,11 @@ static enum rc last_position(struct txn *txn, const struct study_domain *domain,
 	return rc;
 }
 
-enum rc pairs_drop(struct write_queue *writes, const struct study_domain *domain, struct pairs_position *ret)
+enum rc pairs_drop(struct write_queue *writes, const struct study_domain *domain, uint64_t rows_version,
+		   struct pairs_position *ret)
 {
 	uint8_t digest[32];
-	enum rc rc = settings_digest(domain, digest);
+	enum rc rc = settings_digest(domain, rows_version, digest);
 	if (rc == RC_OK)
 		rc = drop_all(writes, domain, digest);
 	if (rc == RC_OK)
@@ -248,7 +296,7 @@ enum rc pairs_drop(struct write_queue *writes, const struct study_domain *domain
 }
 
 enum rc pairs_open(struct store *store, struct write_queue *writes, const struct study_domain *domain,
-		   struct pairs_position *ret)
+		   uint64_t rows_version, struct pairs_position *ret)
 {
 	uint8_t digest[32];
 	struct buffer stored;
@@ -256,7 +304,7 @@ enum rc pairs_open(struct store *store, struct write_queue *writes, const struct
 	struct txn *txn = NULL;
 	buffer_init(&stored);
 	settings_key(&settings, domain);
-	enum rc rc = settings_digest(domain, digest);
+	enum rc rc = settings_digest(domain, rows_version, digest);
 	if (rc == RC_OK)
 		rc = txn_begin_read(store, &txn);
 	if (rc == RC_OK) {
@@ -269,7 +317,7 @@ enum rc pairs_open(struct store *store, struct write_queue *writes, const struct
 	}
 	if (rc == RC_NOTFOUND || rc == RC_DAMAGED) {
 		/* Derived data: what is of other settings, or damaged, is made again. */
-		rc = pairs_drop(writes, domain, ret);
+		rc = pairs_drop(writes, domain, rows_version, ret);
 	}
 	buffer_deinit(&stored);
 	return rc;

@@ -15,12 +15,18 @@ struct pairs_position {
 	uint32_t compared;                /* rows 0 … compared-1 are compared with all rows before them */
 };
 
-/* Where comparing of this domain stands. Slices made under other settings are removed first. Waits for the writer.
- * Errors: DAMAGED, or the store's. */
+/* Which rows there are: a withdrawal takes some away, and the numbers of those behind them change. A slice is of one
+ * version of the rows; read the version before the rows. */
+enum rc pairs_rows_version(struct txn *txn, const struct study_domain *domain, uint64_t *ret) MUST_CHECK;
+/* In the transaction that changes the rows. */
+enum rc pairs_rows_changed(struct txn *txn, const struct study_domain *domain) MUST_CHECK;
+
+/* Where comparing of this domain stands. Slices made under other settings, or of another version of the rows, are
+ * removed first. Waits for the writer. Errors: DAMAGED, or the store's. */
 enum rc pairs_open(struct store *store, struct write_queue *writes, const struct study_domain *domain,
-                   struct pairs_position *ret) MUST_CHECK;
+                   uint64_t rows_version, struct pairs_position *ret) MUST_CHECK;
 /* Throw all slices of this domain away. */
-enum rc pairs_drop(struct write_queue *writes, const struct study_domain *domain,
+enum rc pairs_drop(struct write_queue *writes, const struct study_domain *domain, uint64_t rows_version,
                    struct pairs_position *ret) MUST_CHECK;
 /* Store the pairs of rows [position->compared, end), ascending (b, a), in slices of bounded size, each durable before
  * the next; position moves with every slice. Errors: NOSPACE, IO, STOPPING. */

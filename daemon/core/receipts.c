@@ -55,7 +55,12 @@ static enum rc batch_apply(struct write_job *job, struct txn *txn)
 	struct batch_job *b = (struct batch_job *)job;
 	enum rc rc = batches_find(txn, b->batch.record.source, b->batch.record.id, &b->record);
 	b->known = rc == RC_OK;
-	return rc == RC_NOTFOUND ? store_batch(b, txn) : rc;
+	if (rc != RC_NOTFOUND)
+		return rc;
+	/* Something was withdrawn since its records were looked at; a second look is the sender's. */
+	if (atomic_load(&b->core->withdrawals) != b->batch.withdrawals)
+		return RC_BUSY;
+	return store_batch(b, txn);
 }
 
 static enum rc make_receipt(struct batch_job *b, struct txn *txn)

@@ -26,6 +26,7 @@ struct domain_rows {
 struct release_work {
 	struct core *core;
 	const struct release_info *info;
+	uint64_t withdrawals;
 	struct domain_rows domains[STUDY_MAX_DOMAINS];
 	struct stats_event *events; /* of all current records, with persons */
 	size_t n_events;
@@ -220,6 +221,9 @@ static enum rc finish_apply(struct write_job *job, struct txn *txn)
 	char digest[65];
 	uint8_t number[4];
 	struct writer w;
+	/* On the thread that withdraws: no record that was withdrawn before this entry is in the body. */
+	if (atomic_load(&work->core->withdrawals) != work->withdrawals)
+		return RC_BUSY;
 	hex_encode(work->digest, sizeof work->digest, digest);
 	release_key(&key, work->info->number);
 	enum rc rc = store_put(txn, &key, work->body.data, work->body.len);
@@ -264,13 +268,14 @@ static void work_deinit(struct release_work *work)
 }
 
 enum rc release_run(struct core *core, const struct release_info *info, struct link_pool *const *pools,
-		    const atomic_bool *cancel)
+		    uint64_t withdrawals, const atomic_bool *cancel)
 {
 	struct release_work *work = calloc(1, sizeof *work);
 	if (work == NULL)
 		return RC_NOMEM;
 	work->core = core;
 	work->info = info;
+	work->withdrawals = withdrawals;
 	buffer_init(&work->body);
 	enum rc rc = load_secret(work);
 	if (rc == RC_OK)

@@ -10,10 +10,11 @@
 #include "proto/rc.h"
 
 /* `pools` has one pool a domain of the study (NULL where it has no record), with exactly the rows of the batches at the
- * cut, all compared. Runs on the linker's thread; the same result whatever the order, threads or kernel. When it
+ * cut, all compared, as they are after `withdrawals` (core->withdrawals) withdrawals. Runs on the linker's thread; the same result whatever the order, threads or kernel. When it
  * returns RC_OK the release is durable, signed and readable. Errors: DAMAGED (pairs; they must be made again),
- * KEY (the release secret is not the one committed to, or gone), NOMEM, IO, NOSPACE, STOPPING. */
+ * KEY (the release secret is not the one committed to, or gone), NOMEM, IO, NOSPACE, STOPPING, BUSY (records were withdrawn
+ * meanwhile: nothing was published). */
 enum rc release_run(struct core *core, const struct release_info *info, struct link_pool *const *pools,
-                    const atomic_bool *cancel) MUST_CHECK;
+                    uint64_t withdrawals, const atomic_bool *cancel) MUST_CHECK;
 
 #endif

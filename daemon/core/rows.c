@@ -5,34 +5,45 @@
 
 #include "daemon/base/log.h"
 
-static enum rc visit_chunk(struct core *core, const struct batch_record *record, uint32_t i, rows_visit visit,
-			   void *ctx)
+enum rc rows_read_chunk(struct core *core, struct txn *txn, const struct batch_record *record, uint32_t i,
+			struct batch_chunk **ret)
 {
 	struct buffer frame;
-	struct batch_chunk *chunk = NULL;
-	struct txn *txn = NULL;
 	struct diag diag = {""};
 	int source = study_find_source(core->study, record->source);
 	if (source < 0)
 		return RC_DAMAGED;
-	int domain = core->study->sources[source].domain;
 	buffer_init(&frame);
-	enum rc rc = txn_begin_read(core->store, &txn);
-	if (rc == RC_OK)
-		rc = store_get_chunk(txn, record->sequence, i, &frame);
-	txn_abort(txn);
-	if (rc == RC_OK) {
-		rc = batch_chunk_decode(core->study, domain, frame.data, frame.len, &chunk, &diag);
+	enum rc rc = store_get_chunk(txn, record->sequence, i, &frame);
+	if (rc == RC_OK && frame.len == 1 && frame.data[0] == ROWS_NO_RECORDS) {
+		*ret = NULL;
+	} else if (rc == RC_OK) {
+		rc = batch_chunk_decode(core->study, core->study->sources[source].domain, frame.data, frame.len, ret,
+					&diag);
 		if (rc != RC_OK && rc != RC_NOMEM) {
 			log_error("a stored chunk does not fit the study: %s", diag.text);
 			rc = RC_DAMAGED;
 		}
 	}
 	buffer_wipe(&frame);
-	if (rc == RC_OK)
-		rc = visit(ctx, source, domain, chunk);
-	batch_chunk_free(chunk);
 	return rc == RC_NOTFOUND ? RC_DAMAGED : rc;
+}
+
+static enum rc visit_chunk(struct core *core, const struct batch_record *record, uint32_t i, rows_visit visit,
+			   void *ctx)
+{
+	struct batch_chunk *chunk = NULL;
+	struct txn *txn = NULL;
+	enum rc rc = txn_begin_read(core->store, &txn);
+	if (rc == RC_OK)
+		rc = rows_read_chunk(core, txn, record, i, &chunk);
+	txn_abort(txn);
+	if (rc == RC_OK && chunk != NULL) {
+		int source = study_find_source(core->study, record->source);
+		rc = visit(ctx, source, core->study->sources[source].domain, chunk);
+	}
+	batch_chunk_free(chunk);
+	return rc;
 }
 
 enum rc rows_each(struct core *core, uint64_t from, uint64_t to, const atomic_bool *cancel, rows_visit visit, void *ctx)

@@ -213,9 +213,16 @@ static enum rc destroy_old_secrets(struct core *core)
 	return rc;
 }
 
+/* A crash between a withdrawal's commit and the destruction of the old keys left the keys behind. */
+static enum rc destroy_replaced(struct write_job *job, struct txn *txn)
+{
+	return store_destroy_replaced(txn);
+}
+
 enum rc start_log(struct core *core, struct diag *diag)
 {
 	char study_digest[65], conf_digest[65];
+	struct write_job destroy = {.apply = destroy_replaced};
 	hex_encode(core->study->digest, 32, study_digest);
 	enum rc rc = config_digest(core, conf_digest);
 	if (rc == RC_OK)
@@ -228,5 +235,7 @@ enum rc start_log(struct core *core, struct diag *diag)
 					  "config_digest", conf_digest));
 	if (rc == RC_OK)
 		rc = destroy_old_secrets(core);
+	if (rc == RC_OK)
+		rc = write_queue_call(core->writes, &destroy);
 	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "the start cannot be logged: %s", rc_text(rc));
 }

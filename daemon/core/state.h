@@ -48,6 +48,7 @@ struct core {
 	atomic_bool stopping;             /* no new work */
 	atomic_size_t intake_bytes;       /* memory held by batches being received */
 	atomic_uint n_requests;
+	atomic_ullong withdrawals;        /* moves with every withdrawal, before and after its commit: rows have changed */
 	atomic_ullong n_answered, n_problems;
 
 	pthread_mutex_t lock;             /* guards what follows */

@@ -383,6 +383,78 @@ enum rc store_get_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, stru
 	return fail(txn, rc);
 }
 
+/* The note of a key that is to be destroyed. */
+static void replaced_prefix(struct store_key *key)
+{
+	store_key_init(key, STORE_META);
+	store_key_string(key, "replaced");
+}
+
+enum rc store_replace_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, const void *plain, size_t len)
+{
+	struct store_key key, note;
+	const uint8_t *value;
+	size_t value_len;
+	struct reader r;
+	if (txn->status != RC_OK)
+		return txn->status;
+	chunk_key(&key, sequence, chunk);
+	enum rc rc = engine_get(txn->engine_txn, key.bytes, key.len, &value, &value_len);
+	if (rc != RC_OK)
+		return fail(txn, rc);
+	reader_init(&r, value, value_len);
+	uint64_t slot = read_u64(&r);
+	if (r.failed)
+		return fail(txn, RC_DAMAGED);
+	replaced_prefix(&note);
+	store_key_u64(&note, slot);
+	rc = store_put(txn, &note, "", 0);
+	return rc == RC_OK ? store_put_chunk(txn, sequence, chunk, plain, len) : rc;
+}
+
+enum { REPLACED_BATCH = 64 };
+
+struct replaced {
+	struct store_key notes[REPLACED_BATCH];
+	size_t n;
+};
+
+static enum rc take_note(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	struct replaced *replaced = ctx;
+	if (replaced->n == REPLACED_BATCH)
+		return RC_BUSY;
+	memcpy(replaced->notes[replaced->n].bytes, key, key_len);
+	replaced->notes[replaced->n++].len = key_len;
+	return RC_OK;
+}
+
+enum rc store_destroy_replaced(struct txn *txn)
+{
+	struct replaced replaced;
+	struct store_key prefix;
+	enum rc rc;
+	replaced_prefix(&prefix);
+	do {
+		replaced.n = 0;
+		rc = store_scan_keys(txn, &prefix, take_note, &replaced);
+		bool more = rc == RC_BUSY;
+		if (more)
+			rc = RC_OK;
+		for (size_t i = 0; i < replaced.n && rc == RC_OK; i++) {
+			struct reader r;
+			reader_init(&r, replaced.notes[i].bytes + prefix.len, replaced.notes[i].len - prefix.len);
+			uint64_t slot = read_u64(&r);
+			rc = reader_end(&r) != RC_OK ? RC_DAMAGED : slots_destroy(txn->store->salts, slot);
+			if (rc == RC_OK)
+				rc = store_delete(txn, &replaced.notes[i]);
+		}
+		if (!more)
+			break;
+	} while (rc == RC_OK);
+	return fail(txn, rc);
+}
+
 /* ---- secrets ---- */
 
 enum rc store_secret_put(struct store *store, uint32_t name, const uint8_t secret[32])

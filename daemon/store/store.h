@@ -25,6 +25,7 @@ enum store_class {
 	STORE_RELEASE = 'L',      /* be32 number → release body */
 	STORE_DIGEST = 'D',       /* release digest → number */
 	STORE_LEDGER = 'G',       /* ledger of ρ */
+	STORE_TOMBSTONE = 'W',    /* source, keyed digest of a withdrawn record id → nothing */
 	STORE_KEY_CAP = 97,
 };
 
@@ -83,6 +84,14 @@ enum rc store_last(struct txn *txn, const struct store_key *prefix, struct store
  * durable before the transaction commits. */
 enum rc store_put_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, const void *plain, size_t len) MUST_CHECK;
 enum rc store_get_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, struct buffer *out) MUST_CHECK;
+/* Put `plain` in the place of a chunk that is there, under a new key. The old key is destroyed by
+ * store_destroy_replaced, which must come after this transaction and in one of its own: a crash between the two leaves a
+ * note of the key, and a start calls it again. Errors: NOTFOUND. */
+enum rc store_replace_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, const void *plain,
+                            size_t len) MUST_CHECK;
+/* Destroy every key that replaced chunks have left behind. On RC_OK no copy of the slot file made from now on opens
+ * them, whatever becomes of `txn`, in which the notes of them are removed. */
+enum rc store_destroy_replaced(struct txn *txn) MUST_CHECK;
 
 /* A secret that must be destroyed later without trace in LMDB's old pages (a release secret): kept in a slot,
  * wrapped. Slots are named by a small number chosen by the caller in a range of their own (below STORE_MAX_SECRETS). Each

@@ -100,11 +100,11 @@ static void test_store_and_resume(void **state)
 {
 	struct fixture *f = *state;
 	struct pairs_position at, again;
-	assert_int_equal(pairs_open(f->store, f->q, f->domain, &at), RC_OK);
+	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &at), RC_OK);
 	assert_int_equal(at.compared, 0);
 	store(f, &at, 1); /* a row without a pair */
 	store(f, &at, 900);
-	assert_int_equal(pairs_open(f->store, f->q, f->domain, &again), RC_OK);
+	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &again), RC_OK);
 	assert_int_equal(again.compared, at.compared);
 	assert_int_equal(again.next_slice, at.next_slice);
 	store(f, &again, 901);
@@ -119,7 +119,7 @@ static void test_a_row_stays_in_one_slice(void **state)
 {
 	struct fixture *f = *state;
 	struct pairs_position at;
-	assert_int_equal(pairs_open(f->store, f->q, f->domain, &at), RC_OK);
+	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &at), RC_OK);
 	at.compared = 0;
 	store(f, &at, 49990);
 	uint64_t slices = at.next_slice;
@@ -131,12 +131,12 @@ static void test_other_settings(void **state)
 {
 	struct fixture *f = *state;
 	struct pairs_position at;
-	assert_int_equal(pairs_open(f->store, f->q, f->domain, &at), RC_OK);
+	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &at), RC_OK);
 	for (uint32_t to = 10; to <= 3000; to += 10)
 		store(f, &at, to);
 	assert_true(at.next_slice >= 300);
 	f->domain->floor += 256;
-	assert_int_equal(pairs_open(f->store, f->q, f->domain, &at), RC_OK);
+	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &at), RC_OK);
 	assert_int_equal(at.compared, 0);
 	assert_int_equal(at.next_slice, 0);
 	store(f, &at, 30);
@@ -151,7 +151,7 @@ static void test_damage(void **state)
 	struct txn *txn = NULL;
 	struct store_key key;
 	size_t n;
-	assert_int_equal(pairs_open(f->store, f->q, f->domain, &at), RC_OK);
+	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &at), RC_OK);
 	store(f, &at, 100);
 	store(f, &at, 200);
 	store(f, &at, 300);
@@ -169,11 +169,11 @@ static void test_damage(void **state)
 	assert_int_equal(txn_begin_write(f->store, &txn), RC_OK);
 	assert_int_equal(store_put(txn, &key, "nonsense", 8), RC_OK);
 	assert_int_equal(txn_commit(&txn), RC_OK);
-	assert_int_equal(pairs_open(f->store, f->q, f->domain, &at), RC_OK);
+	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &at), RC_OK);
 	assert_int_equal(at.compared, 0);
 	store(f, &at, 120);
 	expect(f, 120);
-	assert_int_equal(pairs_drop(f->q, f->domain, &at), RC_OK);
+	assert_int_equal(pairs_drop(f->q, f->domain, 0, &at), RC_OK);
 	assert_int_equal(at.next_slice, 0);
 }
 

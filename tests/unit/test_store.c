@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/store/internal.h"
 #include "daemon/store/store.h"
 
 struct fixture {
@@ -243,6 +244,51 @@ static void test_chunks(void **state)
 	assert_int_equal(b.len, sizeof big);
 	assert_memory_equal(b.data, big, sizeof big);
 	assert_int_equal(store_get_chunk(txn, 9, 0, &b), RC_NOTFOUND);
+	txn_abort(txn);
+	buffer_deinit(&b);
+}
+
+/* A replaced chunk's key is destroyed: in the same run, or, when that was cut short, by the next. */
+static void test_replaced_chunks(void **state)
+{
+	struct fixture *f = *state;
+	struct txn *txn = NULL;
+	struct buffer b;
+	buffer_init(&b);
+	assert_int_equal(txn_begin_write(f->store, &txn), RC_OK);
+	for (uint32_t c = 0; c < 100; c++)
+		assert_int_equal(store_put_chunk(txn, 0, c, plain_text, 40), RC_OK);
+	assert_int_equal(store_replace_chunk(txn, 1, 0, plain_text, 10), RC_NOTFOUND);
+	assert_int_equal(txn_commit(&txn), RC_OK);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(txn_begin_write(f->store, &txn), RC_OK);
+		for (uint32_t c = 0; c < 99; c++)
+			assert_int_equal(store_replace_chunk(txn, 0, c, plain_text + 1 + round, 20), RC_OK);
+		assert_int_equal(txn_commit(&txn), RC_OK);
+		if (round == 1) {
+			store_close(f->store);
+			f->store = NULL;
+			assert_int_equal(open_store(f, 64 << 20, false, NULL), RC_OK);
+		}
+		for (uint64_t slot = 0; slot < 99; slot++)
+			assert_int_equal(slots_was_destroyed(f->store->salts, round == 0 ? slot : 100 + slot),
+					 RC_NOTFOUND);
+		assert_int_equal(txn_begin_write(f->store, &txn), RC_OK);
+		assert_int_equal(store_destroy_replaced(txn), RC_OK);
+		assert_int_equal(txn_commit(&txn), RC_OK);
+	}
+	/* 100 first ones, 99 of the first round, 99 of the second: only the last and the one never replaced are left.
+	 */
+	for (uint64_t slot = 0; slot < 298; slot++) {
+		bool kept = slot == 99 || slot >= 199;
+		assert_int_equal(slots_was_destroyed(f->store->salts, slot), kept ? RC_NOTFOUND : RC_OK);
+	}
+	assert_int_equal(txn_begin_read(f->store, &txn), RC_OK);
+	for (uint32_t c = 0; c < 100; c++) {
+		buffer_reset(&b);
+		assert_int_equal(store_get_chunk(txn, 0, c, &b), RC_OK);
+		assert_memory_equal(b.data, c < 99 ? plain_text + 2 : plain_text, b.len);
+	}
 	txn_abort(txn);
 	buffer_deinit(&b);
 }
@@ -498,6 +544,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keys_are_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_and_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_chunks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_replaced_chunks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sealed_on_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_key_and_second_process, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_value, setup, teardown),

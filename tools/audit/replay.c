@@ -128,6 +128,23 @@ static enum rc take_batch(struct replay *replay, const json_t *fields, struct di
 	return keep_batch(replay, &batch);
 }
 
+static enum rc take_withdrawal(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	char name[STUDY_NAME_CAP];
+	uint64_t ids, records, chunks;
+
+	if (!get_text(fields, "source", name, sizeof name) || !get_count(fields, "ids", &ids) ||
+	    !get_count(fields, "records", &records) || !get_count(fields, "chunks", &chunks))
+		return BREACH(replay, diag, "a withdrawal without source, ids, records or chunks");
+	struct replay_source *source = find_source(replay, name);
+	if (source == NULL)
+		return BREACH(replay, diag, "more sources than a study can have");
+	if (records > source->n_records - source->n_withdrawn)
+		return BREACH(replay, diag, "a source withdraws more records than it sent");
+	source->n_withdrawn += records;
+	return RC_OK;
+}
+
 /* Sort what came since the last time into place; a batch that stands there twice was logged twice. */
 static enum rc sort_batches(struct replay *replay, struct diag *diag)
 {
@@ -331,6 +348,8 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 	switch (kind) {
 	case ENTRY_BATCH:
 		return take_batch(replay, fields, diag);
+	case ENTRY_WITHDRAWAL:
+		return take_withdrawal(replay, fields, diag);
 	case ENTRY_RELEASE_STARTED:
 		return take_started(replay, time, fields, diag);
 	case ENTRY_RELEASE:

@@ -4,8 +4,8 @@
  * Rules: time never runs backwards; entries are canonical and complete for their kind; a batch of a source is logged
  * once; a release is started before it is published, one at a time, numbered upwards, under a study that was logged;
  * its cut is exactly the batches logged so far (count, records and digest); its date does not go back and is not in the
- * future; its charge adds up and stays within that study's limit; a query names a release that was published before.
- * With a study: interval, minimum of new records and of sources. */
+ * future; its charge adds up and stays within that study's limit; a query names a release that was published before; a
+ * source withdraws no more records than it sent. With a study: interval, minimum of new records and of sources. */
 #ifndef TOOLS_AUDIT_REPLAY_H
 #define TOOLS_AUDIT_REPLAY_H
 
@@ -32,6 +32,7 @@ struct replay_source {
 	char name[STUDY_NAME_CAP];
 	uint64_t n_batches, n_records;
 	uint64_t n_batches_at_cut; /* of the last release */
+	uint64_t n_withdrawn;      /* of n_records */
 };
 
 struct replay_batch {
