@@ -64,6 +64,9 @@ enum { KI = 1 << 10, MI = 1 << 20 };
 
 /* clang-format off */
 static const struct option options[] = {
+	CHOICE(confinement, "on | off", "on",
+	    "Whether each process gives up the files and system calls it does not need once it is up (Landlock, seccomp, "
+	    "where the kernel has them); off only to look for a fault with a tracer."),
 	U32(header_timeout_s, 1, 600, "10",
 	    "Seconds a client has for the TLS handshake, and again for the whole head of a request, however it trickles."),
 	U32(idle_timeout_s, 1, 3600, "60", "Seconds a connection may stay open between two requests."),

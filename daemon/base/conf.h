@@ -37,8 +37,9 @@ struct conf {
 	uint32_t publish_every_hours;            /* 0 = only by the operator */
 	char test_release_secret[CONF_PATH_CAP]; /* only with a study that says synthetic: true */
 	/* both */
-	char user[64];     /* drop privileges to; "" = stay */
-	char log_level[8]; /* error, warning, info, debug */
+	char user[64];       /* drop privileges to; "" = stay */
+	char confinement[4]; /* on, off: seccomp and Landlock, beside the privileges that are always dropped */
+	char log_level[8];   /* error, warning, info, debug */
 	/* not in the file: --port-file, where the front writes the port it got ("" = nowhere) */
 	char port_file[CONF_PATH_CAP];
 };

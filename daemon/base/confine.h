@@ -1,8 +1,20 @@
-/* What each process gives up before it meets anything hostile. Later steps (seccomp, Landlock) belong here too. */
+/* What each process gives up before it meets anything hostile: privileges first, then files and system calls.
+ *
+ * The front is left without any file and without a way to make a connection, the core without any socket and with the
+ * folders it writes to, and neither can start a program. What a process has open stays open: that is all it works on.
+ */
 #ifndef DAEMON_BASE_CONFINE_H
 #define DAEMON_BASE_CONFINE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "proto/rc.h"
+
+enum confine_role {
+	CONFINE_FRONT,
+	CONFINE_CORE,
+};
 
 /* Raise the limit on locked memory as far as this process may, so that filters and keys can be locked after privileges
  * are gone. Best effort: what could not be locked is reported where it is locked (conf.memory_lock). */
@@ -12,5 +24,21 @@ void confine_raise_memlock(void);
  * traceable by others. Call it once, before threads, after everything that needs privileges is open.
  * Errors: CONFIG (no such user), FORBIDDEN (the system refused, or privileges could be had back). */
 enum rc confine_process(const char *user, struct diag *diag) MUST_CHECK;
+
+/* A folder that stays reachable by name. */
+struct confine_folder {
+	const char *path;
+	bool writable; /* files in it may be made, written, renamed and removed */
+};
+
+/* From now on this thread, and every one it starts, reaches files in these folders alone (Landlock), for good. After
+ * confine_process, before threads. *ret_active is false where the kernel has no Landlock, which is no error.
+ * Errors: FORBIDDEN (a folder is not there, or the kernel refused). */
+enum rc confine_files(const struct confine_folder *folders, size_t n, bool *ret_active, struct diag *diag) MUST_CHECK;
+
+/* From now on this thread, and every one it starts, makes only the system calls that its role needs (seccomp), for
+ * good; another fails with EPERM. After confine_process and confine_files, before threads. *ret_active is false in a
+ * build without libseccomp or with a sanitizer. Errors: FORBIDDEN (the kernel refused). */
+enum rc confine_system_calls(enum confine_role role, bool *ret_active, struct diag *diag) MUST_CHECK;
 
 #endif

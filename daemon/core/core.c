@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,40 @@ static enum rc open_data(struct core *core, bool serving, struct diag *diag)
 	return rc;
 }
 
+/* Folder of a file that may be replaced by another of its name. */
+static void folder_of(const char *path, char out[CONF_PATH_CAP])
+{
+	char copy[CONF_PATH_CAP];
+	snprintf(copy, sizeof copy, "%s", path);
+	snprintf(out, CONF_PATH_CAP, "%s", dirname(copy));
+}
+
+/* Everything is open and nothing runs yet: keep the store, the signer's state and the revocation list, which are opened
+ * by name again and again, and what the C library reads to count processors. */
+static enum rc confine(const struct conf *conf, struct diag *diag)
+{
+	char signer[CONF_PATH_CAP], revocations[CONF_PATH_CAP];
+	struct confine_folder folders[4] = {{conf->store_directory, true}, {signer, true}};
+	size_t n = 2;
+	bool files = false, calls = false;
+	if (strcmp(conf->confinement, "on") != 0)
+		return RC_OK;
+	folder_of(conf->signer_state[0] != '\0' ? conf->signer_state : conf->log_key, signer);
+	if (conf->tls_revocation_list[0] != '\0') {
+		folder_of(conf->tls_revocation_list, revocations);
+		folders[n++] = (struct confine_folder){revocations, false};
+	}
+	if (access("/sys/devices/system/cpu", R_OK) == 0)
+		folders[n++] = (struct confine_folder){"/sys/devices/system/cpu", false};
+	enum rc rc = confine_files(folders, n, &files, diag);
+	if (rc == RC_OK)
+		rc = confine_system_calls(CONFINE_CORE, &calls, diag);
+	if (rc == RC_OK)
+		log_info("confined: files %s, system calls %s", files ? "of its own" : "as the user's",
+			 calls ? "few" : "any");
+	return rc;
+}
+
 static struct core *core_new(const struct conf *conf)
 {
 	struct timespec now;
@@ -145,6 +180,8 @@ enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag)
 	if (core == NULL)
 		return RC_NOMEM;
 	enum rc rc = open_data(core, true, diag);
+	if (rc == RC_OK)
+		rc = confine(conf, diag);
 	if (rc == RC_OK)
 		rc = write_queue_new(core->store, core->log, on_write_fault, core, &core->writes);
 	/* The linker before the first entry: what it refuses (a kernel that is not there) leaves no `start` behind. */

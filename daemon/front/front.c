@@ -148,6 +148,22 @@ static enum rc make_loop(struct server *server)
 	return server->drain_timer != NULL ? RC_OK : RC_NOMEM;
 }
 
+static enum rc confine(const struct conf *conf, struct diag *diag)
+{
+	bool files = false, calls = false;
+
+	enum rc rc = confine_process(conf->user, diag);
+	if (rc != RC_OK || strcmp(conf->confinement, "on") != 0)
+		return rc;
+	rc = confine_files(NULL, 0, &files, diag);
+	if (rc == RC_OK)
+		rc = confine_system_calls(CONFINE_FRONT, &calls, diag);
+	if (rc == RC_OK)
+		log_info("confined: files %s, system calls %s", files ? "none" : "as the user's",
+			 calls ? "few" : "any");
+	return rc;
+}
+
 /* Open everything; afterwards the process needs no file and no privilege. */
 static enum rc front_open(struct server *server, int pipe_fd, uint16_t *ret_port, struct diag *diag)
 {
@@ -172,7 +188,7 @@ static enum rc front_open(struct server *server, int pipe_fd, uint16_t *ret_port
 	if (rc == RC_OK)
 		rc = write_port_file(conf->port_file, *ret_port, diag);
 	if (rc == RC_OK)
-		rc = confine_process(conf->user, diag);
+		rc = confine(conf, diag);
 	return rc;
 }
 
