@@ -10,18 +10,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* LeakSanitizer traces its own process at exit, which a process that may not be traced does not survive. */
-#if defined(__SANITIZE_ADDRESS__)
-#define CONFINE_DUMPABLE 1UL
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CONFINE_DUMPABLE 1UL
-#endif
-#endif
-#ifndef CONFINE_DUMPABLE
-#define CONFINE_DUMPABLE 0UL
-#endif
-
 void confine_raise_memlock(void)
 {
 	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -64,7 +52,7 @@ enum rc confine_process(const char *user, struct diag *diag)
 	}
 	/* After the change of user, which resets these. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) != 0 || setrlimit(RLIMIT_CORE, &none) != 0 ||
-	    prctl(PR_SET_DUMPABLE, CONFINE_DUMPABLE, 0UL, 0UL, 0UL) != 0)
+	    prctl(PR_SET_DUMPABLE, (unsigned long)CONFINE_SANITIZED, 0UL, 0UL, 0UL) != 0)
 		return diag_set(diag, RC_FORBIDDEN, "cannot confine the process: %s", strerror(errno));
 	return RC_OK;
 }

@@ -11,6 +11,19 @@
 
 #include "proto/rc.h"
 
+/* In a build with a sanitizer: at its end LeakSanitizer clones, traces its own process and reads /proc, and a report
+ * starts a program. Such a process stays traceable and keeps its files and system calls; the tests say so. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CONFINE_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define CONFINE_SANITIZED 1
+#endif
+#endif
+#ifndef CONFINE_SANITIZED
+#define CONFINE_SANITIZED 0
+#endif
+
 enum confine_role {
 	CONFINE_FRONT,
 	CONFINE_CORE,
@@ -32,8 +45,8 @@ struct confine_folder {
 };
 
 /* From now on this thread, and every one it starts, reaches files in these folders alone (Landlock), for good. After
- * confine_process, before threads. *ret_active is false where the kernel has no Landlock, which is no error.
- * Errors: FORBIDDEN (a folder is not there, or the kernel refused). */
+ * confine_process, before threads. *ret_active is false where the kernel has no Landlock or the build has a sanitizer,
+ * which is no error. Errors: FORBIDDEN (a folder is not there, or the kernel refused). */
 enum rc confine_files(const struct confine_folder *folders, size_t n, bool *ret_active, struct diag *diag) MUST_CHECK;
 
 /* From now on this thread, and every one it starts, makes only the system calls that its role needs (seccomp), for

@@ -3,24 +3,14 @@
  * Lists of what is allowed, not of what is not: a call that nobody thought of is refused. It is refused with EPERM
  * rather than death, so that one that we forgot fails a request and not the linkage unit. Neither list has a way to run
  * a program, to trace, to map memory that is both new and executable, or to make another process; the front's has none
- * to name a file, the core's none to make a socket.
- *
- * Not under sanitizers: at its end LeakSanitizer clones, traces and reads /proc, and a report starts a program. */
+ * to name a file, the core's none to make a socket. */
 #include "daemon/base/confine.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CONFINE_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define CONFINE_SANITIZED 1
-#endif
-#endif
-
-#if defined(TC_HAVE_SECCOMP) && !defined(CONFINE_SANITIZED)
+#if defined(TC_HAVE_SECCOMP) && !CONFINE_SANITIZED
 
 #include <sched.h>
 #include <seccomp.h>

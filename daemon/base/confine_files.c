@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #endif
 
-#ifdef SYS_landlock_create_ruleset
+#if defined(SYS_landlock_create_ruleset) && !CONFINE_SANITIZED
 
 /* Newer than the headers of the oldest distribution we build on. */
 #ifndef LANDLOCK_ACCESS_FS_REFER

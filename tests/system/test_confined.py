@@ -12,7 +12,7 @@ import pytest
 
 from harness import SOURCE, THROUGHCARED, Unit, make_registers, tool
 
-# Sanitizers need system calls that no confined process has: daemon/base/confine_calls.c says which.
+# Sanitizers need system calls that no confined process has: daemon/base/confine.h says why.
 SANITIZED = any(name in THROUGHCARED.read_bytes() for name in (b'__asan_init', b'__tsan_init'))
 
 
