@@ -109,6 +109,13 @@ struct study_normalise {
 	bool strip_marks;      /* é → e (NFD, marks removed), then ß æ ø ł đ by table */
 	bool drop_punctuation; /* apostrophes, hyphens, full stops */
 	bool sentinel_dates;   /* 1900-01-01, 00-00-0000 and the like become missing */
+	bool latin;            /* Cyrillic (ICAO 9303) and Greek (ISO 843) to Latin letters */
+	bool date_forms;       /* dates in national forms where the schema's does not fit */
+	bool sex_codes;        /* letters, digits and words for sex become male and female */
+	bool particles;        /* van der, de la, al-, d' are left out */
+	bool split_hyphens;    /* hyphens become spaces */
+	bool sort_names;       /* parts in alphabetical order: Meyer-Schmidt, Schmidt-Meyer */
+	char language[3];      /* of the domain, as far as sex_codes needs it; "" = not said */
 };
 
 enum study_profile { PROFILE_NONE, PROFILE_QUALITY, PROFILE_BALANCED, PROFILE_HARDENED };

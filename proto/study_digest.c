@@ -162,14 +162,9 @@ static json_t *event_names_json(const struct study *study)
 /* What decides the bytes of a batch: filters, and what the numbers in it that stand for events and codes mean. */
 static json_t *encoding_json(const struct study *study, const struct study_domain *domain)
 {
-	const struct study_normalise *n = &domain->normalise;
-	json_t *normalise = json_pack("{s:b, s:b, s:b, s:b, s:b}", "trim", (int)n->trim, "lower", (int)n->lower,
-				      "strip_marks", (int)n->strip_marks, "drop_punctuation", (int)n->drop_punctuation,
-				      "sentinel_dates", (int)n->sentinel_dates);
-
 	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "domain", domain->name, "schema",
-			 schema_json(domain->schema), "filters", filters_json(domain), "normalise", normalise,
-			 "key_check",
+			 schema_json(domain->schema), "filters", filters_json(domain), "normalise",
+			 study_normalise_json(&domain->normalise), "key_check",
 			 domain->has_key_check ? hex_or_null(domain->key_check, sizeof domain->key_check) : json_null(),
 			 "events", event_names_json(study), "dimensions", dimensions_json(study));
 }

@@ -3,6 +3,8 @@
 #ifndef PROTO_STUDY_INTERNAL_H
 #define PROTO_STUDY_INTERNAL_H
 
+#include <jansson.h>
+
 #include "proto/study.h"
 #include "proto/yaml_tree.h"
 
@@ -55,6 +57,11 @@ enum rc study_default_filters(const struct study_reader *r, const struct yaml_no
 			      struct study_domain *domain) MUST_CHECK;
 /* Number the parts of a filter whose features are known. */
 void study_number_parts(const struct study_domain *domain, struct study_filter *filter);
+/* `node` NULL: the defaults of the domain's profile. The domain's language is read already. */
+enum rc study_read_normalise(const struct study_reader *r, const struct yaml_node *node,
+			     struct study_domain *domain) MUST_CHECK;
+/* The rules as they stand in the encoding digest: further rules only where they are on. */
+json_t *study_normalise_json(const struct study_normalise *normalise);
 enum rc study_read_comparisons(const struct study_reader *r, const struct yaml_node *node,
 			       struct study_domain *domain) MUST_CHECK;
 enum rc study_read_sources(const struct study_reader *r, const struct yaml_node *sources,

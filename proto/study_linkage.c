@@ -81,36 +81,6 @@ static enum rc read_schema(const struct study_reader *r, const struct scope *sco
 	return rc == RC_OK ? RC_OK : schema_error(r, node, rc, diag.text);
 }
 
-/* ---- normalisation ---- */
-
-static enum rc read_normalise(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
-{
-	static const char *const rules[] = {"trim", "lower", "strip_marks", "drop_punctuation", "sentinel_dates", NULL};
-	const struct yaml_node *node = scope_get(scope, "normalise");
-	struct study_normalise *n = &domain->normalise;
-	bool *const flags[] = {&n->trim, &n->lower, &n->strip_marks, &n->drop_punctuation, &n->sentinel_dates};
-	bool all = domain->profile != PROFILE_NONE;
-
-	*n = (struct study_normalise){all, all, all, all, all};
-	if (node == NULL)
-		return RC_OK;
-	*n = (struct study_normalise){0};
-	if (node->kind == YAML_SCALAR) {
-		if (strcmp(node->text, "none") == 0)
-			return RC_OK;
-		return READ_ERROR(r, node, "a list of rules or the word none is needed here");
-	}
-	enum rc rc = read_sequence(r, node, 0, sizeof flags / sizeof flags[0]);
-	for (const struct yaml_node *item = node->first; rc == RC_OK && item != NULL; item = item->next) {
-		int rule = 0;
-		rc = read_word(r, item, rules, &rule);
-		if (rc == RC_OK && *flags[rule])
-			rc = READ_ERROR(r, item, "stands twice");
-		*flags[rule] = true;
-	}
-	return rc;
-}
-
 /* ---- filters ---- */
 
 bool study_filter_is_date(const struct study_domain *domain, int filter)
@@ -297,7 +267,7 @@ static enum rc read_domain(const struct study_reader *r, const struct scope *sco
 	if (rc == RC_OK)
 		rc = read_profile(r, scope, domain);
 	if (rc == RC_OK)
-		rc = read_normalise(r, scope, domain);
+		rc = study_read_normalise(r, scope_get(scope, "normalise"), domain);
 	if (rc == RC_OK)
 		rc = read_key_check(r, scope, domain);
 	if (rc == RC_OK)

@@ -41,7 +41,11 @@ static void set_up(void)
 	struct diag diag;
 	static struct study_domain domain = {
 		.name = "main",
-		.normalise = {true, true, true, true, true},
+		.normalise = {.trim = true,
+			      .lower = true,
+			      .strip_marks = true,
+			      .drop_punctuation = true,
+			      .sentinel_dates = true},
 		.n_filters = 1,
 		.filters = {{.name = "all",
 			     .features = {0, 1, 2, 3, 4},

@@ -1,5 +1,6 @@
 """throughcare encode from outside: what it checks before it reads a person, what it leaves behind, and its summary."""
 import json
+import re
 import stat
 
 import pytest
@@ -242,3 +243,27 @@ def test_the_first_bad_row_is_the_one_that_is_told(keys, register, tmp_path):
     for threads in (1, 4):
         done = encode(keys, tmp_path / 'in.csv', tmp_path / 'o', '--threads', threads, check=False)
         refused(done, 65, 'row 1101 (line 1102)', 'event_date')
+
+
+NATIONAL = {'M': 'M', 'F': 'V', 'male': 'Man', 'female': 'V', '': ''}
+
+
+def test_national_forms_give_the_same_records(keys, register, tmp_path):
+    """Dates as 31.1.1980 and sexes as M and V, under the rules that read them, and not without."""
+    text = (keys / 'study.yaml').read_text()
+    assert 'normalise: [trim,' in text
+    (tmp_path / 'study.yaml').write_text(
+        text.replace('normalise: [trim,', 'normalise: [date_forms, sex_codes, latin, trim,').replace(
+            '  key_check:', '  domains: {main: {language: nl, key_check:', 1).replace(
+            re.search(r'key_check: *("?[0-9a-f]{32}"?)', text)[1], re.search(r'key_check: *("?[0-9a-f]{32}"?)', text)[1] + '}}', 1))
+    rows = read_csv(register)
+    encode(keys, register, tmp_path / 'a.batch', study=tmp_path / 'study.yaml')
+    for row in rows:
+        if row['date_of_birth']:
+            y, m, d = row['date_of_birth'].split('-')
+            row['date_of_birth'] = f'{int(d)}.{int(m)}.{y}'
+        row['sex'] = NATIONAL[row['sex']]
+    write_csv(tmp_path / 'in.csv', rows)
+    encode(keys, tmp_path / 'in.csv', tmp_path / 'b.batch', study=tmp_path / 'study.yaml')
+    assert (tmp_path / 'a.batch').read_bytes() == (tmp_path / 'b.batch').read_bytes()
+    refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'c.batch', check=False), 65, 'row 1 ')

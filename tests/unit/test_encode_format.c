@@ -276,7 +276,12 @@ static void test_strings_and_missing(void **state)
 				   .max_length = UINT32_MAX,
 				   .sentinel = (char *)"?"};
 	struct format_rules strict = {.no_validation = false}, lax = {.no_validation = true};
-	struct format_rules study = {.normalise = {true, true, true, true, true}, .empty_is_missing = true};
+	struct format_rules study = {.normalise = {.trim = true,
+						   .lower = true,
+						   .strip_marks = true,
+						   .drop_punctuation = true,
+						   .sentinel_dates = true},
+				     .empty_is_missing = true};
 	(void)state;
 	check_value(&f, &strict, "AB", "AB");
 	check_value(&f, &strict, "ab", NULL);
@@ -301,7 +306,12 @@ static void test_date_values(void **state)
 {
 	struct schema_feature f = {.identifier = (char *)"d", .format = FORMAT_DATE, .date_format = (char *)"%d-%m-%Y"};
 	struct format_rules strict = {.no_validation = true};
-	struct format_rules study = {.normalise = {true, true, true, true, true}, .empty_is_missing = true};
+	struct format_rules study = {.normalise = {.trim = true,
+						   .lower = true,
+						   .strip_marks = true,
+						   .drop_punctuation = true,
+						   .sentinel_dates = true},
+				     .empty_is_missing = true};
 	(void)state;
 	check_value(&f, &strict, "07-03-1985", "19850307");
 	check_value(&f, &strict, "01-01-1900", "19000101");

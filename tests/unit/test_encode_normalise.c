@@ -9,7 +9,12 @@
 
 #include "tools/encode/normalise.h"
 
-static const struct study_normalise all = {true, true, true, true, true};
+static const struct study_normalise all = {.trim = true,
+					   .lower = true,
+					   .strip_marks = true,
+					   .drop_punctuation = true,
+					   .sentinel_dates = true,
+					   .latin = true};
 
 static void check(const struct study_normalise *rules, const char *in, const char *expected)
 {
@@ -45,8 +50,8 @@ static void test_languages(void **state)
 		{"Œuvre", "oeuvre"},
 		{"\xC4\xB0stanbul", "istanbul"},
 		{"Cœur", "coeur"},
-		{"Σίσυφος", "σισυφοσ"},
-		{"Йордан", "иордан"},
+		{"Σίσυφος", "sisyfos"},
+		{"Йордан", "iordan"},
 		{"  ", ""},
 		{"", ""},
 	};
@@ -73,7 +78,7 @@ static void test_composed_and_decomposed_are_one(void **state)
 
 static void test_each_rule_alone(void **state)
 {
-	struct study_normalise none = {false, false, false, false, false};
+	struct study_normalise none = {.trim = false};
 	struct study_normalise trim = {.trim = true}, marks = {.strip_marks = true},
 			       punctuation = {.drop_punctuation = true};
 	(void)state;

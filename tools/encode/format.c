@@ -7,8 +7,10 @@
 
 #include <utf8proc.h>
 
+#include "tools/encode/date_forms.h"
 #include "tools/encode/normalise.h"
 #include "tools/encode/regex.h"
+#include "tools/encode/sex.h"
 
 struct format {
 	const struct schema_feature *feature;
@@ -207,6 +209,12 @@ static enum rc format_date(struct format *format, struct formatted *out, char ru
 		out->text.len = 0;
 		return RC_OK;
 	}
+	if (rc != RC_OK && format->rules.normalise.date_forms) {
+		rc = date_parse_national(&out->text, &out->date);
+		bool zero = out->date.year == 0 || out->date.month == 0 || out->date.day == 0;
+		if (rc == RC_OK && zero && !sentinels)
+			rc = RC_INVALID;
+	}
 	if (rc != RC_OK)
 		return rule_set(rule, RC_INVALID, "expected a date in the form %.60s", f->date_format);
 	if (sentinels && normalise_is_sentinel_date(&out->date)) {
@@ -220,6 +228,28 @@ static enum rc format_date(struct format *format, struct formatted *out, char ru
 	return text_set_ascii(&out->text, text, (size_t)n);
 }
 
+static bool has_value(const struct schema_feature *f, const char *value)
+{
+	for (size_t i = 0; i < f->n_values; i++) {
+		if (strcmp(f->values[i], value) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A code for sex, in a list that has male and female. */
+static enum rc format_sex(const struct format *format, struct text *text)
+{
+	char code[64];
+	size_t n = 0;
+	if (!has_value(format->feature, "male") || !has_value(format->feature, "female") || text->len > sizeof code / 4)
+		return RC_OK;
+	for (size_t i = 0; i < text->len; i++)
+		n += text_encode_utf8(text->cp[i], (uint8_t *)code + n);
+	const char *sex = sex_from_code(format->rules.normalise.language, code, n);
+	return sex != NULL ? text_set_ascii(text, sex, strlen(sex)) : RC_OK;
+}
+
 static enum rc format_missing(const struct schema_feature *f, struct formatted *out)
 {
 	const char *text = f->replace_with != NULL ? f->replace_with : f->sentinel;
@@ -230,6 +260,11 @@ static enum rc format_text(struct format *format, struct formatted *out, char ru
 {
 	const struct schema_feature *f = format->feature;
 	enum rc rc = RC_OK;
+	if (f->format == FORMAT_ENUM && format->rules.normalise.sex_codes) {
+		rc = format_sex(format, &out->text);
+		if (rc != RC_OK || out->text.len == 0)
+			return rc;
+	}
 	if (!format->rules.no_validation)
 		rc = f->format == FORMAT_ENUM ? check_enum(f, &out->text, rule)
 					      : check_string(format, &out->text, rule);

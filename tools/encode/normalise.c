@@ -5,15 +5,19 @@
 
 #include <utf8proc.h>
 
+#include "tools/encode/latin.h"
+#include "tools/encode/names.h"
+
 /* Letters that have no decomposition but are written without their stroke or ligature in other registers. */
 static const struct {
 	uint32_t from;
 	const char *to;
 } letters[] = {
-	{0x00DF, "ss"}, {0x1E9E, "SS"}, {0x00E6, "ae"}, {0x00C6, "AE"}, {0x0153, "oe"}, {0x0152, "OE"},
-	{0x00F8, "o"},  {0x00D8, "O"},  {0x0142, "l"},  {0x0141, "L"},  {0x0111, "d"},  {0x0110, "D"},
-	{0x00F0, "d"},  {0x00D0, "D"},  {0x00FE, "th"}, {0x00DE, "TH"}, {0x0131, "i"},  {0x0127, "h"},
-	{0x0126, "H"},  {0x0167, "t"},  {0x0166, "T"},  {0x014B, "n"},  {0x014A, "N"},  {0x0138, "k"},
+	{0x00DF, "ss"}, {0x1E9E, "SS"}, {0x00E6, "ae"}, {0x00C6, "AE"}, {0x0153, "oe"}, {0x0152, "OE"}, {0x00F8, "o"},
+	{0x00D8, "O"},  {0x0142, "l"},  {0x0141, "L"},  {0x0111, "d"},  {0x0110, "D"},  {0x00F0, "d"},  {0x00D0, "D"},
+	{0x00FE, "th"}, {0x00DE, "TH"}, {0x0131, "i"},  {0x0127, "h"},  {0x0126, "H"},  {0x0167, "t"},  {0x0166, "T"},
+	{0x014B, "n"},  {0x014A, "N"},  {0x0138, "k"},  {0x0259, "e"},  {0x018F, "E"},  {0x0133, "ij"}, {0x0132, "IJ"},
+	{0x0149, "n"},  {0x0140, "l"},  {0x013F, "L"},
 };
 
 /* Apostrophes, hyphens and full stops in the forms that keyboards and word processors give them. */
@@ -130,6 +134,11 @@ static enum rc fold_unicode(const struct study_normalise *rules, struct text *te
 	if (text->len > 1 << 16)
 		return RC_TOO_LARGE;
 	enum rc rc = decompose(text, false, scratch);
+	if (rc == RC_OK && rules->latin) {
+		rc = latin_from_cyrillic_and_greek(scratch, text);
+		if (rc == RC_OK)
+			rc = text_set(scratch, text->cp, text->len);
+	}
 	if (rc == RC_OK)
 		rc = rules->strip_marks ? strip_marks(scratch, text) : text_set(text, scratch->cp, scratch->len);
 	if (rc == RC_OK && rules->lower) {
@@ -150,7 +159,7 @@ static enum rc fold_unicode(const struct study_normalise *rules, struct text *te
 enum rc normalise_text(const struct study_normalise *rules, struct text *text, struct text *scratch)
 {
 	enum rc rc = RC_OK;
-	if (rules->lower || rules->strip_marks) {
+	if (rules->lower || rules->strip_marks || rules->latin) {
 		if (!is_ascii(text))
 			rc = fold_unicode(rules, text, scratch);
 		else if (rules->lower)
@@ -158,11 +167,15 @@ enum rc normalise_text(const struct study_normalise *rules, struct text *text, s
 	}
 	if (rc != RC_OK)
 		return rc;
+	if (rules->particles)
+		names_drop_particles(text);
+	if (rules->split_hyphens)
+		names_split_hyphens(text);
 	if (rules->drop_punctuation)
 		drop_punctuation(text);
 	if (rules->trim)
 		normalise_trim(text);
-	return RC_OK;
+	return rules->sort_names ? names_sort(text, scratch) : RC_OK;
 }
 
 bool normalise_is_sentinel_date(const struct date *d)

@@ -12,8 +12,9 @@
 
 /* Remove white space at both ends, and make every run of it inside one space. */
 void normalise_trim(struct text *text);
-/* Apply the text rules in the order: marks, case, punctuation, trim. With case or marks the result is composed
- * (Unicode NFC), so that é as one code point and as two are one. `scratch` is used and left undefined. Errors: NOMEM.
+/* Apply the text rules in the order: Latin letters, marks, case, particles, hyphens, punctuation, trim, order of parts.
+ * With Latin letters, case or marks the result is composed (Unicode NFC), so that é as one code point and as two are
+ * one. `scratch` is used and left undefined. Errors: NOMEM.
  */
 enum rc normalise_text(const struct study_normalise *rules, struct text *text, struct text *scratch) MUST_CHECK;
 /* Whether a date is one that registers write for "not known": 1900-01-01 and its like. */

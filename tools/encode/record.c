@@ -7,6 +7,7 @@
 
 #include "keys/hmac.h"
 #include "tools/encode/idset.h"
+#include "tools/encode/sex.h"
 
 enum { MAX_ID_BYTES = 256, RECORD_KEY_LEN = 32 };
 
@@ -285,6 +286,17 @@ static enum rc refuse_code(const struct study_dimension *dimension, struct recor
 	return refuse(error, dimension->column, "expected one of %s, or nothing", codes);
 }
 
+/* A code that the study lists, or one for sex in the terms of another register. -1 = neither. */
+static int find_code(const struct record_reader *r, const struct study_dimension *dimension, const char *text)
+{
+	int code = study_find_code(dimension, text);
+	if (code >= 0 || !r->domain->normalise.sex_codes || study_find_code(dimension, "male") < 0 ||
+	    study_find_code(dimension, "female") < 0)
+		return code;
+	const char *sex = sex_from_code(r->domain->normalise.language, text, strlen(text));
+	return sex == NULL ? -1 : sex[0] == '\0' ? 0 : study_find_code(dimension, sex);
+}
+
 static enum rc read_codes(const struct record_reader *r, const struct register_row *row, struct batch_chunk *chunk,
 			  uint32_t i, struct record_error *error)
 {
@@ -300,7 +312,7 @@ static enum rc read_codes(const struct record_reader *r, const struct register_r
 		else if (!field_text(row, r->dimensions[d], text, sizeof text))
 			code = -1;
 		else if (text[0] != '\0')
-			code = study_find_code(dimension, text);
+			code = find_code(r, dimension, text);
 		if (code < 0)
 			return refuse_code(dimension, error);
 		chunk->codes[d][i] = (uint8_t)code;
