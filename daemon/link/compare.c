@@ -1,252 +1,129 @@
 /* All pairs above the study's floor, exactly.
  *
- * The comparisons of a pair are made in the order that rules pairs out fastest, and a pair is dropped when what it has
- * plus the most that the rest can bring stays below the floor. The bound is a true upper bound, so no pair is lost.
- * Work is cut into tiles of queries by blocks of rows; each tile writes its own list, and the lists are put into
- * ascending (b, a) at the end, so that the result does not depend on threads. */
-#include "daemon/link/pool.h"
-
+ * Rows that came long ago lie in sealed segments, each with an index; the rows since then are the tail, scanned as it
+ * is or indexed for one call, whichever is less work. Every query asks every segment and the tail. Segments of like
+ * size are merged, so that there are few. Each chunk of queries has its own list of pairs; chunks are sorted and put
+ * one after the other, so that the result depends neither on threads nor on segments. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/workq.h"
+#include "daemon/link/scan.h"
 
 enum {
-	TILE_QUERIES = 32,
-	TILE_BLOCKS = 8, /* of POOL_BLOCK_ROWS rows: about a million pairs a tile, some 10 ms at worst */
-	N_MASKS = 1 << STUDY_MAX_COMPARED,
+	SEAL_ROWS = 64 * POOL_BLOCK_ROWS,  /* 262,144: smaller segments cost more than they save */
+	SEGMENT_MAX_ROWS = 16 * SEAL_ROWS, /* 4 M: bounds what a merge needs beside what it replaces */
+	INDEX_MIN_PAIRS = 1 << 23,         /* below so many pairs an index costs more than the scan */
+	INDEX_MIN_QUERIES = 32,
 };
 
-struct tile {
-	struct link_pair *pairs;
-	size_t n, cap;
-};
+/* ---- segments ---- */
 
-struct job {
-	const struct link_pool *pool;
-	uint32_t first_new, end;
-	size_t n_stripes;
-	const atomic_bool *cancel;
-	unsigned order[STUDY_MAX_COMPARISONS];
-	/* The most a comparison can bring when the filters in the mask are missing from the query. */
-	int32_t best[STUDY_MAX_COMPARISONS][N_MASKS];
-	struct tile *tiles;
-	atomic_bool no_memory, stopped;
-};
-
-/* What is known so far of one query against one block. */
-struct strip {
-	size_t n;
-	uint16_t list[POOL_BLOCK_ROWS];
-	int32_t weight[POOL_BLOCK_ROWS];
-	uint8_t level[STUDY_MAX_COMPARISONS][POOL_BLOCK_ROWS]; /* indexed by place in the block */
-	uint16_t counts[POOL_BLOCK_ROWS];
-	uint16_t popcounts[POOL_BLOCK_ROWS];
-	uint16_t digits[POOL_BLOCK_ROWS];
-	uint16_t levels[POOL_BLOCK_ROWS];
-};
-
-static unsigned missing_mask(const struct link_pool *pool, const struct study_comparison *c, uint32_t row)
+static enum rc replace_last(struct link_pool *pool, unsigned n_replaced, uint32_t end, const atomic_bool *cancel)
 {
-	unsigned mask = 0;
+	unsigned at = pool->n_segments - n_replaced;
+	uint32_t first = at > 0 ? pool->segments[at - 1]->end : 0;
+	struct index *index;
+	enum rc rc = index_new(pool, first, end, true, cancel, &index);
 
-	for (unsigned i = 0; i < c->n_filters; i++)
-		mask |= (unsigned)pool_is_missing(pool, row, c->filters[i]) << i;
-	return mask;
+	if (rc != RC_OK)
+		return rc;
+	for (unsigned i = at; i < pool->n_segments; i++)
+		index_free(pool->segments[i]);
+	pool->segments[at] = index;
+	pool->n_segments = at + 1;
+	return RC_OK;
 }
 
-static int32_t best_weight(const struct study_comparison *c, unsigned mask)
+static uint32_t sealed_end(const struct link_pool *pool)
 {
-	int32_t best = c->reference_weight[0];
-
-	for (unsigned level = 1; level <= c->n_levels; level++) {
-		unsigned rest = level;
-		bool possible = true;
-
-		for (unsigned i = 0; i < c->n_filters; i++) {
-			if ((mask >> i & 1) != 0 && rest % (c->n_cuts[i] + 2u) != 0)
-				possible = false;
-			rest /= c->n_cuts[i] + 2u;
-		}
-		if (possible && c->reference_weight[level] > best)
-			best = c->reference_weight[level];
-	}
-	return best;
+	return pool->n_segments > 0 ? pool->segments[pool->n_segments - 1]->end : 0;
 }
 
-static int32_t worst_weight(const struct study_comparison *c)
+/* Seal what is long enough, in one segment with those before it that are not longer. */
+static enum rc seal(struct link_pool *pool, uint32_t end, const atomic_bool *cancel)
 {
-	int32_t worst = 0;
+	enum rc rc = RC_OK;
 
-	for (unsigned level = 1; level <= c->n_levels; level++) {
-		if (c->reference_weight[level] < worst)
-			worst = c->reference_weight[level];
-	}
-	return worst;
-}
+	while (rc == RC_OK && end - sealed_end(pool) >= SEAL_ROWS) {
+		uint32_t left = end - sealed_end(pool);
+		uint32_t n_rows = (left < SEGMENT_MAX_ROWS ? left : SEGMENT_MAX_ROWS) / SEAL_ROWS * SEAL_ROWS;
+		uint32_t new_end = sealed_end(pool) + n_rows;
+		unsigned n_replaced = 0;
 
-/* Widest range of reference weights first: it rules out most. Ties keep the order of the study. */
-static void plan(struct job *job)
-{
-	const struct study_domain *domain = job->pool->domain;
-	int32_t range[STUDY_MAX_COMPARISONS];
+		while (n_replaced < pool->n_segments) {
+			uint32_t last = index_n_rows(pool->segments[pool->n_segments - 1 - n_replaced]);
 
-	for (unsigned c = 0; c < domain->n_comparisons; c++) {
-		unsigned at = c;
-
-		for (unsigned mask = 0; mask < 1u << domain->comparisons[c].n_filters; mask++)
-			job->best[c][mask] = best_weight(&domain->comparisons[c], mask);
-		range[c] = job->best[c][0] - worst_weight(&domain->comparisons[c]);
-		for (; at > 0 && range[job->order[at - 1]] < range[c]; at--)
-			job->order[at] = job->order[at - 1];
-		job->order[at] = c;
-	}
-}
-
-/* Digits of one filter of a comparison for every pair of the strip, into strip->digits. */
-static void find_digits(const struct link_pool *pool, const struct study_comparison *comparison, unsigned i,
-			uint32_t query, const struct pool_block *block, bool whole, struct strip *strip)
-{
-	unsigned f = comparison->filters[i], n_cuts = comparison->n_cuts[i];
-	unsigned a = pool_block_of(pool, query)->popcounts[f][query % POOL_BLOCK_ROWS];
-	const uint16_t *popcounts = block->popcounts[f];
-
-	if (whole) {
-		pool->kernel->count_run(pool_filter(pool, query, f), block->filters[f], pool->n_lines[f], strip->n,
-					strip->counts);
-	} else {
-		pool->kernel->count_list(pool_filter(pool, query, f), block->filters[f], pool->n_lines[f], strip->list,
-					 strip->n, strip->counts);
-		for (size_t j = 0; j < strip->n; j++)
-			strip->popcounts[j] = popcounts[strip->list[j]];
-		popcounts = strip->popcounts;
-	}
-	if (!pool->inverse[f].is_diffused) {
-		pool->kernel->digits(strip->counts, popcounts, strip->n, a, comparison->cuts[i], n_cuts, strip->digits);
-		return;
-	}
-	for (size_t j = 0; j < strip->n; j++)
-		strip->digits[j] =
-			(uint16_t)(popcounts[j] == 0 ? 0
-						     : level_digit(&pool->inverse[f], comparison->cuts[i], n_cuts, a,
-								   popcounts[j], strip->counts[j]));
-}
-
-/* Add one comparison to every pair of the strip. `whole`: nothing of the block was dropped yet. */
-static void add_comparison(const struct link_pool *pool, unsigned c, uint32_t query, const struct pool_block *block,
-			   bool whole, struct strip *strip)
-{
-	const struct study_comparison *comparison = &pool->domain->comparisons[c];
-	unsigned radix = 1;
-
-	memset(strip->levels, 0, strip->n * sizeof *strip->levels);
-	for (unsigned i = 0; i < comparison->n_filters; i++) {
-		if (!pool_is_missing(pool, query, comparison->filters[i])) {
-			find_digits(pool, comparison, i, query, block, whole, strip);
-			for (size_t j = 0; j < strip->n; j++)
-				strip->levels[j] = (uint16_t)(strip->levels[j] + radix * strip->digits[j]);
-		}
-		radix *= comparison->n_cuts[i] + 2u;
-	}
-	for (size_t j = 0; j < strip->n; j++) {
-		strip->weight[j] += comparison->reference_weight[strip->levels[j]];
-		strip->level[c][strip->list[j]] = (uint8_t)strip->levels[j];
-	}
-}
-
-/* Keep the pairs that can still reach the floor. */
-static void drop_hopeless(struct strip *strip, int32_t needed)
-{
-	size_t kept = 0;
-
-	for (size_t j = 0; j < strip->n; j++) {
-		strip->list[kept] = strip->list[j];
-		strip->weight[kept] = strip->weight[j];
-		kept += strip->weight[j] >= needed;
-	}
-	strip->n = kept;
-}
-
-static bool tile_append(struct tile *tile, const struct study_domain *domain, const struct strip *strip,
-			uint32_t first_row, uint32_t query)
-{
-	if (tile->n + strip->n > tile->cap) {
-		size_t cap = (tile->n + strip->n) * 2;
-		struct link_pair *pairs = realloc(tile->pairs, cap * sizeof *pairs);
-
-		if (pairs == NULL)
-			return false;
-		tile->pairs = pairs;
-		tile->cap = cap;
-	}
-	for (size_t j = 0; j < strip->n; j++) {
-		struct link_pair *pair = &tile->pairs[tile->n++];
-
-		*pair = (struct link_pair){.a = first_row + strip->list[j], .b = query};
-		for (unsigned c = 0; c < domain->n_comparisons; c++)
-			pair->pattern.level[c] = strip->level[c][strip->list[j]];
-	}
-	return true;
-}
-
-static bool compare_strip(const struct job *job, struct strip *strip, uint32_t query, uint32_t first_row, size_t n_rows,
-			  struct tile *tile)
-{
-	const struct link_pool *pool = job->pool;
-	const struct study_domain *domain = pool->domain;
-	const struct pool_block *block = pool_block_of(pool, first_row);
-	int32_t rest = 0;
-
-	for (unsigned k = 0; k < domain->n_comparisons; k++)
-		rest += job->best[k][missing_mask(pool, &domain->comparisons[k], query)];
-	if (rest < domain->floor)
-		return true;
-	strip->n = n_rows;
-	for (size_t j = 0; j < n_rows; j++)
-		strip->list[j] = (uint16_t)j;
-	memset(strip->weight, 0, n_rows * sizeof *strip->weight);
-	for (unsigned k = 0; k < domain->n_comparisons && strip->n > 0; k++) {
-		unsigned c = job->order[k];
-
-		rest -= job->best[c][missing_mask(pool, &domain->comparisons[c], query)];
-		add_comparison(pool, c, query, block, strip->n == n_rows, strip);
-		drop_hopeless(strip, domain->floor - rest);
-	}
-	return tile_append(tile, domain, strip, first_row, query);
-}
-
-static void run_tile(void *ctx, size_t index)
-{
-	struct job *job = ctx;
-	uint32_t first_query = job->first_new + (uint32_t)(index / job->n_stripes) * TILE_QUERIES;
-	uint32_t end_query = job->end - first_query > TILE_QUERIES ? first_query + TILE_QUERIES : job->end;
-	uint32_t row = (uint32_t)(index % job->n_stripes) * TILE_BLOCKS * POOL_BLOCK_ROWS;
-	struct strip *strip;
-
-	if (row + 1 >= end_query || atomic_load(&job->no_memory) || atomic_load(&job->stopped))
-		return;
-	strip = malloc(sizeof *strip);
-	if (strip == NULL) {
-		atomic_store(&job->no_memory, true);
-		return;
-	}
-	for (unsigned i = 0; i < TILE_BLOCKS && row < end_query; i++, row += POOL_BLOCK_ROWS) {
-		if (job->cancel != NULL && atomic_load(job->cancel)) {
-			atomic_store(&job->stopped, true);
-			break;
-		}
-		for (uint32_t query = first_query; query < end_query; query++) {
-			size_t n_rows = query <= row ? 0 : query - row;
-
-			if (n_rows > POOL_BLOCK_ROWS)
-				n_rows = POOL_BLOCK_ROWS;
-			if (n_rows > 0 && !compare_strip(job, strip, query, row, n_rows, &job->tiles[index])) {
-				atomic_store(&job->no_memory, true);
+			if (last > n_rows || n_rows + last > SEGMENT_MAX_ROWS)
 				break;
-			}
+			n_rows += last;
+			n_replaced++;
 		}
+		if (n_replaced == 0 && pool->n_segments == POOL_MAX_SEGMENTS)
+			return RC_NOMEM;
+		rc = replace_last(pool, n_replaced, new_end, cancel);
 	}
-	free(strip);
+	return rc;
+}
+
+void pool_free_segments(struct link_pool *pool)
+{
+	for (unsigned i = 0; i < pool->n_segments; i++)
+		index_free(pool->segments[i]);
+	pool->n_segments = 0;
+}
+
+/* ---- one comparison ---- */
+
+struct comparison {
+	struct link_pool *pool;
+	uint32_t first_new, end;
+	const atomic_bool *cancel;
+	struct pair_list *chunks;
+	size_t n_chunks;
+};
+
+static bool is_worth_an_index(const struct comparison *cmp, uint32_t n_rows)
+{
+	uint32_t n_queries = cmp->end - cmp->first_new;
+
+	return n_queries >= INDEX_MIN_QUERIES && (uint64_t)n_queries * n_rows >= INDEX_MIN_PAIRS;
+}
+
+static enum rc compare_tail(const struct comparison *cmp, const struct index *asking)
+{
+	uint32_t first = sealed_end(cmp->pool);
+	struct scan_range range = {first, cmp->end, cmp->first_new, cmp->end};
+	struct index *tail;
+	enum rc rc;
+
+	if (first >= cmp->end)
+		return RC_OK;
+	if (asking == NULL || !is_worth_an_index(cmp, cmp->end - first))
+		return scan_run(cmp->pool, &range, cmp->cancel, cmp->chunks);
+	rc = index_new(cmp->pool, first, cmp->end, true, cmp->cancel, &tail);
+	if (rc == RC_OK)
+		rc = join_run(asking, tail, cmp->cancel, cmp->chunks);
+	else
+		return rc;
+	index_free(tail);
+	return rc;
+}
+
+static enum rc compare_all(const struct comparison *cmp)
+{
+	struct link_pool *pool = cmp->pool;
+	struct index *asking = NULL;
+	enum rc rc = seal(pool, cmp->end, cmp->cancel);
+
+	if (rc == RC_OK && (pool->n_segments > 0 || is_worth_an_index(cmp, cmp->end)))
+		rc = index_new(pool, cmp->first_new, cmp->end, false, cmp->cancel, &asking);
+	for (unsigned i = 0; i < pool->n_segments && rc == RC_OK; i++)
+		rc = join_run(asking, pool->segments[i], cmp->cancel, cmp->chunks);
+	if (rc == RC_OK)
+		rc = compare_tail(cmp, asking);
+	index_free(asking);
+	return rc;
 }
 
 static int compare_pairs(const void *x, const void *y)
@@ -258,23 +135,33 @@ static int compare_pairs(const void *x, const void *y)
 	return p->a < q->a ? -1 : p->a > q->a;
 }
 
-static enum rc collect(const struct job *job, size_t n_tiles, struct link_pair **ret_pairs, size_t *ret_n)
+static void sort_chunk(void *ctx, size_t i)
 {
-	size_t n = 0;
-	struct link_pair *pairs;
+	struct comparison *cmp = ctx;
 
-	for (size_t i = 0; i < n_tiles; i++)
-		n += job->tiles[i].n;
+	if (cmp->chunks[i].n > 0)
+		qsort(cmp->chunks[i].pairs, cmp->chunks[i].n, sizeof *cmp->chunks[i].pairs, compare_pairs);
+}
+
+static enum rc collect(struct comparison *cmp, struct link_pair **ret_pairs, size_t *ret_n)
+{
+	struct link_pair *pairs;
+	size_t n = 0;
+
+	for (size_t i = 0; i < cmp->n_chunks; i++)
+		n += cmp->chunks[i].n;
 	pairs = malloc((n > 0 ? n : 1) * sizeof *pairs);
 	if (pairs == NULL)
 		return RC_NOMEM;
+	parallel_for(cmp->pool->options.n_threads, cmp->n_chunks, sort_chunk, cmp);
 	n = 0;
-	for (size_t i = 0; i < n_tiles; i++) {
-		if (job->tiles[i].n > 0)
-			memcpy(pairs + n, job->tiles[i].pairs, job->tiles[i].n * sizeof *pairs);
-		n += job->tiles[i].n;
+	for (size_t i = 0; i < cmp->n_chunks; i++) {
+		if (cmp->chunks[i].n > 0)
+			memcpy(pairs + n, cmp->chunks[i].pairs, cmp->chunks[i].n * sizeof *pairs);
+		n += cmp->chunks[i].n;
+		free(cmp->chunks[i].pairs);
+		cmp->chunks[i].pairs = NULL;
 	}
-	qsort(pairs, n, sizeof *pairs, compare_pairs);
 	*ret_pairs = pairs;
 	*ret_n = n;
 	return RC_OK;
@@ -283,28 +170,21 @@ static enum rc collect(const struct job *job, size_t n_tiles, struct link_pair *
 enum rc link_compare(struct link_pool *pool, uint32_t first_new, uint32_t end, const atomic_bool *cancel,
 		     struct link_pair **ret_pairs, size_t *ret_n)
 {
-	struct job job = {.pool = pool, .first_new = first_new, .end = end, .cancel = cancel};
-	size_t n_tiles;
+	struct comparison cmp = {.pool = pool, .first_new = first_new, .end = end, .cancel = cancel};
 	enum rc rc;
 
 	if (end > link_pool_n_rows(pool) || first_new > end)
 		return RC_INVALID;
-	plan(&job);
-	job.n_stripes = (end + (size_t)TILE_BLOCKS * POOL_BLOCK_ROWS - 1) / ((size_t)TILE_BLOCKS * POOL_BLOCK_ROWS);
-	n_tiles = ((size_t)(end - first_new) + TILE_QUERIES - 1) / TILE_QUERIES * job.n_stripes;
-	job.tiles = calloc(n_tiles > 0 ? n_tiles : 1, sizeof *job.tiles);
-	if (job.tiles == NULL)
+	cmp.n_chunks = ((size_t)(end - first_new) + JOIN_CHUNK - 1) / JOIN_CHUNK;
+	cmp.chunks = calloc(cmp.n_chunks + 1, sizeof *cmp.chunks);
+	if (cmp.chunks == NULL)
 		return RC_NOMEM;
-	parallel_for(pool->options.n_threads, n_tiles, run_tile, &job);
-	if (atomic_load(&job.stopped))
-		rc = RC_STOPPING;
-	else if (atomic_load(&job.no_memory))
-		rc = RC_NOMEM;
-	else
-		rc = collect(&job, n_tiles, ret_pairs, ret_n);
-	for (size_t i = 0; i < n_tiles; i++)
-		free(job.tiles[i].pairs);
-	free(job.tiles);
+	rc = compare_all(&cmp);
+	if (rc == RC_OK)
+		rc = collect(&cmp, ret_pairs, ret_n);
+	for (size_t i = 0; i < cmp.n_chunks; i++)
+		free(cmp.chunks[i].pairs);
+	free(cmp.chunks);
 	return rc;
 }
 

@@ -1,4 +1,5 @@
-/* Intersection popcounts of one filter with many: the only arithmetic of a comparison that is worth vector code.
+/* Intersection popcounts of one filter with many, and the bit-sliced scan: the only arithmetic of a comparison that is
+ * worth vector code.
  *
  * Invariant: every kernel gives the same counts as the scalar one, bit for bit, for any input; tests compare them. The
  * filters are padded with zeros to whole lines of 64 bytes, so that no kernel has a tail. */
@@ -10,7 +11,19 @@
 
 #include "daemon/link/link.h"
 
-enum { KERNEL_LINE = 64 };
+enum {
+	KERNEL_LINE = 64,
+	KERNEL_BLOCK = 8 * KERNEL_LINE, /* filters of a bit-sliced block */
+	KERNEL_ROUND = 16,              /* planes added at a time */
+	KERNEL_OFFSET_UNIT = 8,         /* bytes: so that the offset of any plane of a block fits 16 bits */
+};
+
+/* A query against bit-sliced blocks: n_rounds * KERNEL_ROUND planes to read, as offsets into the block in units of
+ * KERNEL_OFFSET_UNIT bytes. */
+struct kernel_slice_query {
+	const uint16_t *offsets;
+	uint16_t n_rounds;
+};
 
 struct kernel {
 	enum link_kernel id;
@@ -24,6 +37,14 @@ struct kernel {
 	 * is 0: a missing filter. As level_digit() for filters without diffusion; a > 0. */
 	void (*digits)(const uint16_t *both, const uint16_t *b, size_t n, unsigned a, const uint16_t *cuts,
 		       unsigned n_cuts, uint16_t *ret);
+	/* For each of n queries (queries[chosen[i]]), which filters of the block have at most budgets[i] set bits in
+	 * the planes that the query reads: KERNEL_BLOCK bits in ret_alive, KERNEL_BLOCK / 64 words a query. The block
+	 * is lines of KERNEL_LINE bytes, aligned; budgets are below 8,192. */
+	void (*slice_scan)(const uint8_t *block, const struct kernel_slice_query *queries, const uint16_t *chosen,
+			   const uint16_t *budgets, size_t n, uint64_t *ret_alive);
+	/* Cost of the exact check of one survivor of a scan, in rounds of the scan: measured, and used only to choose
+	 * how many planes to read. */
+	unsigned check_rounds;
 };
 
 #if defined(__clang__)

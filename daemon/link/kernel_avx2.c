@@ -4,6 +4,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <string.h>
 
 #define AVX2 __attribute__((target("avx2,popcnt")))
 
@@ -56,7 +57,14 @@ AVX2 KERNEL_VECTORISED static void digits(const uint16_t *both, const uint16_t *
 	kernel_digits(both, b, n, a, cuts, n_cuts, ret);
 }
 
-const struct kernel kernel_avx2 = {LINK_KERNEL_AVX2, count_run, count_list, digits};
+typedef uint64_t slice_vec __attribute__((vector_size(32)));
+enum { SLICE_VEC_BYTES = 32 };
+#define SLICE_TARGET AVX2
+#define slice_xor3(a, b, c) ((a) ^ (b) ^ (c))
+#define slice_majority(a, b, c) (((a) & (b)) | (((a) ^ (b)) & (c)))
+#include "daemon/link/kernel_slice.h"
+
+const struct kernel kernel_avx2 = {LINK_KERNEL_AVX2, count_run, count_list, digits, slice_scan, 2};
 #else
 typedef int kernel_avx2_is_for_x86;
 #endif

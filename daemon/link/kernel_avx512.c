@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <string.h>
 
 #define AVX512 __attribute__((target("avx512f,avx512vpopcntdq")))
 
@@ -38,7 +39,16 @@ AVX512 KERNEL_VECTORISED static void digits(const uint16_t *both, const uint16_t
 	kernel_digits(both, b, n, a, cuts, n_cuts, ret);
 }
 
-const struct kernel kernel_avx512 = {LINK_KERNEL_AVX512, count_run, count_list, digits};
+typedef uint64_t slice_vec __attribute__((vector_size(64)));
+enum { SLICE_VEC_BYTES = 64 };
+#define SLICE_TARGET AVX512
+#define slice_ternary(a, b, c, table)                                                                                  \
+	((slice_vec)_mm512_ternarylogic_epi64((__m512i)(a), (__m512i)(b), (__m512i)(c), table))
+#define slice_xor3(a, b, c) slice_ternary(a, b, c, 0x96)
+#define slice_majority(a, b, c) slice_ternary(a, b, c, 0xe8)
+#include "daemon/link/kernel_slice.h"
+
+const struct kernel kernel_avx512 = {LINK_KERNEL_AVX512, count_run, count_list, digits, slice_scan, 3};
 #else
 typedef int kernel_avx512_is_for_x86;
 #endif

@@ -14,15 +14,26 @@ static inline __attribute__((always_inline)) uint16_t count_one(const uint8_t *a
 {
 	unsigned count = 0;
 
-	for (size_t i = 0; i < n_lines * KERNEL_LINE; i += 8) {
-		uint64_t x, y;
+	for (size_t line = 0; line < n_lines; line++, a += KERNEL_LINE, b += KERNEL_LINE) {
+#pragma GCC unroll 8
+		for (size_t i = 0; i < KERNEL_LINE; i += 8) {
+			uint64_t x, y;
 
-		memcpy(&x, a + i, 8);
-		memcpy(&y, b + i, 8);
-		count += (unsigned)__builtin_popcountll(x & y);
+			memcpy(&x, a + i, 8);
+			memcpy(&y, b + i, 8);
+			count += (unsigned)__builtin_popcountll(x & y);
+		}
 	}
 	return (uint16_t)count;
 }
+
+/* The bit-sliced scan in plain C: the compiler puts 16 bytes into whatever registers there are. */
+typedef uint64_t slice_vec __attribute__((vector_size(16)));
+enum { SLICE_VEC_BYTES = 16 };
+#define SLICE_TARGET
+#define slice_xor3(a, b, c) ((a) ^ (b) ^ (c))
+#define slice_majority(a, b, c) (((a) & (b)) | (((a) ^ (b)) & (c)))
+#include "daemon/link/kernel_slice.h"
 
 #define SCALAR_KERNEL(suffix, attributes)                                                                              \
 	attributes static void count_run##suffix(const uint8_t *query, const uint8_t *rows, size_t n_lines, size_t n,  \
@@ -43,7 +54,7 @@ static inline __attribute__((always_inline)) uint16_t count_one(const uint8_t *a
 		kernel_digits(both, b, n, a, cuts, n_cuts, ret);                                                       \
 	}                                                                                                              \
 	const struct kernel kernel_scalar##suffix = {LINK_KERNEL_SCALAR, count_run##suffix, count_list##suffix,        \
-						     digits##suffix}
+						     digits##suffix,     slice_scan,        1}
 
 SCALAR_KERNEL(, NOT_VECTORISED);
 #if defined(__x86_64__)

@@ -71,9 +71,11 @@ struct link_pair {
 };
 
 /* All pairs (a, b) with first_new <= b < end and a < b whose reference weights add up to the study's floor or more, in
- * ascending (b, a). Exact: no such pair is left out. Runs on options.n_threads; polls *cancel (may be NULL) at least
- * every 50 ms. The caller frees *ret_pairs with free(). Rows 0 … end-1 must not change meanwhile; rows may be added.
- * Errors: NOMEM, STOPPING (cancelled). */
+ * ascending (b, a). Exact: no such pair is left out. Runs on options.n_threads; polls *cancel (may be NULL) every few
+ * milliseconds while it compares, and between the steps of building an index (a second for a million rows). The caller
+ * frees *ret_pairs with free(). Rows 0 … end-1 must not change meanwhile; rows may be added. One call at a time: it
+ * keeps indexes of the rows in the pool.
+ * Errors: NOMEM, STOPPING (cancelled), IO (memory that must be locked was not). */
 enum rc link_compare(struct link_pool *pool, uint32_t first_new, uint32_t end, const atomic_bool *cancel,
 		     struct link_pair **ret_pairs, size_t *ret_n) MUST_CHECK;
 /* Levels of one pair, whatever their weight. */

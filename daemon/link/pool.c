@@ -6,10 +6,10 @@
  * release (persons.c), because a release must not depend on what arrived after its cut. */
 #include "daemon/link/pool.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "daemon/link/locked.h"
 
 static size_t round_up(size_t n, size_t to)
 {
@@ -40,8 +40,7 @@ static void block_free(struct pool_block *block)
 {
 	if (block == NULL)
 		return;
-	explicit_bzero(block->filters[0], block->mapped_bytes);
-	munmap(block->filters[0], block->mapped_bytes);
+	locked_unmap(block->filters[0], block->mapped_bytes);
 	free(block);
 }
 
@@ -50,24 +49,15 @@ static enum rc block_new(struct link_pool *pool, struct pool_block **ret)
 	struct pool_block *block = calloc(1, sizeof *block);
 	struct pool_block measure;
 	void *memory;
+	enum rc rc;
 
 	if (block == NULL)
 		return RC_NOMEM;
 	block->mapped_bytes = block_lay_out(pool, &measure, (uint8_t *)KERNEL_LINE);
-	memory = mmap(NULL, block->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED) {
+	rc = locked_map(block->mapped_bytes, pool->options.memory, &pool->not_locked, &memory);
+	if (rc != RC_OK) {
 		free(block);
-		return RC_NOMEM;
-	}
-	if (madvise(memory, block->mapped_bytes, MADV_DONTDUMP) != 0)
-		atomic_store(&pool->not_locked, true);
-	if (pool->options.memory != LINK_MEMORY_PLAIN && mlock(memory, block->mapped_bytes) != 0) {
-		if (pool->options.memory == LINK_MEMORY_MUST_LOCK) {
-			munmap(memory, block->mapped_bytes);
-			free(block);
-			return RC_IO;
-		}
-		atomic_store(&pool->not_locked, true);
+		return rc;
 	}
 	block_lay_out(pool, block, memory);
 	*ret = block;
@@ -146,6 +136,7 @@ void link_pool_free(struct link_pool *pool)
 {
 	if (pool == NULL)
 		return;
+	pool_free_segments(pool);
 	for (size_t i = 0; pool->blocks != NULL && i < POOL_MAX_BLOCKS && pool->blocks[i] != NULL; i++)
 		block_free(pool->blocks[i]);
 	free(pool->blocks);

@@ -9,6 +9,7 @@
 enum {
 	POOL_BLOCK_ROWS = 4096,
 	POOL_MAX_BLOCKS = 1 << 16,
+	POOL_MAX_SEGMENTS = 256,
 };
 
 struct pool_meta {
@@ -27,6 +28,7 @@ struct pool_block {
 	uint16_t *missing; /* bit f: filter f is missing */
 };
 
+struct index;
 struct link_pool {
 	const struct study_domain *domain;
 	const struct kernel *kernel;
@@ -36,6 +38,9 @@ struct link_pool {
 	struct pool_block **blocks; /* POOL_MAX_BLOCKS pointers, so that the directory does not move either */
 	_Atomic uint32_t n_rows;    /* published after the row is written: readers may run beside link_pool_add */
 	atomic_bool not_locked;
+	/* Sealed segments, of rows 0 … in order; only link_compare reads and changes them. */
+	struct index *segments[POOL_MAX_SEGMENTS];
+	unsigned n_segments;
 };
 
 static inline const struct pool_block *pool_block_of(const struct link_pool *pool, uint32_t row)
@@ -60,6 +65,7 @@ static inline bool pool_is_missing(const struct link_pool *pool, uint32_t row, u
 
 /* Order of record keys: source, then record_id. */
 int pool_compare_keys(const struct link_pool *pool, uint32_t a, uint32_t b);
+void pool_free_segments(struct link_pool *pool);
 bool pool_has_person_id(const struct link_pool *pool, uint32_t row);
 
 #endif
