@@ -7,13 +7,15 @@
 #include "tools/command.h"
 #include "tools/https.h"
 #include "tools/options.h"
+#include "tools/output_file.h"
+#include "tools/query_plot.h"
 #include "tools/query_table.h"
 
 struct query {
 	struct https_options https_options;
-	const char *table, *period, *format, *compare;
+	const char *table, *period, *format, *compare, *svg;
 	struct option_list by;
-	bool total;
+	bool total, plot;
 	uint64_t release;
 	struct query_view view;
 	struct https *https;
@@ -50,6 +52,8 @@ static enum rc check_names(struct query *q)
 		return diag_set(&q->diag, RC_USAGE, "--period: expected a period such as 2024-Q1, 2024 or all");
 	if (q->compare != NULL && (strchr(q->compare, ':') == NULL || strpbrk(q->compare, "&%#?/ ") != NULL))
 		return diag_set(&q->diag, RC_USAGE, "--compare: expected DIM:CODE, such as intervention:none");
+	if ((q->plot || q->svg != NULL) && (q->table == NULL || strcmp(q->format, "table") != 0))
+		return diag_set(&q->diag, RC_USAGE, "--plot and --svg need a TABLE and no other --format");
 	if (q->table == NULL && (q->by.n > 0 || q->total || q->period != NULL || q->release != 0 || q->compare != NULL))
 		return diag_set(&q->diag, RC_USAGE, "TABLE is needed with these options");
 	if (q->table == NULL && strcmp(q->format, "csv") == 0)
@@ -83,6 +87,24 @@ static void make_path(const struct query *q, struct buffer *out)
 	buffer_append(out, "", 1);
 }
 
+static enum rc write_svg(struct query *q, const json_t *answer)
+{
+	struct output_file *file = NULL;
+	struct buffer svg;
+
+	buffer_init(&svg);
+	enum rc rc = query_svg_format(answer, &q->view, &svg, &q->diag);
+	if (rc == RC_OK)
+		rc = output_file_open(q->svg, &file, &q->diag);
+	if (rc == RC_OK)
+		rc = output_file_write(file, svg.data, svg.len, &q->diag);
+	if (rc == RC_OK)
+		rc = output_file_commit(file, &q->diag);
+	output_file_close(file);
+	buffer_deinit(&svg);
+	return rc;
+}
+
 static enum rc print_answer(struct query *q, const struct buffer *body)
 {
 	json_t *answer = NULL;
@@ -97,8 +119,10 @@ static enum rc print_answer(struct query *q, const struct buffer *body)
 	if (json_parse_strict((const char *)body->data, body->len, &answer, NULL) != RC_OK)
 		return diag_set(&q->diag, RC_PROTOCOL, "the answer is not JSON");
 	buffer_init(&text);
-	enum rc rc = q->table != NULL ? query_table_format(answer, &q->view, &text, &q->diag)
-				      : query_list_format(answer, &text, &q->diag);
+	enum rc rc = q->table == NULL ? query_list_format(answer, &text, &q->diag)
+		     : q->plot        ? query_plot_format(answer, &q->view, &text, &q->diag)
+		     : q->svg != NULL ? write_svg(q, answer)
+				      : query_table_format(answer, &q->view, &text, &q->diag);
 	if (rc == RC_OK)
 		fwrite(text.data, 1, text.len, stdout);
 	buffer_deinit(&text);
@@ -179,6 +203,15 @@ int cmd_query(int argc, char **argv)
 		 .value = &q.compare,
 		 .argument = "DIM:CODE",
 		 .help = "risk difference and ratio of each code of the dimension against this one"},
+		{.name = "plot",
+		 .kind = OPTION_FLAG,
+		 .value = &q.plot,
+		 .help = "draw the cumulative incidence in place of the table"},
+		{.name = "svg",
+		 .kind = OPTION_TEXT,
+		 .value = &q.svg,
+		 .argument = "FILE",
+		 .help = "write the same chart, with intervals, to an SVG file"},
 		{.name = "format",
 		 .letter = 'f',
 		 .kind = OPTION_TEXT,

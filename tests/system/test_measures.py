@@ -5,6 +5,7 @@ import datetime
 import io
 import json
 import sys
+import xml.etree.ElementTree
 
 import pytest
 
@@ -171,3 +172,29 @@ def test_comparison(unit):
         done = unit.as_('analyst', 'query', 'continuity_by_intervention', '-c', wrong, check=False)
         assert done.returncode == 64 and words in done.stderr, done.stderr
     assert any('compare=intervention:none' in e.get('query', '') for e in unit.entries() if e['kind'] == 'query')
+
+
+def test_plot(unit):
+    """The curves end where the table says, and both forms carry what they rest on."""
+    answer = json.loads(unit.as_('analyst', 'query', 'continuity_by_intervention', '--format', 'json').stdout)
+    pooled = {row['by']['intervention']: row['within'][-1] for row in answer['extension']['pooled']}
+    text = unit.as_('analyst', 'query', 'continuity_by_intervention', '--plot').stdout
+    print(text)
+    lines = text.splitlines()
+    assert all(len(line) <= 100 for line in lines)
+    for name, rate in pooled.items():
+        line = next(line for line in lines if f'  {name} ' in line)
+        assert f"90 days: {rate['percent']:.1f} %" in line
+    assert 'SYNTHETIC' in lines[0] and 'study five-measures, release 1' in ' '.join(text.split())
+    path = unit.folder / 'curve.svg'
+    unit.as_('analyst', 'query', 'continuity_by_intervention', '--svg', path)
+    svg = xml.etree.ElementTree.parse(path).getroot()
+    space = '{http://www.w3.org/2000/svg}'
+    texts = ' '.join(t.text or '' for t in svg.iter(f'{space}text'))
+    assert len(list(svg.iter(f'{space}polyline'))) == len(pooled) and 'Synthetic data' in texts
+    assert 'bars are 95 % intervals' in texts
+    unit.as_('analyst', 'query', 'mortality_by_year', '--drug-related', '--plot')
+    for options, words in ((['retention_by_drug', '--plot'], 'cumulative incidence'),
+                           (['--plot'], 'need a TABLE'), (['c20_by_year', '--plot', '--format', 'csv'], 'need a TABLE')):
+        done = unit.as_('analyst', 'query', *options, check=False)
+        assert done.returncode == 64 and words in done.stderr, done.stderr
