@@ -103,7 +103,7 @@ static enum rc settings_digest(const struct study_domain *domain, uint64_t rows_
 	}
 	enum rc rc = b.failed ? RC_NOMEM : RC_OK;
 	if (rc == RC_OK)
-		sha256_labelled("throughcare candidate pairs v1", b.data, b.len, ret);
+		sha256_labelled("throughcare candidate pairs v2", b.data, b.len, ret);
 	buffer_deinit(&b);
 	return rc;
 }

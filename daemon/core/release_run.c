@@ -110,11 +110,12 @@ static enum rc take_persons(struct release_work *work, const struct domain_rows 
 	return RC_OK;
 }
 
-static enum rc link_domain(struct release_work *work, int d, const struct link_pool *pool)
+static enum rc link_domain(struct release_work *work, int d, const struct link_pool *pool, const atomic_bool *cancel)
 {
 	const struct study_domain *domain = &work->core->study->domains[d];
 	const struct domain_rows *rows = &work->domains[d];
-	struct link_run_options options = {.end = rows->n, .last_day = rows->last_day, .death_day = rows->death_day};
+	struct link_run_options options = {
+		.end = rows->n, .last_day = rows->last_day, .death_day = rows->death_day, .cancel = cancel};
 	struct link_result *result = NULL;
 	struct link_pair *pairs = NULL;
 	size_t n_pairs = 0;
@@ -281,7 +282,7 @@ enum rc release_run(struct core *core, const struct release_info *info, struct l
 	if (rc == RC_OK)
 		rc = rows_each(core, 0, info->cut_batches, cancel, read_rows, work);
 	for (int d = 0; d < core->study->n_domains && rc == RC_OK; d++)
-		rc = link_domain(work, d, pools[d]);
+		rc = link_domain(work, d, pools[d], cancel);
 	if (rc == RC_OK)
 		rc = make_body(work);
 	if (rc == RC_OK) {

@@ -133,13 +133,17 @@ static void build_entries(void *ctx, size_t c)
 	}
 	/* start[v + 2] counts; after the sum start[v + 1] is where v begins, and moves to where it ends. */
 	for (uint32_t row = 0; row < n_rows; row++)
-		values->start[index->value_of_row[(size_t)row * width + c] + 2]++;
+		values->start[index->value_of_row[(size_t)row * width + c] + 2] +=
+			pool_is_lead(index->pool, index->first + row);
 	for (uint32_t v = 2; v <= values->n + 1; v++)
 		values->start[v] += values->start[v - 1];
 	for (uint32_t row = 0; row < n_rows; row++) {
 		const uint32_t *own = index->value_of_row + (size_t)row * width;
-		uint32_t *entry = values->entries + (size_t)values->start[own[c] + 1]++ * width;
+		uint32_t *entry;
 
+		if (!pool_is_lead(index->pool, index->first + row))
+			continue;
+		entry = values->entries + (size_t)values->start[own[c] + 1]++ * width;
 		*entry++ = row;
 		for (unsigned k = 0; k < width; k++) {
 			if (index->order[k] != c)

@@ -11,7 +11,8 @@ struct index_values {
 	uint32_t *tuples; /* n × n_filters values of the dictionaries; NULL for one filter */
 	uint32_t *start;  /* n + 1: the entries of each value */
 	/* An entry is a row (counted from first) and its values in all other comparisons, in the order that `others`
-	 * of the index gives, side by side so that a list is read without a jump. Ascending rows within a value. */
+	 * of the index gives, side by side so that a list is read without a jump. Ascending rows within a value;
+	 * leads alone (same.h). */
 	uint32_t *entries;
 };
 

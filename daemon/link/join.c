@@ -61,6 +61,8 @@ static enum rc check_pair(struct query *query, uint32_t row)
 	struct link_pair pair = {.a = indexed->first + row, .b = query->row};
 	int32_t weight = 0;
 
+	if (!pool_is_lead(indexed->pool, pair.a))
+		return RC_OK;
 	pair.pattern = link_pattern_of(indexed->pool, pair.a, pair.b);
 	for (unsigned c = 0; c < domain->n_comparisons; c++)
 		weight += domain->comparisons[c].reference_weight[pair.pattern.level[c]];
@@ -282,7 +284,7 @@ static enum rc ask_row(const struct job *job, uint32_t row, struct tables *table
 	struct query query = {.job = job, .row = asking->first + row, .limit = UINT32_MAX, .hits = hits};
 	enum rc rc;
 
-	if (query.row <= indexed->first)
+	if (query.row <= indexed->first || !pool_is_lead(asking->pool, query.row))
 		return RC_OK;
 	if (query.row < indexed->end)
 		query.limit = query.row - indexed->first;

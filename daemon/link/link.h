@@ -47,8 +47,8 @@ struct link_row {
 	uint8_t record_id[RECORD_ID_LEN];
 	uint8_t person_id[PERSON_ID_LEN]; /* all zero = none */
 	uint64_t revision;
-	uint64_t tie;                                        /* of what the pool does not hold (event, day, strata): the
-	                                                      * larger one counts where all else is equal */
+	uint64_t tie;                              /* of what the pool does not hold (event, day, strata): the
+						    * larger one counts where all else is equal */
 	const uint8_t *filters[STUDY_MAX_FILTERS]; /* study_filter_bytes() each */
 	bool missing[STUDY_MAX_FILTERS];
 };
@@ -71,10 +71,11 @@ struct link_pair {
 };
 
 /* All pairs (a, b) with first_new <= b < end and a < b whose reference weights add up to the study's floor or more, in
- * ascending (b, a). Exact: no such pair is left out. Runs on options.n_threads; polls *cancel (may be NULL) every few
- * milliseconds while it compares, and between the steps of building an index (a second for a million rows). The caller
- * frees *ret_pairs with free(). Rows 0 … end-1 must not change meanwhile; rows may be added. One call at a time: it
- * keeps indexes of the rows in the pool.
+ * ascending (b, a). Exact: no such pair is left out, but of the rows of one source with the same filters only the first
+ * is paired, and stands for the others in link_run; rows that say too little to link are not paired (same.h). Runs on
+ * options.n_threads; polls *cancel (may be NULL) every few milliseconds while it compares, and between the steps of
+ * building an index (a second for a million rows). The caller frees *ret_pairs with free(). Rows 0 … end-1 must not
+ * change meanwhile; rows may be added. One call at a time: it keeps indexes of the rows in the pool.
  * Errors: NOMEM, STOPPING (cancelled), IO (memory that must be locked was not). */
 enum rc link_compare(struct link_pool *pool, uint32_t first_new, uint32_t end, const atomic_bool *cancel,
 		     struct link_pair **ret_pairs, size_t *ret_n) MUST_CHECK;
@@ -88,6 +89,7 @@ struct link_run_options {
 	const bool *excluded;                /* rows withdrawn or after the cut; NULL = none */
 	const int32_t *last_day, *death_day; /* of each row: its last event, its death (INT32_MAX = none);
 					      * for contradictions; NULL = unknown */
+	const atomic_bool *cancel;           /* polled in each step; may be NULL */
 };
 
 /* What is known of the quality of linkage between two sources, all in millionths; nothing of it leaves the core but
@@ -117,6 +119,7 @@ struct link_result {
 	enum link_outcome outcome;
 	char statement[256]; /* one plain sentence, e.g. why nothing was linked */
 	uint32_t n_rows, n_persons;
+	uint32_t n_crowded;      /* records that nobody can tell apart, or that say too little: left unlinked */
 	uint32_t *person;        /* of each row; UINT32_MAX = excluded or superseded. Numbered
 				  * by the smallest record key of the person */
 	struct link_link *links; /* cross-source, accepted, ascending by record keys */
@@ -126,7 +129,7 @@ struct link_result {
 };
 
 /* Estimate the model over `pairs` (all candidate pairs of rows < end, any order, borrowed), weigh, choose the
- * threshold, form persons. Deterministic. Errors: NOMEM, INVALID. */
+ * threshold, form persons. Deterministic. Errors: NOMEM, INVALID, STOPPING (cancelled). */
 enum rc link_run(const struct link_pool *pool, const struct link_pair *pairs, size_t n_pairs,
 		 const struct link_run_options *options, struct link_result **ret) MUST_CHECK;
 void link_result_free(struct link_result *result);

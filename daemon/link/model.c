@@ -23,6 +23,8 @@ enum {
 struct sample {
 	struct link_pattern *high; /* sampled pairs above the floor: some of them are matches */
 	size_t n_high, cap;
+	uint32_t *ranks; /* to draw from: the first record of each certain person, crowds left out */
+	uint32_t first_of_slot[STUDY_MAX_SOURCES + 1];
 	double counts[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
 };
 
@@ -51,11 +53,6 @@ static unsigned level_mask(const struct study_comparison *comparison, unsigned l
 static bool is_cross(const struct run_segment *segment)
 {
 	return segment->slot_a != segment->slot_b;
-}
-
-static uint32_t n_records(const struct run *run, uint16_t slot)
-{
-	return run->first_of_slot[slot + 1] - run->first_of_slot[slot];
 }
 
 static double lambda_cap(const struct run *run, const struct run_segment *segment)
@@ -112,7 +109,9 @@ static uint64_t mix(uint64_t z)
 static enum rc sample_segment(struct fit *fit, const struct run_segment *segment, uint64_t want)
 {
 	const struct run *run = fit->run;
-	uint32_t n_a = n_records(run, segment->slot_a), n_b = n_records(run, segment->slot_b);
+	const uint32_t *first = fit->sample.first_of_slot;
+	uint32_t n_a = first[segment->slot_a + 1] - first[segment->slot_a];
+	uint32_t n_b = first[segment->slot_b + 1] - first[segment->slot_b];
 	uint64_t n_all = (uint64_t)n_a * n_b;
 	bool all = n_all <= want;
 	enum rc rc = RC_OK;
@@ -120,17 +119,41 @@ static enum rc sample_segment(struct fit *fit, const struct run_segment *segment
 	for (uint64_t i = 0; i < (all ? n_all : want) && rc == RC_OK; i++) {
 		uint64_t k = all ? i : mix(i + 1) % n_all;
 
-		rc = sample_pair(fit, run->first_of_slot[segment->slot_a] + (uint32_t)(k / n_b),
-				 run->first_of_slot[segment->slot_b] + (uint32_t)(k % n_b));
+		if (i % 65536 == 0 && run_is_stopped(run))
+			return RC_STOPPING;
+		rc = sample_pair(fit, fit->sample.ranks[first[segment->slot_a] + k / n_b],
+				 fit->sample.ranks[first[segment->slot_b] + k % n_b]);
 	}
 	return rc;
+}
+
+/* One record a person: somebody who was released ten times, or a thousand copies of one record, must not make agreement
+ * by chance look common. */
+static enum rc list_sampled(struct fit *fit)
+{
+	const struct run *run = fit->run;
+	struct sample *sample = &fit->sample;
+	uint32_t n = 0;
+
+	sample->ranks = malloc((run->n > 0 ? run->n : 1) * sizeof *sample->ranks);
+	if (sample->ranks == NULL)
+		return RC_NOMEM;
+	for (uint16_t slot = 0; slot < run->n_slots; slot++) {
+		sample->first_of_slot[slot] = n;
+		for (uint32_t i = run->first_of_slot[slot]; i < run->first_of_slot[slot + 1]; i++) {
+			if (run->certain[i] == i && !run->is_crowded[i])
+				sample->ranks[n++] = i;
+		}
+	}
+	sample->first_of_slot[run->n_slots] = n;
+	return RC_OK;
 }
 
 static enum rc draw_sample(struct fit *fit)
 {
 	const struct run *run = fit->run;
 	uint64_t n_cross = 0, want;
-	enum rc rc = RC_OK;
+	enum rc rc = list_sampled(fit);
 
 	for (size_t s = 0; s < run->n_segments; s++)
 		n_cross += is_cross(&run->segments[s]);
@@ -437,6 +460,10 @@ enum rc model_fit(struct run *run)
 	for (unsigned round = 0; round < EM_ROUNDS; round++) {
 		double total;
 
+		if (run_is_stopped(run)) {
+			rc = RC_STOPPING;
+			goto out;
+		}
 		update_ratios(fit);
 		total = em_round(fit, &lambda);
 		if (total - before < 1e-5 * total && before - total < 1e-5 * total)
@@ -451,6 +478,7 @@ enum rc model_fit(struct run *run)
 				   &run->model.share_above_floor);
 out:
 	free(fit->sample.high);
+	free(fit->sample.ranks);
 	free(fit->row_sum);
 	free(fit->odds);
 	free(fit->best);

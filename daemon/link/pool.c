@@ -140,6 +140,7 @@ void link_pool_free(struct link_pool *pool)
 	for (size_t i = 0; pool->blocks != NULL && i < POOL_MAX_BLOCKS && pool->blocks[i] != NULL; i++)
 		block_free(pool->blocks[i]);
 	free(pool->blocks);
+	same_rows_deinit(&pool->same);
 	for (unsigned f = 0; f < STUDY_MAX_FILTERS; f++)
 		level_inverse_deinit(&pool->inverse[f]);
 	free(pool);
@@ -160,16 +161,17 @@ enum rc link_pool_add(struct link_pool *pool, const struct link_row *row, uint32
 	size_t at = n % POOL_BLOCK_ROWS;
 	struct pool_block *block;
 	struct pool_meta *meta;
+	enum rc rc;
 
 	if (n / POOL_BLOCK_ROWS >= POOL_MAX_BLOCKS)
 		return RC_NOMEM;
 	if (pool->blocks[n / POOL_BLOCK_ROWS] == NULL) {
-		enum rc rc = block_new(pool, &pool->blocks[n / POOL_BLOCK_ROWS]);
-
+		rc = block_new(pool, &pool->blocks[n / POOL_BLOCK_ROWS]);
 		if (rc != RC_OK)
 			return rc;
 	}
 	block = pool->blocks[n / POOL_BLOCK_ROWS];
+	block->missing[at] = 0; /* a row that failed before may have stood here */
 	for (unsigned f = 0; f < pool->domain->n_filters; f++) {
 		size_t len = pool->domain->filters[f].bits / 8;
 		uint8_t *to = block->filters[f] + at * pool->n_lines[f] * KERNEL_LINE;
@@ -190,6 +192,9 @@ enum rc link_pool_add(struct link_pool *pool, const struct link_row *row, uint32
 	meta->tie = row->tie;
 	memcpy(meta->record_id, row->record_id, RECORD_ID_LEN);
 	memcpy(meta->person_id, row->person_id, PERSON_ID_LEN);
+	rc = same_rows_add(&pool->same, pool, n, &meta->lead);
+	if (rc != RC_OK)
+		return rc;
 	atomic_store_explicit(&pool->n_rows, n + 1, memory_order_release);
 	*ret_row = n;
 	return RC_OK;

@@ -5,6 +5,7 @@
 #include "daemon/link/kernel.h"
 #include "daemon/link/levels.h"
 #include "daemon/link/link.h"
+#include "daemon/link/same.h"
 
 enum {
 	POOL_BLOCK_ROWS = 4096,
@@ -17,6 +18,7 @@ struct pool_meta {
 	uint8_t record_id[RECORD_ID_LEN];
 	uint8_t person_id[PERSON_ID_LEN];
 	uint64_t revision, tie;
+	uint32_t lead; /* the first row with this source and these filters (same.h), or SAME_NO_LEAD */
 };
 
 /* POOL_BLOCK_ROWS rows in one mapping that never moves. Filter f of row i is at filters[f] + i * n_lines[f] lines. */
@@ -41,6 +43,7 @@ struct link_pool {
 	/* Sealed segments, of rows 0 … in order; only link_compare reads and changes them. */
 	struct index *segments[POOL_MAX_SEGMENTS];
 	unsigned n_segments;
+	struct same_rows same; /* of the thread that adds */
 };
 
 static inline const struct pool_block *pool_block_of(const struct link_pool *pool, uint32_t row)
@@ -61,6 +64,12 @@ static inline const uint8_t *pool_filter(const struct link_pool *pool, uint32_t 
 static inline bool pool_is_missing(const struct link_pool *pool, uint32_t row, unsigned f)
 {
 	return (pool_block_of(pool, row)->missing[row % POOL_BLOCK_ROWS] >> f & 1) != 0;
+}
+
+/* Takes the row part in comparisons? It then stands for all rows with its source and filters. */
+static inline bool pool_is_lead(const struct link_pool *pool, uint32_t row)
+{
+	return pool_meta_of(pool, row)->lead == row;
 }
 
 /* Order of record keys: source, then record_id. */

@@ -187,36 +187,13 @@ static enum rc find_first_same(const struct same_ctx *ctx, hash_fn hash, same_fn
 	return RC_OK;
 }
 
-static uint64_t hash_bytes(uint64_t h, const uint8_t *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i += 8) {
-		uint64_t word = 0;
-
-		memcpy(&word, bytes + i, len - i < 8 ? len - i : 8);
-		h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-		h ^= h >> 29;
-	}
-	return h;
-}
-
-static uint64_t hash_filter(const struct run *run, uint64_t h, uint32_t rank, unsigned f)
-{
-	return hash_bytes(h, pool_filter(run->pool, run->row[rank], f), run->domain->filters[f].bits / 8);
-}
-
-static bool same_filter(const struct run *run, uint32_t a, uint32_t b, unsigned f)
-{
-	return memcmp(pool_filter(run->pool, run->row[a], f), pool_filter(run->pool, run->row[b], f),
-		      run->domain->filters[f].bits / 8) == 0;
-}
-
 static uint64_t hash_value(const struct same_ctx *ctx, uint32_t rank)
 {
 	const struct study_comparison *comparison = &ctx->run->domain->comparisons[ctx->c];
 	uint64_t h = 0;
 
 	for (unsigned i = 0; i < comparison->n_filters; i++)
-		h = hash_filter(ctx->run, h, rank, comparison->filters[i]);
+		h = same_hash_filter(ctx->run->pool, h, ctx->run->row[rank], comparison->filters[i]);
 	return h;
 }
 
@@ -225,7 +202,7 @@ static bool same_value(const struct same_ctx *ctx, uint32_t a, uint32_t b)
 	const struct study_comparison *comparison = &ctx->run->domain->comparisons[ctx->c];
 
 	for (unsigned i = 0; i < comparison->n_filters; i++) {
-		if (!same_filter(ctx->run, a, b, comparison->filters[i]))
+		if (!same_filter(ctx->run->pool, ctx->run->row[a], ctx->run->row[b], comparison->filters[i]))
 			return false;
 	}
 	return true;
@@ -236,8 +213,8 @@ static uint64_t hash_record(const struct same_ctx *ctx, uint32_t rank)
 	uint64_t h = ctx->run->slot[rank];
 
 	for (unsigned f = 0; f < ctx->run->domain->n_filters; f++)
-		h = hash_filter(ctx->run, h, rank, f);
-	return hash_bytes(h, pool_meta_of(ctx->run->pool, ctx->run->row[rank])->person_id, PERSON_ID_LEN);
+		h = same_hash_filter(ctx->run->pool, h, ctx->run->row[rank], f);
+	return same_hash_bytes(h, pool_meta_of(ctx->run->pool, ctx->run->row[rank])->person_id, PERSON_ID_LEN);
 }
 
 /* The same source, filters and person number (or none): records with and without a number are not joined by filters,
@@ -250,7 +227,7 @@ static bool same_record(const struct same_ctx *ctx, uint32_t a, uint32_t b)
 						   pool_meta_of(run->pool, run->row[b])->person_id, PERSON_ID_LEN) != 0)
 		return false;
 	for (unsigned f = 0; f < run->domain->n_filters; f++) {
-		if (!same_filter(run, a, b, f))
+		if (!same_filter(run->pool, run->row[a], run->row[b], f))
 			return false;
 	}
 	return true;
@@ -261,8 +238,8 @@ static uint64_t hash_number(const struct same_ctx *ctx, uint32_t rank)
 	uint32_t row = ctx->run->row[rank];
 
 	if (!pool_has_person_id(ctx->run->pool, row)) /* like nobody: must not crowd into one chain */
-		return hash_bytes(~(uint64_t)0, (const uint8_t *)&rank, sizeof rank);
-	return hash_bytes(ctx->run->slot[rank], pool_meta_of(ctx->run->pool, row)->person_id, PERSON_ID_LEN);
+		return same_hash_bytes(~(uint64_t)0, (const uint8_t *)&rank, sizeof rank);
+	return same_hash_bytes(ctx->run->slot[rank], pool_meta_of(ctx->run->pool, row)->person_id, PERSON_ID_LEN);
 }
 
 static bool same_number(const struct same_ctx *ctx, uint32_t a, uint32_t b)
@@ -278,30 +255,11 @@ static bool same_number(const struct same_ctx *ctx, uint32_t a, uint32_t b)
 
 /* ---- certain persons ---- */
 
-/* Reference weight of a record with itself: what agreement on all that it has would say. UINT32_MAX = on everything. */
-static int32_t self_weight(const struct run *run, uint32_t rank)
-{
-	int32_t weight = 0;
-
-	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
-		const struct study_comparison *comparison = &run->domain->comparisons[c];
-		unsigned level = 0, radix = 1, missing = rank == UINT32_MAX ? 0 : run_missing_mask(run, c, rank);
-
-		for (unsigned i = 0; i < comparison->n_filters; i++) {
-			if ((missing >> i & 1) == 0)
-				level += radix * (comparison->n_cuts[i] + 1u);
-			radix *= comparison->n_cuts[i] + 2u;
-		}
-		weight += comparison->reference_weight[level];
-	}
-	return weight;
-}
-
 enum rc run_find_certain_persons(struct run *run)
 {
 	struct same_ctx ctx = {run, 0};
 	uint32_t *first = malloc((run->n > 0 ? run->n : 1) * sizeof *first);
-	int32_t all = self_weight(run, UINT32_MAX), enough = all < CERTAIN_WEIGHT ? all : CERTAIN_WEIGHT;
+	int32_t all = same_weight(run->pool, UINT32_MAX), enough = all < CERTAIN_WEIGHT ? all : CERTAIN_WEIGHT;
 	enum rc rc;
 
 	if (first == NULL)
@@ -312,7 +270,7 @@ enum rc run_find_certain_persons(struct run *run)
 	if (rc != RC_OK)
 		goto out;
 	for (uint32_t i = 0; i < run->n; i++) {
-		if (first[i] != i && self_weight(run, i) >= enough)
+		if (first[i] != i && same_weight(run->pool, run->row[i]) >= enough)
 			run_join(run->certain, first[i], i);
 	}
 	rc = find_first_same(&ctx, hash_number, same_number, first);

@@ -13,6 +13,7 @@ static void run_deinit(struct run *run)
 	free(run->slot);
 	free(run->certain);
 	free(run->person);
+	free(run->is_crowded);
 	for (unsigned c = 0; c < STUDY_MAX_COMPARISONS; c++) {
 		free(run->value[c]);
 		free(run->value_count[c]);

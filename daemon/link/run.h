@@ -57,6 +57,7 @@ struct run {
 	/* Persons within their source: the smallest rank of the person, of each rank. `certain` by person numbers and
 	 * identical filters alone, `person` with what the model joins. */
 	uint32_t *certain, *person;
+	bool *is_crowded; /* by rank: takes no part (crowds.c) */
 	uint32_t n_certain[STUDY_MAX_SOURCES], n_persons[STUDY_MAX_SOURCES];
 
 	/* Value of each comparison of each rank, for term frequency: index of the value, and how many certain persons
@@ -83,9 +84,16 @@ unsigned run_missing_mask(const struct run *run, unsigned c, uint32_t rank);
 uint32_t run_root(uint32_t *parent, uint32_t x); /* union-find; the root is the smallest rank */
 void run_join(uint32_t *parent, uint32_t x, uint32_t y);
 
-/* segments.c: candidate pairs by ranks, cut into segments. Called again when persons have changed. */
+/* crowds.c: candidate pairs by ranks, from pairs of rows that stand for all records with the same content. */
 enum rc run_take_pairs(struct run *run, const struct link_pair *pairs, size_t n_pairs) MUST_CHECK;
+
+/* segments.c: candidate pairs cut into segments. Called again when persons have changed. */
 enum rc run_cut_segments(struct run *run) MUST_CHECK;
+
+static inline bool run_is_stopped(const struct run *run)
+{
+	return run->options->cancel != NULL && atomic_load(run->options->cancel);
+}
 
 /* model.c */
 enum rc model_fit(struct run *run) MUST_CHECK;

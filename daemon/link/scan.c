@@ -156,7 +156,7 @@ static void drop_hopeless(struct strip *strip, int32_t needed)
 	strip->n = kept;
 }
 
-static enum rc keep(const struct study_domain *domain, const struct strip *strip, uint32_t first_row, uint32_t query,
+static enum rc keep(const struct link_pool *pool, const struct strip *strip, uint32_t first_row, uint32_t query,
 		    struct pair_list *pairs)
 {
 	enum rc rc = RC_OK;
@@ -164,7 +164,9 @@ static enum rc keep(const struct study_domain *domain, const struct strip *strip
 	for (size_t j = 0; j < strip->n && rc == RC_OK; j++) {
 		struct link_pair pair = {.a = first_row + strip->list[j], .b = query};
 
-		for (unsigned c = 0; c < domain->n_comparisons; c++)
+		if (!pool_is_lead(pool, pair.a))
+			continue;
+		for (unsigned c = 0; c < pool->domain->n_comparisons; c++)
 			pair.pattern.level[c] = strip->level[c][strip->list[j]];
 		rc = pair_list_add(pairs, &pair);
 	}
@@ -194,7 +196,7 @@ static enum rc compare_strip(const struct job *job, struct strip *strip, uint32_
 		add_comparison(pool, c, query, block, strip->n == n_rows, strip);
 		drop_hopeless(strip, domain->floor - rest);
 	}
-	return keep(domain, strip, first_row, query, pairs);
+	return keep(pool, strip, first_row, query, pairs);
 }
 
 static void run_chunk(void *ctx, size_t index)
@@ -213,6 +215,8 @@ static void run_chunk(void *ctx, size_t index)
 	for (; query < end && rc == RC_OK; query++) {
 		uint32_t last = query < job->end_row ? query : job->end_row;
 
+		if (!pool_is_lead(job->pool, query))
+			continue;
 		for (uint32_t row = job->first_row; row < last && rc == RC_OK; row += POOL_BLOCK_ROWS) {
 			size_t n_rows = last - row < POOL_BLOCK_ROWS ? last - row : POOL_BLOCK_ROWS;
 

@@ -1,111 +1,93 @@
-/* Candidate pairs of a run: by rank, and cut into segments of equal sources in which the pairs of two persons lie side
+/* Candidate pairs of a run, cut into segments of equal sources in which the pairs of two persons lie side
  * by side. */
 #include "daemon/link/run.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum rc run_take_pairs(struct run *run, const struct link_pair *pairs, size_t n_pairs)
-{
-	if (n_pairs > UINT32_MAX)
-		return RC_NOMEM;
-	run->pairs = malloc((n_pairs > 0 ? n_pairs : 1) * sizeof *run->pairs);
-	if (run->pairs == NULL)
-		return RC_NOMEM;
-	for (size_t i = 0; i < n_pairs; i++) {
-		struct run_pair *pair = &run->pairs[run->n_pairs];
-		uint32_t a, b;
-
-		if (pairs[i].a >= run->options->end || pairs[i].b >= run->options->end || pairs[i].a == pairs[i].b)
-			return RC_INVALID;
-		for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
-			if (pairs[i].pattern.level[c] > run->domain->comparisons[c].n_levels)
-				return RC_INVALID;
-		}
-		a = run->rank[pairs[i].a];
-		b = run->rank[pairs[i].b];
-		if (a == UINT32_MAX || b == UINT32_MAX)
-			continue; /* withdrawn, after the cut, or superseded */
-		*pair = (struct run_pair){.a = a < b ? a : b, .b = a < b ? b : a, .pattern = pairs[i].pattern};
-		run->n_pairs++;
-	}
-	return RC_OK;
-}
-
-struct sortable {
-	uint32_t person_a, person_b;
-	struct run_pair pair;
-};
-
-/* Ranks are sorted by source, so the order of persons is also that of sources. */
-static int compare_sortable(const void *x, const void *y)
-{
-	const struct sortable *p = x, *q = y;
-
-	if (p->person_a != q->person_a)
-		return p->person_a < q->person_a ? -1 : 1;
-	if (p->person_b != q->person_b)
-		return p->person_b < q->person_b ? -1 : 1;
-	if (p->pair.a != q->pair.a)
-		return p->pair.a < q->pair.a ? -1 : 1;
-	return p->pair.b < q->pair.b ? -1 : p->pair.b > q->pair.b;
-}
+#include "daemon/link/order.h"
 
 static unsigned segment_of(const struct run *run, const struct run_pair *pair)
 {
 	return (unsigned)run->slot[pair->a] * run->n_slots + run->slot[pair->b];
 }
 
-/* Stable distribution by segment of what is sorted by persons already. */
-static enum rc distribute(struct run *run, const struct sortable *sorted)
+/* Within a source the smaller person comes first, whichever of its records is in the pair. */
+static void orient_pairs(struct run *run)
 {
-	size_t n_all = (size_t)run->n_slots * run->n_slots;
-	size_t *start = calloc(n_all + 1, sizeof *start);
+	for (size_t i = 0; i < run->n_pairs; i++) {
+		struct run_pair *pair = &run->pairs[i];
 
-	if (start == NULL)
-		return RC_NOMEM;
-	for (size_t i = 0; i < run->n_pairs; i++)
-		start[segment_of(run, &sorted[i].pair) + 1]++;
-	run->n_segments = 0;
-	for (size_t s = 0; s < n_all; s++) {
-		uint16_t slot_a = (uint16_t)(s / run->n_slots), slot_b = (uint16_t)(s % run->n_slots);
+		if (run->person[pair->a] > run->person[pair->b]) {
+			uint32_t rank = pair->a;
 
-		if (slot_a <= slot_b)
-			run->segments[run->n_segments++] = (struct run_segment){
-				.slot_a = slot_a, .slot_b = slot_b, .first = start[s], .end = start[s] + start[s + 1]};
-		start[s + 1] += start[s];
+			pair->a = pair->b;
+			pair->b = rank;
+		}
 	}
-	for (size_t i = 0; i < run->n_pairs; i++)
-		run->pairs[start[segment_of(run, &sorted[i].pair)]++] = sorted[i].pair;
-	free(start);
-	return RC_OK;
+}
+
+/* By segment, person of a, person of b, a, b: the least important first. */
+static void order_pairs(const struct run *run, struct order *order, uint32_t *keys)
+{
+	for (unsigned key = 0; key < 5; key++) {
+		for (size_t i = 0; i < run->n_pairs; i++) {
+			const struct run_pair *pair = &run->pairs[i];
+
+			keys[i] = key == 0   ? pair->b
+				  : key == 1 ? pair->a
+				  : key == 2 ? run->person[pair->b]
+				  : key == 3 ? run->person[pair->a]
+					     : segment_of(run, pair);
+		}
+		order_by(order, keys);
+	}
+}
+
+/* Where the segments begin and end in pairs that are sorted. */
+static void find_segments(struct run *run)
+{
+	size_t at = 0;
+
+	run->n_segments = 0;
+	for (uint16_t slot_a = 0; slot_a < run->n_slots; slot_a++) {
+		for (uint16_t slot_b = slot_a; slot_b < run->n_slots; slot_b++) {
+			size_t first = at;
+
+			while (at < run->n_pairs && run->slot[run->pairs[at].a] == slot_a &&
+			       run->slot[run->pairs[at].b] == slot_b)
+				at++;
+			run->segments[run->n_segments++] =
+				(struct run_segment){.slot_a = slot_a, .slot_b = slot_b, .first = first, .end = at};
+		}
+	}
 }
 
 enum rc run_cut_segments(struct run *run)
 {
-	struct sortable *sorted = malloc((run->n_pairs > 0 ? run->n_pairs : 1) * sizeof *sorted);
-	enum rc rc = RC_NOMEM;
+	size_t cap = run->n_pairs > 0 ? run->n_pairs : 1;
+	struct order order = {0};
+	struct run_pair *sorted = malloc(cap * sizeof *sorted);
+	uint32_t *keys = malloc(cap * sizeof *keys);
+	enum rc rc = order_init(&order, run->n_pairs);
 
 	if (run->segments == NULL)
 		run->segments = calloc((size_t)run->n_slots * run->n_slots + 1, sizeof *run->segments);
-	if (sorted == NULL || run->segments == NULL)
+	if (sorted == NULL || keys == NULL || run->segments == NULL)
+		rc = RC_NOMEM;
+	if (rc != RC_OK)
 		goto out;
-	for (size_t i = 0; i < run->n_pairs; i++) {
-		uint32_t a = run->person[run->pairs[i].a], b = run->person[run->pairs[i].b];
-
-		/* Within a source the smaller person comes first, whichever of its records is in the pair. */
-		if (a > b) {
-			uint32_t rank = run->pairs[i].a;
-
-			run->pairs[i].a = run->pairs[i].b;
-			run->pairs[i].b = rank;
-		}
-		sorted[i] = (struct sortable){a < b ? a : b, a < b ? b : a, run->pairs[i]};
-	}
-	qsort(sorted, run->n_pairs, sizeof *sorted, compare_sortable);
-	rc = distribute(run, sorted);
+	orient_pairs(run);
+	order_pairs(run, &order, keys);
+	for (size_t i = 0; i < run->n_pairs; i++)
+		sorted[i] = run->pairs[order.at[i]];
+	free(run->pairs);
+	run->pairs = sorted;
+	sorted = NULL;
+	find_segments(run);
 out:
 	free(sorted);
+	free(keys);
+	order_deinit(&order);
 	return rc;
 }
 
@@ -120,26 +102,41 @@ const struct run_segment *run_find_segment(const struct run *run, uint16_t slot_
 
 /* ---- edges between persons ---- */
 
-static int compare_by_persons(const void *x, const void *y)
+/* Descending weights as ascending keys. */
+static uint32_t weight_key(int32_t weight)
 {
-	const struct run_edge *p = x, *q = y;
-
-	if (p->person_a != q->person_a)
-		return p->person_a < q->person_a ? -1 : 1;
-	if (p->person_b != q->person_b)
-		return p->person_b < q->person_b ? -1 : 1;
-	if (p->weight != q->weight)
-		return p->weight > q->weight ? -1 : 1;
-	return p->pair < q->pair ? -1 : p->pair > q->pair;
+	return ~((uint32_t)weight ^ UINT32_C(0x80000000));
 }
 
-static int compare_by_weight(const void *x, const void *y)
+/* Reorder edges by weight alone, heaviest first, or by weight within each two persons. */
+static enum rc sort_edges(struct run_edge **edges, size_t n, bool by_persons)
 {
-	const struct run_edge *p = x, *q = y;
+	size_t cap = n > 0 ? n : 1;
+	struct run_edge *sorted = malloc(cap * sizeof *sorted);
+	uint32_t *keys = malloc(cap * sizeof *keys);
+	struct order order = {0};
+	enum rc rc = order_init(&order, n);
 
-	if (p->weight != q->weight)
-		return p->weight > q->weight ? -1 : 1;
-	return compare_by_persons(x, y);
+	if (sorted == NULL || keys == NULL)
+		rc = RC_NOMEM;
+	for (unsigned key = 0; rc == RC_OK && key < (by_persons ? 3 : 1); key++) {
+		for (size_t i = 0; i < n; i++)
+			keys[i] = key == 0   ? weight_key((*edges)[i].weight)
+				  : key == 1 ? (*edges)[i].person_b
+					     : (*edges)[i].person_a;
+		order_by(&order, keys);
+	}
+	if (rc == RC_OK) {
+		for (size_t i = 0; i < n; i++)
+			sorted[i] = (*edges)[order.at[i]];
+		free(*edges);
+		*edges = sorted;
+		sorted = NULL;
+	}
+	free(sorted);
+	free(keys);
+	order_deinit(&order);
+	return rc;
 }
 
 enum rc run_best_edges(const struct run *run, const uint32_t *person, size_t first, size_t end,
@@ -147,6 +144,7 @@ enum rc run_best_edges(const struct run *run, const uint32_t *person, size_t fir
 {
 	struct run_edge *edges = malloc((end > first ? end - first : 1) * sizeof *edges);
 	size_t n = 0, n_best = 0;
+	enum rc rc;
 
 	if (edges == NULL)
 		return RC_NOMEM;
@@ -156,13 +154,18 @@ enum rc run_best_edges(const struct run *run, const uint32_t *person, size_t fir
 		if (a != b)
 			edges[n++] = (struct run_edge){a < b ? a : b, a < b ? b : a, (uint32_t)i, run->pairs[i].weight};
 	}
-	qsort(edges, n, sizeof *edges, compare_by_persons);
-	for (size_t i = 0; i < n; i++) {
+	rc = run_is_stopped(run) ? RC_STOPPING : sort_edges(&edges, n, true);
+	for (size_t i = 0; rc == RC_OK && i < n; i++) {
 		if (n_best == 0 || edges[n_best - 1].person_a != edges[i].person_a ||
 		    edges[n_best - 1].person_b != edges[i].person_b)
 			edges[n_best++] = edges[i];
 	}
-	qsort(edges, n_best, sizeof *edges, compare_by_weight);
+	if (rc == RC_OK)
+		rc = sort_edges(&edges, n_best, false);
+	if (rc != RC_OK) {
+		free(edges);
+		return rc;
+	}
 	*ret_edges = edges;
 	*ret_n = n_best;
 	return RC_OK;

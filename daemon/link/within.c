@@ -52,6 +52,7 @@ static enum rc gather_matches(const struct run *run, uint16_t slot, struct weigh
 {
 	struct weighed *matches = malloc((run->n_pairs > 0 ? run->n_pairs : 1) * sizeof *matches);
 	size_t n = 0;
+	unsigned n_cross = 0;
 
 	if (matches == NULL)
 		return RC_NOMEM;
@@ -75,8 +76,11 @@ static enum rc gather_matches(const struct run *run, uint16_t slot, struct weigh
 				matches[n++] = (struct weighed){edges[i].weight, pair->probability, pair->ratio};
 		}
 		free(edges);
+		n_cross++;
 	}
-	qsort(matches, n, sizeof *matches, compare_weighed);
+	/* Edges of one segment are sorted already. */
+	if (n_cross > 1)
+		qsort(matches, n, sizeof *matches, compare_weighed);
 	*ret = matches;
 	*ret_n = n;
 	return RC_OK;

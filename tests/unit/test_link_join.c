@@ -274,7 +274,7 @@ static size_t check_join(struct link_pool *pool, uint32_t indexed_end, uint32_t 
 
 			for (unsigned c = 0; c < domain->n_comparisons; c++)
 				weight += domain->comparisons[c].reference_weight[pattern.level[c]];
-			if (weight < domain->floor)
+			if (weight < domain->floor || !pool_is_lead(pool, a) || !pool_is_lead(pool, b))
 				continue;
 			assert_true(at < n_found);
 			assert_int_equal(found[at].b, b);

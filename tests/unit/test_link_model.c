@@ -59,6 +59,7 @@ static int teardown(void **state)
 	free(w->run.slot);
 	free(w->run.certain);
 	free(w->run.person);
+	free(w->run.is_crowded);
 	for (unsigned c = 0; c < STUDY_MAX_COMPARISONS; c++) {
 		free(w->run.value[c]);
 		free(w->run.value_count[c]);

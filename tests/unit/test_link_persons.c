@@ -438,6 +438,123 @@ static void test_all_records_identical(void **state)
 	assert_nothing(w, LINK_NOT_IDENTIFIABLE);
 }
 
+/* Thousands of copies of one record, by mistake or in order to flood the linkage unit, cost no more candidates than one, and do not
+ * keep the others from being linked. `numbers`: each copy under a person number of its own. */
+static void flood(struct world *w, unsigned n_copies, bool numbers)
+{
+	two_registers(w, 150, 100);
+	for (uint32_t i = 0; i < n_copies; i++) {
+		uint32_t at = w->n;
+
+		add(w, (uint16_t)(i % 2), 5000, 0);
+		for (unsigned f = 0; f < w->domain.n_filters; f++) {
+			fixture_value(&w->domain, &w->entries[at].r, f, 5);
+			w->entries[at].r.row.missing[f] = false;
+		}
+		if (numbers)
+			memcpy(w->entries[at].r.row.person_id, &i, sizeof i);
+		w->entries[at].r.row.person_id[PERSON_ID_LEN - 1] = numbers;
+	}
+}
+
+static size_t count_candidates(const struct world *w)
+{
+	struct link_options options = {LINK_KERNEL_AUTO, LINK_MEMORY_PLAIN, 1};
+	struct link_pool *pool = NULL;
+	struct link_pair *pairs = NULL;
+	size_t n = 0;
+	uint32_t row;
+
+	assert_int_equal(link_pool_new(&w->domain, &options, &pool), RC_OK);
+	for (uint32_t i = 0; i < w->n; i++)
+		assert_int_equal(link_pool_add(pool, &w->entries[i].r.row, &row), RC_OK);
+	assert_int_equal(link_compare(pool, 0, w->n, NULL, &pairs, &n), RC_OK);
+	free(pairs);
+	link_pool_free(pool);
+	return n;
+}
+
+static void test_copies_are_not_compared_with_each_other(void **state)
+{
+	struct world *w = *state;
+	static uint32_t person[MAX_ROWS], shuffled[MAX_ROWS];
+	const struct setting other = {LINK_KERNEL_AUTO, 2, 12345, NULL, NULL, NULL};
+	struct link_result *result;
+	size_t before;
+	unsigned n_right = 0;
+
+	for (unsigned numbers = 0; numbers <= 1; numbers++) {
+		w->n = 0;
+		flood(w, 0, false);
+		before = count_candidates(w);
+		w->n = 0;
+		flood(w, 600, numbers != 0);
+		assert_true(count_candidates(w) <= before + 1 + w->n);
+		result = run(w, &plain, person);
+		assert_int_equal(result->outcome, LINK_DONE);
+		assert_int_equal(result->n_crowded, numbers != 0 ? 600 : 0);
+		link_result_free(result);
+		n_right = 0;
+		for (uint32_t i = 0; i < 150; i++)
+			n_right += person[i] == person[250 + i];
+		assert_true(n_right >= 140);
+		result = run(w, &other, shuffled);
+		assert_memory_equal(person, shuffled, w->n * sizeof *person);
+		link_result_free(result);
+		/* Without numbers the copies are one person; under numbers of their own nobody can tell them apart. */
+		assert_true((person[500] == person[502]) == (numbers == 0));
+		assert_true((person[500] == person[501]) == (numbers == 0));
+	}
+}
+
+/* Two to eight persons with the same content take part, whichever of their records came first. */
+static void test_namesakes_take_part_in_any_order(void **state)
+{
+	struct world *w = *state;
+	static uint32_t person[MAX_ROWS], shuffled[MAX_ROWS];
+	struct link_result *result;
+
+	flood(w, 8, true);
+	result = run(w, &plain, person);
+	assert_int_equal(result->n_crowded, 0);
+	assert_int_equal(result->outcome, LINK_DONE);
+	link_result_free(result);
+	for (uint64_t shuffle = 1; shuffle <= 5; shuffle++) {
+		const struct setting other = {LINK_KERNEL_AUTO, 1, shuffle, NULL, NULL, NULL};
+
+		result = run(w, &other, shuffled);
+		assert_memory_equal(person, shuffled, w->n * sizeof *person);
+		link_result_free(result);
+	}
+}
+
+static void test_stops_when_told(void **state)
+{
+	struct world *w = *state;
+	struct link_options options = {LINK_KERNEL_AUTO, LINK_MEMORY_PLAIN, 1};
+	atomic_bool cancel = true;
+	struct link_run_options ro = {.cancel = &cancel};
+	struct link_pool *pool = NULL;
+	struct link_pair *pairs = NULL;
+	struct link_result *result = NULL;
+	size_t n = 0;
+	uint32_t row;
+
+	two_registers(w, 100, 0);
+	assert_int_equal(link_pool_new(&w->domain, &options, &pool), RC_OK);
+	for (uint32_t i = 0; i < w->n; i++)
+		assert_int_equal(link_pool_add(pool, &w->entries[i].r.row, &row), RC_OK);
+	ro.end = w->n;
+	assert_int_equal(link_compare(pool, 0, w->n, NULL, &pairs, &n), RC_OK);
+	assert_int_equal(link_run(pool, pairs, n, &ro, &result), RC_STOPPING);
+	assert_null(result);
+	atomic_store(&cancel, false);
+	assert_int_equal(link_run(pool, pairs, n, &ro, &result), RC_OK);
+	link_result_free(result);
+	free(pairs);
+	link_pool_free(pool);
+}
+
 /* A field that is the same for everybody says nothing and must do no harm. */
 static void test_constant_field(void **state)
 {
@@ -504,6 +621,9 @@ int main(void)
 		TEST(test_all_missing),
 		TEST(test_all_records_identical),
 		TEST(test_constant_field),
+		TEST(test_copies_are_not_compared_with_each_other),
+		TEST(test_namesakes_take_part_in_any_order),
+		TEST(test_stops_when_told),
 		TEST(test_bad_pairs_are_refused),
 	};
 
