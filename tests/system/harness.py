@@ -211,6 +211,7 @@ class Unit:
         if cert is not None:
             context.load_cert_chain(cert, key)
         raw = socket.create_connection(('127.0.0.1', self.port), timeout)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)   # as http.client does: a head and its body are two writes
         return context.wrap_socket(raw, server_hostname='localhost')
 
     def request(self, who, method, path, body=None, headers=None, cert=None, key=None):
