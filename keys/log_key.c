@@ -149,7 +149,7 @@ bool log_signer_is_locked(const struct log_signer *signer)
 }
 
 /* The key object lives for one signature, so that OpenSSL's copy is cleansed at once. */
-static enum rc ed25519_sign(const struct secret_key *seed, const void *text, size_t len, uint8_t ret[64])
+enum rc log_key_sign(const struct secret_key *seed, const void *text, size_t len, uint8_t ret[64])
 {
 	EVP_PKEY *key = key_from_seed(secret_key_bytes(seed));
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -183,7 +183,7 @@ enum rc log_signer_sign(struct log_signer *signer, uint64_t size, const struct t
 	tlog_checkpoint_body(&c, out);
 	if (out->failed)
 		return RC_NOMEM;
-	enum rc rc = ed25519_sign(signer->seed, out->data + start, out->len - start, signature);
+	enum rc rc = log_key_sign(signer->seed, out->data + start, out->len - start, signature);
 	if (rc == RC_OK) {
 		buffer_append(out, "\n", 1);
 		tlog_note_signature_line(&signer->vkey, signature, out);

@@ -44,6 +44,9 @@ bool log_signer_is_locked(const struct log_signer *signer);
 enum rc log_signer_sign(struct log_signer *signer, uint64_t size, const struct tlog_hash *root,
 			const struct tlog_proof *proof, struct buffer *out) MUST_CHECK;
 
+/* Ed25519 signature of any text under such a seed, for keys that are not a log's: a witness's. Errors: CRYPTO. */
+struct secret_key;
+enum rc log_key_sign(const struct secret_key *seed, const void *text, size_t len, uint8_t ret[64]) MUST_CHECK;
 /* Ed25519 key pair from a 32-byte seed: the public half. */
 enum rc log_key_public(const uint8_t seed[32], uint8_t ret_public[32]) MUST_CHECK;
 

@@ -28,6 +28,8 @@ enum role {
 	X(REQUEST_TILE,           "GET",  "/audit/tile/{*}",       ROLE_AUDITOR,                    false) \
 	X(REQUEST_RELEASE_BODY,   "GET",  "/audit/release/{}",     ROLE_AUDITOR,                    false) \
 	X(REQUEST_PROOF,          "GET",  "/audit/proof/{}",       ROLE_AUDITOR | ROLE_SUBMITTER,   false) \
+	X(REQUEST_COSIGNED,       "GET",  "/audit/cosigned",       ROLE_AUDITOR | ROLE_SUBMITTER,   false) \
+	X(REQUEST_COSIGN,         "POST", "/audit/cosignatures",   ROLE_AUDITOR,                    true) \
 	X(REQUEST_PUBLISH,        "POST", "/v1/releases",          ROLE_OPERATOR,                   true) \
 	X(REQUEST_STATUS,         "GET",  "/v1/status",            ROLE_OPERATOR,                   false) \
 	X(REQUEST_METRICS,        "GET",  "/metrics",              ROLE_OPERATOR,                   false) \

@@ -59,6 +59,26 @@ struct tlog_vkey {
 enum rc tlog_vkey_parse(const char *text, struct tlog_vkey *ret) MUST_CHECK;
 enum rc tlog_vkey_format(const char *name, const uint8_t public_key[32], char *out, size_t cap) MUST_CHECK;
 
+/* C2SP tlog-cosignature/v1: a witness signs "cosignature/v1", the time and a checkpoint's text, to say that it extends
+ * every checkpoint that it signed before. Its verifier key has the type byte 4 instead of 1. */
+enum rc tlog_witness_make(const char *name, const uint8_t public_key[32], struct tlog_vkey *ret) MUST_CHECK;
+enum rc tlog_witness_parse(const char *text, struct tlog_vkey *ret) MUST_CHECK;
+enum rc tlog_witness_format(const char *name, const uint8_t public_key[32], char *out, size_t cap) MUST_CHECK;
+/* Append what is to be signed for this checkpoint. */
+void tlog_cosign_message(const struct tlog_checkpoint *c, int64_t unix_time, struct buffer *out);
+struct tlog_cosignature {
+	int64_t time; /* Unix */
+	uint8_t signature[64];
+};
+/* Append the signature line. */
+void tlog_cosignature_line(const struct tlog_vkey *witness, const struct tlog_cosignature *c, struct buffer *out);
+/* The cosignature of `witness` on a note; the last one where there are several. The note's own signature is not looked
+ * at. Errors: NOTFOUND (none of this witness), DIGEST (one that is wrong), MALFORMED. */
+enum rc tlog_cosignature_verify(const char *note, size_t len, const struct tlog_vkey *witness,
+				struct tlog_cosignature *ret) MUST_CHECK;
+/* The signature of `vkey` on a note that tlog_checkpoint_verify has accepted. Errors: NOTFOUND, MALFORMED. */
+enum rc tlog_note_signature(const char *note, size_t len, const struct tlog_vkey *vkey, uint8_t ret[64]) MUST_CHECK;
+
 /* Origins and key names: 1 to TLOG_ORIGIN_CAP - 1 bytes of UTF-8 with neither Unicode space nor plus nor control
  * character. Errors: INVALID. */
 enum rc tlog_name_check(const char *name) MUST_CHECK;

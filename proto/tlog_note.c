@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const char signature_mark[] = "\xe2\x80\x94 "; /* em dash, space */
-enum { SIGNATURE_MARK_LEN = 4, ED25519_TYPE = 1, HASH_TEXT_LEN = 44 };
+enum { SIGNATURE_MARK_LEN = 4, ED25519_TYPE = 1, COSIGNATURE_TYPE = 4, HASH_TEXT_LEN = 44 };
 
 /* One code point of strict UTF-8 (no overlong form, no surrogate); its length, or 0. */
 static size_t utf8_decode(const uint8_t *s, size_t len, uint32_t *ret)
@@ -118,9 +118,9 @@ static enum rc parse_hash(const char *text, size_t len, struct tlog_hash *ret)
 
 /* ---- verifier keys ------------------------------------------------------------------------------------------- */
 
-enum rc tlog_vkey_make(const char *name, const uint8_t public_key[32], struct tlog_vkey *ret)
+static enum rc vkey_make(uint8_t type, const char *name, const uint8_t public_key[32], struct tlog_vkey *ret)
 {
-	static const uint8_t separator[2] = {'\n', ED25519_TYPE};
+	const uint8_t separator[2] = {'\n', type};
 	uint8_t digest[32];
 	size_t len = strlen(name);
 
@@ -140,13 +140,13 @@ enum rc tlog_vkey_make(const char *name, const uint8_t public_key[32], struct tl
 	return RC_OK;
 }
 
-enum rc tlog_vkey_format(const char *name, const uint8_t public_key[32], char *out, size_t cap)
+static enum rc vkey_format(uint8_t type, const char *name, const uint8_t public_key[32], char *out, size_t cap)
 {
 	struct tlog_vkey vkey;
-	uint8_t typed[33] = {ED25519_TYPE};
+	uint8_t typed[33] = {type};
 	char hash[9], key[48];
 
-	if (tlog_vkey_make(name, public_key, &vkey) != RC_OK)
+	if (vkey_make(type, name, public_key, &vkey) != RC_OK)
 		return RC_INVALID;
 	memcpy(typed + 1, public_key, 32);
 	hex_encode(vkey.key_hash, sizeof vkey.key_hash, hash);
@@ -157,7 +157,7 @@ enum rc tlog_vkey_format(const char *name, const uint8_t public_key[32], char *o
 	return RC_OK;
 }
 
-enum rc tlog_vkey_parse(const char *text, struct tlog_vkey *ret)
+static enum rc vkey_parse(uint8_t type, const char *text, struct tlog_vkey *ret)
 {
 	size_t len = strnlen(text, TLOG_VKEY_CAP + 1), n = 0;
 	struct tlog_vkey vkey;
@@ -176,12 +176,42 @@ enum rc tlog_vkey_parse(const char *text, struct tlog_vkey *ret)
 	name[first - text] = '\0';
 	if (hex_decode(first + 1, (size_t)(second - first - 1), hash, sizeof hash) != RC_OK ||
 	    base64_decode(second + 1, len - (size_t)(second + 1 - text), typed, sizeof typed, &n) != RC_OK ||
-	    n != sizeof typed || typed[0] != ED25519_TYPE)
+	    n != sizeof typed || typed[0] != type)
 		return RC_MALFORMED;
-	if (tlog_vkey_make(name, typed + 1, &vkey) != RC_OK || memcmp(vkey.key_hash, hash, sizeof hash) != 0)
+	if (vkey_make(type, name, typed + 1, &vkey) != RC_OK || memcmp(vkey.key_hash, hash, sizeof hash) != 0)
 		return RC_MALFORMED;
 	*ret = vkey;
 	return RC_OK;
+}
+
+enum rc tlog_vkey_make(const char *name, const uint8_t public_key[32], struct tlog_vkey *ret)
+{
+	return vkey_make(ED25519_TYPE, name, public_key, ret);
+}
+
+enum rc tlog_vkey_format(const char *name, const uint8_t public_key[32], char *out, size_t cap)
+{
+	return vkey_format(ED25519_TYPE, name, public_key, out, cap);
+}
+
+enum rc tlog_vkey_parse(const char *text, struct tlog_vkey *ret)
+{
+	return vkey_parse(ED25519_TYPE, text, ret);
+}
+
+enum rc tlog_witness_make(const char *name, const uint8_t public_key[32], struct tlog_vkey *ret)
+{
+	return vkey_make(COSIGNATURE_TYPE, name, public_key, ret);
+}
+
+enum rc tlog_witness_format(const char *name, const uint8_t public_key[32], char *out, size_t cap)
+{
+	return vkey_format(COSIGNATURE_TYPE, name, public_key, out, cap);
+}
+
+enum rc tlog_witness_parse(const char *text, struct tlog_vkey *ret)
+{
+	return vkey_parse(COSIGNATURE_TYPE, text, ret);
 }
 
 enum rc tlog_ed25519_verify(const uint8_t public_key[32], const void *text, size_t len, const uint8_t signature[64])
@@ -210,9 +240,10 @@ void tlog_note_signature_line(const struct tlog_vkey *vkey, const uint8_t signat
 	buffer_printf(out, "%s%s %s\n", signature_mark, vkey->name, text);
 }
 
-/* One signature line. MALFORMED when it is none; DIGEST when it is of `vkey` and wrong; *is_ours when it is right. */
-static enum rc check_signature_line(const char *line, size_t len, const char *text, size_t text_len,
-				    const struct tlog_vkey *vkey, bool *is_ours)
+/* One signature line: *ret_ours when name and key hash are those of `vkey`, *ret_fits when its signature has `n` bytes;
+ * with both, they are copied. Errors: MALFORMED, NOMEM. */
+static enum rc read_signature_line(const char *line, size_t len, const struct tlog_vkey *vkey, uint8_t *signature,
+				   size_t n, bool *ret_ours, bool *ret_fits)
 {
 	if (len <= SIGNATURE_MARK_LEN || memcmp(line, signature_mark, SIGNATURE_MARK_LEN) != 0)
 		return RC_MALFORMED;
@@ -221,21 +252,37 @@ static enum rc check_signature_line(const char *line, size_t len, const char *te
 	/* Names of other keys may be longer than ours: only the form is checked, within the note's own bound. */
 	if (space == NULL || space == name || memchr(name, '+', (size_t)(space - name)) != NULL)
 		return RC_MALFORMED;
-	size_t name_len = (size_t)(space - name), n = 0;
+	size_t name_len = (size_t)(space - name), n_bytes = 0;
 	size_t cap = (size_t)(end - space - 1) / 4 * 3;
 	uint8_t *bytes = malloc(cap + 1);
-	enum rc rc = RC_NOMEM;
 	if (bytes == NULL)
-		return rc;
-	rc = base64_decode(space + 1, (size_t)(end - space - 1), bytes, cap, &n);
-	if (rc == RC_OK && n < 5)
+		return RC_NOMEM;
+	enum rc rc = base64_decode(space + 1, (size_t)(end - space - 1), bytes, cap, &n_bytes);
+	if (rc == RC_OK && n_bytes < 5)
 		rc = RC_MALFORMED;
-	if (rc == RC_OK && name_len == strlen(vkey->name) && memcmp(name, vkey->name, name_len) == 0 &&
-	    memcmp(bytes, vkey->key_hash, 4) == 0) {
-		rc = n == 4 + 64 ? tlog_ed25519_verify(vkey->public_key, text, text_len, bytes + 4) : RC_DIGEST;
-		*is_ours = *is_ours || rc == RC_OK;
+	if (rc == RC_OK) {
+		*ret_ours = name_len == strlen(vkey->name) && memcmp(name, vkey->name, name_len) == 0 &&
+			    memcmp(bytes, vkey->key_hash, 4) == 0;
+		*ret_fits = n_bytes == 4 + n;
+		if (*ret_ours && *ret_fits)
+			memcpy(signature, bytes + 4, n);
 	}
 	free(bytes);
+	return rc;
+}
+
+/* One signature line. MALFORMED when it is none; DIGEST when it is of `vkey` and wrong; *is_ours when it is right. */
+static enum rc check_signature_line(const char *line, size_t len, const char *text, size_t text_len,
+				    const struct tlog_vkey *vkey, bool *is_ours)
+{
+	uint8_t signature[64];
+	bool ours = false, fits = false;
+
+	enum rc rc = read_signature_line(line, len, vkey, signature, sizeof signature, &ours, &fits);
+	if (rc == RC_OK && ours) {
+		rc = fits ? tlog_ed25519_verify(vkey->public_key, text, text_len, signature) : RC_DIGEST;
+		*is_ours = *is_ours || rc == RC_OK;
+	}
 	return rc;
 }
 
@@ -326,6 +373,94 @@ enum rc tlog_checkpoint_verify(const char *note, size_t len, const struct tlog_v
 		return RC_DIGEST;
 	*ret = c;
 	return RC_OK;
+}
+
+/* ---- cosignatures -------------------------------------------------------------------------------------------- */
+
+static void cosign_text(int64_t unix_time, const char *text, size_t len, struct buffer *out)
+{
+	buffer_printf(out, "cosignature/v1\ntime %" PRId64 "\n", unix_time);
+	buffer_append(out, text, len);
+}
+
+void tlog_cosign_message(const struct tlog_checkpoint *c, int64_t unix_time, struct buffer *out)
+{
+	struct buffer body;
+
+	buffer_init(&body);
+	tlog_checkpoint_body(c, &body);
+	cosign_text(unix_time, (const char *)body.data, body.len, out);
+	out->failed = out->failed || body.failed;
+	buffer_deinit(&body);
+}
+
+void tlog_cosignature_line(const struct tlog_vkey *witness, const struct tlog_cosignature *c, struct buffer *out)
+{
+	uint8_t bytes[4 + 8 + 64];
+	char text[4 * ((4 + 8 + 64 + 2) / 3) + 1];
+	struct writer w;
+
+	writer_init(&w, bytes, sizeof bytes);
+	write_bytes(&w, witness->key_hash, 4);
+	write_u64(&w, (uint64_t)c->time);
+	write_bytes(&w, c->signature, 64);
+	base64_encode(bytes, sizeof bytes, text);
+	buffer_printf(out, "%s%s %s\n", signature_mark, witness->name, text);
+}
+
+static enum rc check_cosignature(const uint8_t timed[72], const char *text, size_t text_len,
+				 const struct tlog_vkey *witness, struct tlog_cosignature *ret)
+{
+	struct buffer message;
+	struct reader r;
+
+	reader_init(&r, timed, 8);
+	uint64_t time = read_u64(&r);
+	if (time > INT64_MAX)
+		return RC_DIGEST;
+	buffer_init(&message);
+	cosign_text((int64_t)time, text, text_len, &message);
+	enum rc rc = message.failed ? RC_NOMEM
+				    : tlog_ed25519_verify(witness->public_key, message.data, message.len, timed + 8);
+	buffer_deinit(&message);
+	if (rc == RC_OK) {
+		ret->time = (int64_t)time;
+		memcpy(ret->signature, timed + 8, sizeof ret->signature);
+	}
+	return rc;
+}
+
+enum rc tlog_cosignature_verify(const char *note, size_t len, const struct tlog_vkey *witness,
+				struct tlog_cosignature *ret)
+{
+	const char *at = NULL, *end = note + len, *line;
+	size_t text_len = 0, line_len, n_signatures = 0;
+	uint8_t timed[8 + 64];
+	bool found = false;
+
+	enum rc rc = split_note(note, len, &text_len, &at);
+	while (rc == RC_OK && next_line(&at, end, &line, &line_len)) {
+		bool ours = false, fits = false;
+		rc = ++n_signatures > TLOG_MAX_SIGNATURES
+			     ? RC_MALFORMED
+			     : read_signature_line(line, line_len, witness, timed, sizeof timed, &ours, &fits);
+		if (rc == RC_OK && ours)
+			rc = fits ? check_cosignature(timed, note, text_len, witness, ret) : RC_DIGEST;
+		found = found || ours;
+	}
+	return rc == RC_OK && !found ? RC_NOTFOUND : rc;
+}
+
+enum rc tlog_note_signature(const char *note, size_t len, const struct tlog_vkey *vkey, uint8_t ret[64])
+{
+	const char *at = NULL, *end = note + len, *line;
+	size_t text_len = 0, line_len;
+	bool ours = false, fits = false;
+
+	enum rc rc = split_note(note, len, &text_len, &at);
+	while (rc == RC_OK && !(ours && fits) && next_line(&at, end, &line, &line_len))
+		rc = read_signature_line(line, line_len, vkey, ret, 64, &ours, &fits);
+	return rc == RC_OK && !(ours && fits) ? RC_NOTFOUND : rc;
 }
 
 /* ---- proof files --------------------------------------------------------------------------------------------- */

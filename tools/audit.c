@@ -19,6 +19,7 @@ static const struct {
 	{"verify", audit_verify, "check the whole log: signature, root, rules, releases, receipts"},
 	{"proof", audit_proof, "check a receipt without asking the linkage unit"},
 	{"show", audit_show, "print the log's entries"},
+	{"witness", audit_witness, "cosign the log's checkpoint when it extends the last one"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -10,6 +10,7 @@
 int audit_verify(int argc, char **argv);
 int audit_proof(int argc, char **argv);
 int audit_show(int argc, char **argv);
+int audit_witness(int argc, char **argv);
 
 int audit_fail(enum rc rc, const struct diag *diag);
 /* Read and check a receipt file. Errors: PROTOCOL (it is not proved by this key), NOTFOUND, … */

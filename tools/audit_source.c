@@ -2,25 +2,38 @@
  * them, the hash tiles by the entries. */
 #include "tools/audit_source.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/whole_file.h"
 
 enum { MAX_BUNDLE = TLOG_TILE_WIDTH * (TLOG_MAX_ENTRY + 2), PATH_CAP = 128 };
 
-enum rc audit_read_vkey(const char *path, struct tlog_vkey *ret, struct diag *diag)
+static enum rc read_vkey(const char *path, enum rc (*parse)(const char *text, struct tlog_vkey *ret), const char *what,
+			 struct tlog_vkey *ret, struct diag *diag)
 {
 	struct buffer text;
 
 	buffer_init(&text);
 	enum rc rc = whole_file_read(path, TLOG_VKEY_CAP, &text, diag);
 	buffer_append(&text, "", 1);
-	if (rc == RC_OK && (text.failed || tlog_vkey_parse((const char *)text.data, ret) != RC_OK))
-		rc = diag_set(diag, RC_KEY, "%s: expected a log's public key, name+hash+base64", path);
+	if (rc == RC_OK && (text.failed || parse((const char *)text.data, ret) != RC_OK))
+		rc = diag_set(diag, RC_KEY, "%s: expected %s, name+hash+base64", path, what);
 	buffer_deinit(&text);
 	return rc;
+}
+
+enum rc audit_read_vkey(const char *path, struct tlog_vkey *ret, struct diag *diag)
+{
+	return read_vkey(path, tlog_vkey_parse, "a log's public key", ret, diag);
+}
+
+enum rc audit_read_witness(const char *path, struct tlog_vkey *ret, struct diag *diag)
+{
+	return read_vkey(path, tlog_witness_parse, "a witness's public key", ret, diag);
 }
 
 enum rc audit_source_get(struct audit_source *source, const char *path, const char *accept, size_t max,
@@ -41,13 +54,33 @@ enum rc audit_source_get(struct audit_source *source, const char *path, const ch
 	return rc;
 }
 
+enum rc audit_read_state(const char *path, const struct tlog_vkey *vkey, struct tlog_checkpoint *ret, struct diag *diag)
+{
+	struct buffer note;
+
+	if (access(path, F_OK) != 0 && errno == ENOENT)
+		return RC_NOTFOUND;
+	buffer_init(&note);
+	enum rc rc = whole_file_read(path, TLOG_MAX_NOTE, &note, diag);
+	if (rc == RC_OK && tlog_checkpoint_verify((const char *)note.data, note.len, vkey, ret) != RC_OK)
+		rc = diag_set(diag, RC_DAMAGED, "%s: is not a checkpoint signed by this log", path);
+	buffer_deinit(&note);
+	return rc;
+}
+
 enum rc audit_source_open(struct https *https, const struct tlog_vkey *vkey, struct audit_source *ret,
 			  struct diag *diag)
+{
+	return audit_source_open_at(https, "/audit/checkpoint", vkey, ret, diag);
+}
+
+enum rc audit_source_open_at(struct https *https, const char *path, const struct tlog_vkey *vkey,
+			     struct audit_source *ret, struct diag *diag)
 {
 	struct audit_source source = {.https = https, .vkey = *vkey};
 
 	buffer_init(&source.note);
-	enum rc rc = audit_source_get(&source, "/audit/checkpoint", "text/plain", TLOG_MAX_NOTE, &source.note, diag);
+	enum rc rc = audit_source_get(&source, path, "text/plain", TLOG_MAX_NOTE, &source.note, diag);
 	if (rc == RC_OK) {
 		rc = tlog_checkpoint_verify((const char *)source.note.data, source.note.len, vkey, &source.checkpoint);
 		if (rc != RC_OK)

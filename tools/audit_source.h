@@ -19,11 +19,19 @@ struct audit_source {
 	bool with_tiles;    /* fetch and compare the hash tiles too */
 };
 
-/* Read a verifier key from a file. Errors: KEY. */
+/* Read a verifier key from a file: a log's, a witness's. Errors: KEY. */
 enum rc audit_read_vkey(const char *path, struct tlog_vkey *ret, struct diag *diag) MUST_CHECK;
+enum rc audit_read_witness(const char *path, struct tlog_vkey *ret, struct diag *diag) MUST_CHECK;
 /* Fetch the checkpoint and verify its signature. Errors: PROTOCOL (signature), NETWORK, … */
 enum rc audit_source_open(struct https *https, const struct tlog_vkey *vkey, struct audit_source *ret,
 			  struct diag *diag) MUST_CHECK;
+/* The same from another path, that of a cosigned checkpoint for instance. Errors: also NOTFOUND. */
+enum rc audit_source_open_at(struct https *https, const char *path, const struct tlog_vkey *vkey,
+			     struct audit_source *ret, struct diag *diag) MUST_CHECK;
+/* The checkpoint that somebody saw last, as it was kept in a file, signature and all. Errors: NOTFOUND (no such file),
+ * DAMAGED (not one of this log), IO. */
+enum rc audit_read_state(const char *path, const struct tlog_vkey *vkey, struct tlog_checkpoint *ret,
+			 struct diag *diag) MUST_CHECK;
 void audit_source_deinit(struct audit_source *source);
 
 /* A root that the log must have had at a size: the last checkpoint that was seen, or one in a receipt. */

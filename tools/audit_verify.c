@@ -1,11 +1,9 @@
 /* throughcare audit verify: everything that an auditor can check from the log and its public key, and a readable report
  * of it. Nothing is reported before all of it held. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "proto/bytes.h"
 #include "proto/study.h"
@@ -20,19 +18,23 @@ enum { MAX_BODY = 256 << 20 };
 struct verify {
 	struct https_options https;
 	const char *vkey_path, *state_path, *study_path;
-	struct option_list receipt_paths;
+	struct option_list receipt_paths, witness_paths;
+	uint64_t witnesses_needed; /* 0 = all that were given */
 	bool tiles;
 
 	struct study *study;
 	struct audit_source source;
 	struct replay replay;
-	/* One expectation for the state and one for each receipt. */
-	struct audit_expectation expected[1 + OPTION_LIST_MAX];
+	/* One expectation for the state, one for what witnesses saw, and one for each receipt. */
+	struct audit_expectation expected[2 + OPTION_LIST_MAX];
 	size_t n_expected;
 	struct receipt receipts[OPTION_LIST_MAX];
 	size_t n_receipts;
 	bool has_state;
 	uint64_t seen_size;
+	struct tlog_checkpoint cosigned;
+	size_t n_cosigned;
+	int64_t cosigned_at; /* the oldest of the cosignatures */
 };
 
 /* ---- what was seen before ------------------------------------------------------------------------------------ */
@@ -42,21 +44,16 @@ static void expect(struct verify *v, const struct tlog_checkpoint *c, const char
 	v->expected[v->n_expected++] = (struct audit_expectation){.size = c->size, .root = c->root, .what = what};
 }
 
-/* The state is the last checkpoint that verified, signature and all: it can be shown to others as it is. */
+/* The state is the last checkpoint that verified: it can be shown to others as it is. */
 static enum rc load_state(struct verify *v, const struct tlog_vkey *vkey, struct diag *diag)
 {
 	struct tlog_checkpoint c;
-	struct buffer note;
 
-	if (v->state_path == NULL || (access(v->state_path, F_OK) != 0 && errno == ENOENT))
+	if (v->state_path == NULL)
 		return RC_OK;
-	buffer_init(&note);
-	enum rc rc = whole_file_read(v->state_path, TLOG_MAX_NOTE, &note, diag);
-	if (rc == RC_OK && tlog_checkpoint_verify((const char *)note.data, note.len, vkey, &c) != RC_OK)
-		rc = diag_set(diag, RC_DAMAGED, "%s: is not a checkpoint signed by this log", v->state_path);
-	buffer_deinit(&note);
+	enum rc rc = audit_read_state(v->state_path, vkey, &c, diag);
 	if (rc != RC_OK)
-		return rc;
+		return rc == RC_NOTFOUND ? RC_OK : rc;
 	v->has_state = true;
 	v->seen_size = c.size;
 	expect(v, &c, v->state_path);
@@ -89,6 +86,47 @@ static enum rc load_study(struct verify *v, struct diag *diag)
 	if (rc == RC_OK)
 		rc = study_parse(v->study_path, (const char *)text.data, text.len, &v->study, diag);
 	buffer_deinit(&text);
+	return rc;
+}
+
+/* The newest checkpoint that witnesses have cosigned: enough of them, and the log extends it. */
+static enum rc load_cosigned(struct verify *v, struct https *https, const struct tlog_vkey *vkey, struct diag *diag)
+{
+	struct audit_source cosigned;
+	struct tlog_cosignature by;
+	struct tlog_vkey witness;
+	uint64_t needed = v->witnesses_needed > 0 ? v->witnesses_needed : v->witness_paths.n;
+
+	if (v->witness_paths.n == 0)
+		return RC_OK;
+	enum rc rc = audit_source_open_at(https, "/audit/cosigned", vkey, &cosigned, diag);
+	if (rc == RC_NOTFOUND)
+		return diag_set(diag, RC_PROTOCOL, "no checkpoint of the log is cosigned by a witness");
+	if (rc != RC_OK)
+		return rc;
+	for (size_t i = 0; rc == RC_OK && i < v->witness_paths.n; i++) {
+		rc = audit_read_witness(v->witness_paths.item[i], &witness, diag);
+		if (rc != RC_OK)
+			break;
+		rc = tlog_cosignature_verify((const char *)cosigned.note.data, cosigned.note.len, &witness, &by);
+		if (rc == RC_OK) {
+			v->n_cosigned++;
+			v->cosigned_at = v->n_cosigned == 1 || by.time < v->cosigned_at ? by.time : v->cosigned_at;
+		} else if (rc == RC_NOTFOUND) {
+			rc = RC_OK;
+		} else {
+			rc = diag_set(diag, RC_PROTOCOL, "the cosignature of %s does not verify", witness.name);
+		}
+	}
+	if (rc == RC_OK && v->n_cosigned < needed)
+		rc = diag_set(diag, RC_PROTOCOL,
+			      "the newest cosigned checkpoint is cosigned by %zu of these witnesses, %" PRIu64
+			      " are needed",
+			      v->n_cosigned, needed);
+	v->cosigned = cosigned.checkpoint;
+	audit_source_deinit(&cosigned);
+	if (rc == RC_OK)
+		expect(v, &v->cosigned, "the cosigned checkpoint");
 	return rc;
 }
 
@@ -210,6 +248,9 @@ static void report(const struct verify *v)
 	if (v->has_state)
 		printf("  extends the %" PRIu64 " entries seen before by %" PRIu64 "\n", v->seen_size,
 		       c->size - v->seen_size);
+	if (v->n_cosigned > 0)
+		printf("  %zu witness%s cosigned %" PRIu64 " entries by %s\n", v->n_cosigned,
+		       v->n_cosigned == 1 ? "" : "es", v->cosigned.size, time_text(v->cosigned_at, first));
 	report_entries(v);
 	report_releases(v);
 	if (v->n_receipts > 0)
@@ -246,6 +287,8 @@ static enum rc run(struct verify *v, struct diag *diag)
 	if (rc == RC_OK)
 		rc = https_open(&v->https, &https, diag);
 	if (rc == RC_OK)
+		rc = load_cosigned(v, https, &vkey, diag); /* before the checkpoint, which is then the newer one */
+	if (rc == RC_OK)
 		rc = audit_source_open(https, &vkey, &v->source, diag);
 	if (rc != RC_OK)
 		goto out;
@@ -281,6 +324,10 @@ int audit_verify(int argc, char **argv)
 		 .help = "keep the last verified checkpoint there; the log must extend it next time"},
 		{"receipt", 'r', OPTION_LIST, &v->receipt_paths, .argument = "FILE",
 		 .help = "a custodian's receipt, to be found in this log; may be given again"},
+		{"witness", 'w', OPTION_LIST, &v->witness_paths, .argument = "FILE",
+		 .help = "public key of a witness that must have cosigned the log; may be given again"},
+		{"witnesses", 0, OPTION_NUMBER, &v->witnesses_needed, .min = 1, .max = OPTION_LIST_MAX, .argument = "N",
+		 .help = "so many of them are enough; left out: all"},
 		{"study", 0, OPTION_TEXT, &v->study_path, .argument = "FILE",
 		 .help = "also check the rules of this study: interval, new records, sources"},
 		{"tiles", 0, OPTION_FLAG, &v->tiles, .help = "also compare the hash tiles with the entries"},

@@ -20,6 +20,7 @@ static const struct {
 	{"record", keys_record, "make the key that hides a custodian's record numbers"},
 	{"seal", keys_seal, "make a sealing key"},
 	{"log", keys_log, "make a log key, its signer state and its public key"},
+	{"witness", keys_witness, "make the key of a witness of the log and its public key"},
 	{"signer-state", keys_signer_state, "make a lost signer state anew from a checkpoint"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

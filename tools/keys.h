@@ -17,6 +17,7 @@ int keys_linkage(int argc, char **argv);
 int keys_record(int argc, char **argv);
 int keys_seal(int argc, char **argv);
 int keys_log(int argc, char **argv);
+int keys_witness(int argc, char **argv);
 int keys_signer_state(int argc, char **argv);
 
 enum { KEYS_CA_DAYS = 3652, KEYS_CERTIFICATE_DAYS = 825, KEYS_MAX_DAYS = 36525 };

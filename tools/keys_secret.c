@@ -44,22 +44,28 @@ enum rc keys_make_linkage(const char *path, const char *domain, uint8_t ret_chec
 	return rc;
 }
 
-static enum rc format_vkey(const char *path, const char *origin, char *ret_vkey, size_t cap, struct diag *diag)
+typedef enum rc (*vkey_format)(const char *name, const uint8_t public_key[32], char *out, size_t cap);
+
+static enum rc format_public(const char *path, const char *kind, const char *name, vkey_format format, char *ret_vkey,
+			     size_t cap, struct diag *diag)
 {
 	struct secret_key *key = NULL;
 	uint8_t public_key[32];
 
-	enum rc rc = key_file_read(path, "log", &key, diag);
+	enum rc rc = key_file_read(path, kind, &key, diag);
 	if (rc != RC_OK)
 		return rc;
 	rc = log_key_public(secret_key_bytes(key), public_key);
 	secret_key_free(key);
 	if (rc == RC_OK)
-		rc = tlog_vkey_format(origin, public_key, ret_vkey, cap);
-	return rc == RC_OK
-		       ? RC_OK
-		       : diag_set(diag, rc, "'%.100s' is not an origin: expected a name without spaces and plus signs",
-				  origin);
+		rc = format(name, public_key, ret_vkey, cap);
+	return rc == RC_OK ? RC_OK
+			   : diag_set(diag, rc, "'%.100s': expected a name without spaces and plus signs", name);
+}
+
+static enum rc format_vkey(const char *path, const char *origin, char *ret_vkey, size_t cap, struct diag *diag)
+{
+	return format_public(path, "log", origin, tlog_vkey_format, ret_vkey, cap, diag);
 }
 
 enum rc keys_make_log(const char *path, const char *origin, char *ret_vkey, size_t vkey_cap, struct diag *diag)
@@ -244,6 +250,49 @@ int keys_log(int argc, char **argv)
 		if (rc != RC_OK)
 			return keys_fail(rc, &diag);
 	}
+	fputs(vkey, stdout);
+	return 0;
+}
+
+int keys_witness(int argc, char **argv)
+{
+	const char *name = NULL, *vkey_path = NULL;
+	const struct option_row rows[] = {
+		{"name", 0, OPTION_TEXT, &name, .argument = "NAME", .required = true,
+		 .help = "the witness's name, such as witness.example.org/w1"},
+		{"vkey", 0, OPTION_TEXT, &vkey_path, .argument = "FILE", .help = "write the public key there too"},
+	};
+	const struct option_table table = {
+		.command = "throughcare keys witness",
+		.usage = "FILE --name NAME [--vkey FILE]",
+		.about = "Make the key with which a witness cosigns the log. Print the public key, for the daemon's "
+			 "file "
+			 "of witnesses\n"
+			 "and for auditors.",
+		.example = "throughcare keys witness w1.key --name witness.example.org/w1 --vkey w1.vkey",
+		OPTION_ROWS(rows),
+		.min_operands = 1,
+		.max_operands = 1};
+	char vkey[TLOG_VKEY_CAP + 1];
+	struct diag diag = {""};
+	bool help = false;
+	int at = 0;
+
+	enum rc rc = options_parse(&table, argc, argv, &at, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	if (tlog_name_check(name) != RC_OK)
+		rc = diag_set(&diag, RC_INVALID, "--name: expected a name without spaces and plus signs");
+	if (rc == RC_OK)
+		rc = keys_make_file(argv[at], "witness", &diag);
+	if (rc == RC_OK)
+		rc = format_public(argv[at], "witness", name, tlog_witness_format, vkey, TLOG_VKEY_CAP, &diag);
+	if (rc == RC_OK)
+		strcat(vkey, "\n");
+	if (rc == RC_OK && vkey_path != NULL)
+		rc = whole_file_create(vkey_path, vkey, strlen(vkey), &diag);
+	if (rc != RC_OK)
+		return keys_fail(rc, &diag);
 	fputs(vkey, stdout);
 	return 0;
 }

@@ -105,6 +105,9 @@ static const struct option options[] = {
 	{"tls_revocation_list", OPTION_PATH, FIELD(tls_revocation_list), 0, 0, NULL, "", true,
 	    "Revocation list of the clients' authority, PEM. Read again on SIGHUP; connections of revoked clients end."},
 	TEXT(user, "", "User to become once everything is open. Left out: no change."),
+	PATH(witnesses, "",
+	    "File with the public keys of the log's witnesses, one a line (throughcare keys witness). Left out: no "
+	    "cosignatures are taken."),
 	U32(worker_threads, 0, 256, "0",
 	    "Threads for requests, comparison and publication; 0 takes the number of processors."),
 };

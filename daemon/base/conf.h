@@ -31,6 +31,7 @@ struct conf {
 	char seal_key[CONF_PATH_CAP], log_key[CONF_PATH_CAP];
 	char signer_state[CONF_PATH_CAP]; /* outside the store directory; "" = beside log_key */
 	char log_origin[128];
+	char witnesses[CONF_PATH_CAP]; /* "" = none */
 	uint32_t worker_threads;                 /* 0 = number of processors */
 	char link_kernel[16];                    /* auto, scalar, avx2, avx512 */
 	bool memory_lock_required;               /* memory_lock: require | try */

@@ -266,6 +266,15 @@ enum rc audit_log_checkpoint(struct audit_log *log, struct buffer *out)
 	return out->failed ? RC_NOMEM : RC_OK;
 }
 
+enum rc audit_log_was_signed(struct audit_log *log, uint64_t size, const struct tlog_hash *root)
+{
+	struct tlog_hash is;
+	pthread_mutex_lock(&log->lock);
+	enum rc rc = size <= log->signed_size ? tree_root(log->tree, size, &is) : RC_NOTFOUND;
+	pthread_mutex_unlock(&log->lock);
+	return rc == RC_OK && memcmp(is.b, root->b, TLOG_HASH_LEN) != 0 ? RC_CONFLICT : rc;
+}
+
 enum rc audit_log_proof(struct audit_log *log, uint64_t index, struct buffer *out)
 {
 	struct tlog_proof proof;

@@ -42,6 +42,9 @@ enum rc audit_log_sign(struct audit_log *log) MUST_CHECK;
 uint64_t audit_log_signed_size(struct audit_log *log);
 int64_t audit_log_now(struct audit_log *log);             /* the clock, or the last entry's time if that is later */
 enum rc audit_log_checkpoint(struct audit_log *log, struct buffer *out) MUST_CHECK;
+/* Is this a tree that was signed: of that size, with that root? Errors: NOTFOUND (larger than what is signed),
+ * CONFLICT. */
+enum rc audit_log_was_signed(struct audit_log *log, uint64_t size, const struct tlog_hash *root) MUST_CHECK;
 /* tlog-proof of the entry at `index` under the present checkpoint. Errors: NOTFOUND. */
 enum rc audit_log_proof(struct audit_log *log, uint64_t index, struct buffer *out) MUST_CHECK;
 /* The bytes of one entry. Errors: NOTFOUND, DAMAGED. */

@@ -23,6 +23,7 @@
 #include "daemon/core/linker.h"
 #include "daemon/core/start.h"
 #include "daemon/core/state.h"
+#include "daemon/core/witnesses.h"
 
 /* ---- files ---- */
 
@@ -70,6 +71,8 @@ static enum rc load_keys(struct core *core, struct diag *diag)
 	enum rc rc = seal_open_file(conf->seal_key, &core->seal, diag);
 	if (rc == RC_OK)
 		rc = log_signer_open(conf->log_key, conf->signer_state, conf->log_origin, &core->signer, diag);
+	if (rc == RC_OK)
+		rc = witnesses_load(core, diag);
 	if (rc == RC_OK && conf->memory_lock_required &&
 	    !(seal_is_locked(core->seal) && log_signer_is_locked(core->signer)))
 		rc = diag_set(diag, RC_CONFIG,
@@ -219,6 +222,7 @@ void core_close(struct core *core)
 	store_close(core->store);
 	secret_key_free(core->test_secret);
 	log_signer_close(core->signer);
+	free(core->witnesses);
 	seal_close(core->seal);
 	study_free(core->study);
 	free(core->study_text);

@@ -12,6 +12,9 @@ void checkpoint_run(struct request *request, const uint8_t *body, size_t len);
 void tile_run(struct request *request, const uint8_t *body, size_t len);
 void proof_run(struct request *request, const uint8_t *body, size_t len);
 void release_body_run(struct request *request, const uint8_t *body, size_t len);
+/* witnesses.c */
+void cosigned_run(struct request *request, const uint8_t *body, size_t len);
+void cosign_run(struct request *request, const uint8_t *body, size_t len);
 /* withdrawals.c */
 void withdrawal_run(struct request *request, const uint8_t *body, size_t len);
 /* status.c */

@@ -22,6 +22,8 @@
 
 struct linker;
 
+enum { CORE_MAX_WITNESSES = 16 };
+
 struct source_volume {
 	uint64_t n_batches, n_records;
 };
@@ -33,6 +35,8 @@ struct core {
 	struct study *study;
 	struct seal *seal;
 	struct log_signer *signer;
+	struct tlog_vkey *witnesses;      /* who may cosign checkpoints */
+	size_t n_witnesses;
 	struct secret_key *test_secret;   /* NULL but in tests with a synthetic study */
 	struct store *store;
 	struct audit_log *log;

@@ -624,6 +624,64 @@ static void test_bundles(void **state)
 	free(large);
 }
 
+/* C2SP tlog-cosignature against the golden vector, and every bit of it that can be wrong. */
+static void test_cosignature(void **state)
+{
+	const json_t *w = json_object_get(vectors, "witness");
+	const char *name = json_string_value(json_object_get(w, "name"));
+	const char *signature = json_string_value(json_object_get(w, "cosignature_b64"));
+	/* The public half of the vector's seed. */
+	static const char public_hex[] = "2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12";
+	uint8_t public_key[32];
+	char text[TLOG_VKEY_CAP];
+	struct tlog_vkey vkey, again, log;
+	struct tlog_cosignature c;
+	struct tlog_checkpoint checkpoint;
+	struct buffer note, message, line;
+	assert_int_equal(hex_decode(public_hex, strlen(public_hex), public_key, sizeof public_key), RC_OK);
+	assert_int_equal(tlog_witness_make(name, public_key, &vkey), RC_OK);
+	assert_int_equal(tlog_witness_format(name, public_key, text, sizeof text), RC_OK);
+	assert_int_equal(tlog_witness_parse(text, &again), RC_OK);
+	assert_memory_equal(&vkey, &again, sizeof vkey);
+	/* A log's key is no witness's, and the other way round. */
+	assert_int_equal(tlog_vkey_parse(text, &again), RC_MALFORMED);
+	assert_int_equal(tlog_witness_parse(vector_text("vkey"), &again), RC_MALFORMED);
+
+	buffer_init(&note);
+	buffer_init(&message);
+	buffer_init(&line);
+	buffer_printf(&note, "%s\xe2\x80\x94 %s %s\n", vector_text("checkpoint"), name, signature);
+	assert_int_equal(tlog_cosignature_verify((char *)note.data, note.len, &vkey, &c), RC_OK);
+	assert_int_equal(c.time, json_integer_value(json_object_get(w, "time")));
+	assert_int_equal(tlog_vkey_parse(vector_text("vkey"), &log), RC_OK);
+	assert_int_equal(tlog_checkpoint_verify((char *)note.data, note.len, &log, &checkpoint), RC_OK);
+	tlog_cosign_message(&checkpoint, c.time, &message);
+	assert_int_equal(tlog_ed25519_verify(public_key, message.data, message.len, c.signature), RC_OK);
+	tlog_cosignature_line(&vkey, &c, &line);
+	assert_memory_equal(line.data, note.data + note.len - line.len, line.len);
+	uint8_t own[64];
+	assert_int_equal(tlog_note_signature((char *)note.data, note.len, &log, own), RC_OK);
+	assert_int_equal(tlog_note_signature((char *)note.data, note.len, &vkey, own), RC_NOTFOUND);
+
+	const char *plain = vector_text("checkpoint");
+	assert_int_equal(tlog_cosignature_verify(plain, strlen(plain), &vkey, &c), RC_NOTFOUND);
+	for (size_t i = 0; i < note.len; i++) {
+		uint8_t good = note.data[i];
+		note.data[i] = (uint8_t)(good == 'A' ? 'B' : 'A');
+		enum rc rc = tlog_cosignature_verify((char *)note.data, note.len, &vkey, &c);
+		/* The log's own signature line is no part of what a witness signs. */
+		bool in_own_line = i >= strlen(plain) - strlen(strstr(plain, "\n\n") + 2) && i < strlen(plain);
+		if (in_own_line)
+			assert_true(rc == RC_OK || rc == RC_MALFORMED);
+		else
+			assert_true(rc == RC_DIGEST || rc == RC_MALFORMED || rc == RC_NOTFOUND);
+		note.data[i] = good;
+	}
+	buffer_deinit(&note);
+	buffer_deinit(&message);
+	buffer_deinit(&line);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -643,6 +701,7 @@ int main(void)
 		cmocka_unit_test(test_proof_file_form),
 		cmocka_unit_test(test_tile_paths),
 		cmocka_unit_test(test_bundles),
+		cmocka_unit_test(test_cosignature),
 	};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
