@@ -8,11 +8,9 @@
 
 struct hardening {
 	uint32_t n_bits, out_bits;
-	/* Diffusion, turned around: input bit i goes into the output bits targets[starts[i]] … targets[starts[i + 1]].
-	 * So a filter costs what its set bits cost, and most bits are not set. NULL = none. */
-	uint32_t *starts;
-	uint16_t *targets;
-	uint32_t n_targets;
+	/* Diffusion: output bit j is the XOR of input bits inputs[j · t + k], k = 0 … t − 1. NULL = none. */
+	uint16_t *inputs;
+	uint32_t t;
 	uint16_t *order; /* of balancing; NULL = none */
 	enum study_incomplete incomplete;
 	uint8_t pad_key[DERIVE_PAD_KEY_LEN];
@@ -29,30 +27,9 @@ void hardening_free(struct hardening *h)
 {
 	if (h == NULL)
 		return;
-	wipe_free(h->starts, ((size_t)h->n_bits + 1) * sizeof *h->starts);
-	wipe_free(h->targets, (size_t)h->n_targets * sizeof *h->targets);
+	wipe_free(h->inputs, (size_t)h->n_bits * h->t * sizeof *h->inputs);
 	wipe_free(h->order, (size_t)h->out_bits * sizeof *h->order);
 	wipe_free(h, sizeof *h);
-}
-
-/* inputs[j · t …] of every output bit j, as targets of every input bit. */
-static enum rc turn_around(struct hardening *h, const uint16_t *inputs, uint32_t t)
-{
-	uint32_t n = h->n_bits, total = n * t;
-
-	h->starts = calloc((size_t)n + 1, sizeof *h->starts);
-	h->targets = reallocarray(NULL, total, sizeof *h->targets);
-	h->n_targets = h->targets != NULL ? total : 0;
-	if (h->starts == NULL || h->targets == NULL)
-		return RC_NOMEM;
-	for (uint32_t i = 0; i < total; i++)
-		h->starts[inputs[i]]++;
-	for (uint32_t i = 1; i <= n; i++)
-		h->starts[i] += h->starts[i - 1];
-	/* Each start now is its own end; filling from the back brings it down to where it begins. */
-	for (uint32_t i = total; i-- > 0;)
-		h->targets[--h->starts[inputs[i]]] = (uint16_t)(i / t);
-	return RC_OK;
 }
 
 static enum rc add_diffusion(struct hardening *h, const struct study_filter *filter, const uint8_t *secret, size_t len)
@@ -60,10 +37,11 @@ static enum rc add_diffusion(struct hardening *h, const struct study_filter *fil
 	uint16_t *inputs = NULL;
 	enum rc rc = derive_diffusion(secret, len, filter->name, h->n_bits, filter->diffusion, &inputs);
 
-	if (rc == RC_OK)
-		rc = turn_around(h, inputs, filter->diffusion);
-	wipe_free(inputs, (size_t)h->n_bits * filter->diffusion * sizeof *inputs);
-	return rc;
+	if (rc != RC_OK)
+		return rc;
+	h->inputs = inputs;
+	h->t = filter->diffusion;
+	return RC_OK;
 }
 
 enum rc hardening_new(const struct study_filter *filter, const uint8_t *secret, size_t len, struct hardening **ret)
@@ -108,16 +86,44 @@ static bool bit_at(const uint8_t *bits, uint32_t i)
 	return (bits[i >> 3] >> (7 - (i & 7)) & 1) != 0;
 }
 
-/* Output bit j is the XOR of t keyed input bits (Armknecht, Heng and Schnell 2023). */
+/* The next eight output bits; `from` has a byte for every input bit. */
+static inline uint8_t gather(const uint8_t *from, const uint16_t *inputs, uint32_t t)
+{
+	unsigned byte = 0;
+
+	for (uint32_t b = 0; b < 8; b++) {
+		unsigned bit = 0;
+		for (uint32_t k = 0; k < t; k++)
+			bit ^= from[inputs[b * t + k]];
+		byte = byte << 1 | bit;
+	}
+	return (uint8_t)byte;
+}
+
+/* Output bit j is the XOR of t keyed input bits (Armknecht, Heng and Schnell 2023). Bits are spread to bytes and
+ * gathered without a branch: most filters are a quarter full, so that a test of each bit would be guessed wrong too
+ * often. */
 static void diffuse(const struct hardening *h, const uint8_t *in, uint8_t *out)
 {
-	memset(out, 0, ((size_t)h->n_bits + 7) / 8);
-	for (uint32_t i = 0; i < h->n_bits; i++) {
-		if (!bit_at(in, i))
-			continue;
-		for (uint32_t k = h->starts[i]; k < h->starts[i + 1]; k++)
-			out[h->targets[k] >> 3] ^= (uint8_t)(0x80 >> (h->targets[k] & 7));
+	static const uint8_t select[8] = {0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02, 0x01};
+	uint8_t from[STUDY_MAX_FILTER_BITS];
+	uint64_t mask, word;
+
+	memcpy(&mask, select, sizeof mask);
+	for (uint32_t i = 0; i < h->n_bits / 8; i++) {
+		word = in[i] * 0x0101010101010101u & mask;
+		word = (word + 0x7F7F7F7F7F7F7F7Fu) >> 7 & 0x0101010101010101u;
+		memcpy(from + 8 * (size_t)i, &word, sizeof word);
 	}
+	/* The usual t as a constant, so that the compiler unrolls it. */
+	if (h->t == 2) {
+		for (uint32_t i = 0; i < h->n_bits / 8; i++)
+			out[i] = gather(from, h->inputs + 16 * (size_t)i, 2);
+	} else {
+		for (uint32_t i = 0; i < h->n_bits / 8; i++)
+			out[i] = gather(from, h->inputs + 8 * (size_t)i * h->t, h->t);
+	}
+	explicit_bzero(from, h->n_bits);
 }
 
 /* The filter, then its complement, in keyed order: as many ones as zeros in every filter (Schnell and Borgs 2016). */
@@ -132,13 +138,13 @@ static void balance(const struct hardening *h, const uint8_t *in, uint8_t *out)
 
 void hardening_apply(const struct hardening *h, uint8_t *in, uint8_t *scratch, uint8_t *out)
 {
-	if (h->starts != NULL) {
+	if (h->inputs != NULL) {
 		diffuse(h, in, h->order != NULL ? scratch : out);
 		in = scratch;
 	}
 	if (h->order != NULL)
 		balance(h, in, out);
-	else if (h->starts == NULL)
+	else if (h->inputs == NULL)
 		memcpy(out, in, ((size_t)h->n_bits + 7) / 8);
 }
 
