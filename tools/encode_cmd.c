@@ -90,10 +90,11 @@ enum rc encode_input_close(struct encode_input *in, struct diag *diag)
 static enum rc check_options(const struct encode_job *job, struct diag *diag)
 {
 	bool clks = job->schema != NULL || job->clks != NULL;
-	if (clks && (job->study != NULL || job->source != NULL || job->output != NULL || job->record_key != NULL))
+	if (clks && (job->study != NULL || job->source != NULL || job->output != NULL || job->record_key != NULL ||
+		     job->report != NULL))
 		return diag_set(diag, RC_USAGE,
 				"--schema with --clks makes clkhash's CLKs and takes no study, source, "
-				"record key or output");
+				"record key, output or report");
 	if (clks && (job->schema == NULL || job->clks == NULL))
 		return diag_set(diag, RC_USAGE, "--schema and --clks go together");
 	if (!clks && (job->study == NULL || job->source == NULL || job->output == NULL))
@@ -125,6 +126,9 @@ int cmd_encode(int argc, char **argv)
 		{"reject", 0, OPTION_TEXT, &job.reject, .argument = "FILE",
 		 .help = "set bad rows aside (row, line, column, reason; no values) and go on; else the first one ends "
 			 "it"},
+		{"report", 0, OPTION_TEXT, &job.report, .argument = "FILE",
+		 .help = "say what the data cost in links: HTML where FILE ends in .html, else text; - is standard "
+			 "output. Counts only"},
 		{"schema", 0, OPTION_TEXT, &job.schema, .argument = "FILE",
 		 .help = "a clkhash linkage schema, with --clks"},
 		{"clks", 0, OPTION_TEXT, &job.clks, .argument = "OUT.json",

@@ -12,7 +12,7 @@
 struct encode_job {
 	const char *study, *secret, *source, *record_key; /* files and a name; NULL where not given */
 	const char *schema, *clks;
-	const char *output, *reject;
+	const char *output, *reject, *report;
 	const char *input; /* "-" = standard input */
 	uint64_t batch_records;
 	uint64_t threads; /* 0 = one a processor */

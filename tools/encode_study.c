@@ -14,6 +14,7 @@
 #include "tools/encode/encoder.h"
 #include "tools/encode/record.h"
 #include "tools/encode_job.h"
+#include "tools/encode_report.h"
 #include "tools/encode_rows.h"
 #include "tools/output_file.h"
 #include "tools/pipeline.h"
@@ -34,6 +35,7 @@ struct study_job {
 	unsigned n_workers, n_blocks;
 	struct row_block *blocks[PIPELINE_MAX_WORKERS + EXTRA_BLOCKS];
 	struct record_ledger *ledger;
+	struct encode_report *report; /* NULL = none was asked for */
 	struct encode_input in;
 	struct output_file *out;
 	struct buffer buffer; /* what a batch writer made and the file did not get yet */
@@ -213,8 +215,12 @@ static enum rc take_block(struct study_job *s, struct row_block *block, struct d
 			result->rc = record_ledger_add(s->ledger, &result->facts, block->chunk, i, &repeated);
 			error = &repeated;
 		}
+		if (result->rc == RC_OK && s->report != NULL)
+			encode_report_add(s->report, row, &result->facts, block->chunk, i);
 		if (result->rc == RC_OK)
 			continue;
+		if (result->rc == RC_INVALID && s->report != NULL)
+			encode_report_refuse(s->report, error->column, error->rule);
 		if (result->rc == RC_INVALID)
 			rc = encode_input_refuse(&s->in, row, error->column, error->rule, diag);
 		else
@@ -292,6 +298,8 @@ static enum rc prepare_workers(struct study_job *s, const struct record_options 
 		rc = row_block_new(s->study, s->domain, &s->blocks[i]);
 	if (rc == RC_OK)
 		rc = record_ledger_new(s->study, s->domain, &s->ledger);
+	if (rc == RC_OK && s->job->report != NULL)
+		rc = encode_report_new(s->study, s->domain, s->in.file, &s->report);
 	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "out of memory");
 }
 
@@ -365,6 +373,11 @@ enum rc encode_study(const struct encode_job *job, struct diag *diag)
 		rc = output_file_commit(s.out, diag);
 	if (rc == RC_OK)
 		print_summary(&s);
+	if (rc == RC_OK && s.report != NULL) {
+		const struct report_summary summary = {s.in.name, s.in.rows, s.in.rejected};
+		rc = encode_report_write(s.report, &summary, job->report, diag);
+	}
+	encode_report_free(s.report);
 	output_file_close(s.out);
 	batch_writer_free(s.writer);
 	batch_chunk_free(s.chunk);

@@ -1,4 +1,5 @@
 """throughcare encode from outside: what it checks before it reads a person, what it leaves behind, and its summary."""
+import html.parser
 import json
 import re
 import stat
@@ -267,3 +268,78 @@ def test_national_forms_give_the_same_records(keys, register, tmp_path):
     encode(keys, tmp_path / 'in.csv', tmp_path / 'b.batch', study=tmp_path / 'study.yaml')
     assert (tmp_path / 'a.batch').read_bytes() == (tmp_path / 'b.batch').read_bytes()
     refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'c.batch', check=False), 65, 'row 1 ')
+
+
+class NoTag(html.parser.HTMLParser):
+    """Collects text, and what a page would load from elsewhere."""
+    def __init__(self):
+        super().__init__()
+        self.text, self.loads, self.tags = '', [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.loads += [value for name, value in attributes if name in ('src', 'href', 'xlink:href')]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def flawed_register(tmp_path):
+    rows = read_csv(make_registers(tmp_path / 'flawed', 3000) / 'prison.csv')
+    assert len(rows) > 2000
+    for i, row in enumerate(rows):
+        if i % 40 == 0:
+            row['surname'] = ''
+        elif i % 40 == 1:
+            row['surname'] = NAME + '7'
+        elif i % 40 == 2:
+            row['given_name'] = 'unknown'
+        elif i % 40 == 3:
+            row['date_of_birth'] = '1970-01-01'
+        elif i % 40 == 4:
+            row['date_of_birth'] = '1970-13-01'
+        elif i == 5:
+            row['event'] = 'escape'
+        elif i % 4 == 2:
+            row['place'] = 'Bourg-' + NAME
+    twins = [dict(row, record_id=f'T{i}', person_id=f'T{i}') for i, row in enumerate(rows[6::40])]
+    write_csv(tmp_path / 'in.csv', rows + twins)
+    return rows, twins
+
+
+def test_report(keys, tmp_path):
+    rows, twins = flawed_register(tmp_path)
+    n = len(rows) + len(twins)
+    done = encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', '--reject', tmp_path / 'aside.csv', '--report', '-')
+    text = done.stdout[done.stdout.index('Register report'):]
+
+    def count(start):
+        line = next(line for line in text.splitlines() if line.strip().startswith(start))
+        return int(line.split(start)[1].split()[0].replace(',', ''))
+    assert count('rows') == n
+    assert count('date_of_birth: expected a date in the form %Y-%m-%d') == sum(row['date_of_birth'] == '1970-13-01' for row in rows)
+    assert 'event: expected one of the study\'s events' in text and '<10' in text
+    encoded = [row for row in rows if row['date_of_birth'] != '1970-13-01' and row['event'] != 'escape'] + twins
+    assert count('encoded') == len(encoded)
+    assert count('surname ') == sum(row['surname'] == '' for row in encoded)
+    assert count('surname: digits in a name') == sum('7' in row['surname'] for row in encoded)
+    assert count("given_name: a word for 'not known'") == sum(row['given_name'] == 'unknown' for row in encoded)
+    assert count('date_of_birth: 1 January') == sum(row['date_of_birth'][5:] == '01-01' for row in encoded)
+    assert 'place: 1 value' in text and 'date_of_birth: 1 value' in text
+    assert count('such records') >= 2 * len(twins)
+    assert 'surname: ' in text.split('Fill of the filters')[1] and 'OUT OF LIMITS' not in text
+    for secret in (NAME, '1970-13-01', 'escape', 'Bourg'):
+        assert secret not in text
+
+
+def test_report_as_html(keys, tmp_path):
+    flawed_register(tmp_path)
+    encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', '--reject', tmp_path / 'aside.csv', '--report', tmp_path / 'r.html')
+    page = (tmp_path / 'r.html').read_text()
+    parser = NoTag()
+    parser.feed(page)
+    assert parser.loads == [] and 'script' not in parser.tags and parser.tags.count('svg') > 10
+    assert 'What it costs in links' in parser.text and "expected one of the study's events" in parser.text
+    for secret in (NAME, '1970-13-01', 'escape', 'Bourg'):
+        assert secret not in page
+    assert stat.S_IMODE((tmp_path / 'r.html').stat().st_mode) == 0o600

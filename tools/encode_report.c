@@ -1,0 +1,317 @@
+/* Counting for the report: constant memory whatever the register, so common values and twins are found by sketches. */
+#include "tools/encode_report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "proto/day.h"
+#include "tools/encode/date.h"
+#include "tools/encode/date_forms.h"
+
+enum { MIN_AGE = 12, MAX_AGE = 100 };
+
+static const char *const placeholders[] = {
+	"unknown", "unk",         "test",        "onbekend", "inconnu", "inconnue", "unbekannt",
+	"ignoto",  "sconosciuto", "desconocido", "anonym",   "none",    "null",     "na",
+	"n/a",     "nn",          "n.n.",        "xxx",      "xx",      "?",        "-"};
+
+enum rc encode_report_new(const struct study *study, int domain, const struct register_file *file,
+			  struct encode_report **ret)
+{
+	struct encode_report *r = calloc(1, sizeof *r);
+	if (r == NULL)
+		return RC_NOMEM;
+	const struct study_domain *d = &study->domains[domain];
+	r->study = study;
+	r->domain = domain;
+	r->by_missing = calloc((size_t)1 << d->n_filters, sizeof *r->by_missing);
+	r->persons = calloc(REPORT_PERSONS, sizeof *r->persons);
+	if (r->by_missing == NULL || r->persons == NULL) {
+		encode_report_free(r);
+		return RC_NOMEM;
+	}
+	for (uint16_t f = 0; f < d->schema->n_features; f++)
+		r->fields[f].column = d->schema->features[f].ignored
+					      ? -1
+					      : register_column(file, d->schema->features[f].identifier, 0);
+	*ret = r;
+	return RC_OK;
+}
+
+void encode_report_free(struct encode_report *r)
+{
+	if (r == NULL)
+		return;
+	if (r->persons != NULL)
+		explicit_bzero(r->persons, REPORT_PERSONS * sizeof *r->persons);
+	free(r->persons);
+	free(r->by_missing);
+	explicit_bzero(r, sizeof *r);
+	free(r);
+}
+
+static uint64_t hash_bytes(uint64_t h, const void *data, size_t len)
+{
+	const uint8_t *bytes = data;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ bytes[i]) * 0x100000001B3u;
+	h ^= h >> 29;
+	return h * 0x9E3779B97F4A7C15u ^ h >> 32;
+}
+
+static void count_value(struct report_field *f, uint64_t hash)
+{
+	size_t free_place = REPORT_COUNTERS;
+	for (size_t i = 0; i < REPORT_COUNTERS; i++) {
+		if (f->counts[i] != 0 && f->hashes[i] == hash) {
+			f->counts[i]++;
+			return;
+		}
+		if (f->counts[i] == 0)
+			free_place = i;
+	}
+	if (free_place < REPORT_COUNTERS) {
+		f->hashes[free_place] = hash;
+		f->counts[free_place] = 1;
+		return;
+	}
+	for (size_t i = 0; i < REPORT_COUNTERS; i++)
+		f->counts[i]--;
+}
+
+bool encode_report_is_date(const struct encode_report *r, uint16_t feature)
+{
+	const struct study_domain *d = &r->study->domains[r->domain];
+	if (d->schema->features[feature].format == FORMAT_DATE || d->roles[feature] == ROLE_DATE)
+		return true;
+	for (int f = 0; f < d->n_filters; f++) {
+		const struct study_filter *filter = &d->filters[f];
+		if (filter->sorted_digits && filter->n_features == 1 && filter->features[0] == feature)
+			return true;
+	}
+	return false;
+}
+
+static bool is_placeholder(const struct encode_value *v)
+{
+	for (size_t i = 0; i < sizeof placeholders / sizeof placeholders[0]; i++) {
+		if (strlen(placeholders[i]) == v->len && strncasecmp(v->bytes, placeholders[i], v->len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void look_at_date(struct report_field *field, const struct schema_feature *f, const struct encode_value *v,
+			 int32_t day)
+{
+	struct text text;
+	struct date birth, on;
+	text_init(&text);
+	if (text_decode(&text, v->bytes, v->len) == RC_OK &&
+	    (date_parse(f->format == FORMAT_DATE ? f->date_format : "%Y-%m-%d", &text, &birth) == RC_OK ||
+	     date_parse_national(&text, &birth) == RC_OK)) {
+		day_to_civil(day, &on.year, &on.month, &on.day);
+		int age = date_age(&birth, &on);
+		field->odd[ODD_FIRST_OF_JANUARY] += birth.month == 1 && birth.day == 1;
+		field->odd[ODD_AGE] += age < MIN_AGE || age > MAX_AGE;
+	}
+	text_deinit(&text);
+}
+
+static void look_at_text(struct report_field *field, const struct schema_feature *f, const struct encode_value *v)
+{
+	bool digit = false;
+	for (size_t i = 0; i < v->len; i++)
+		digit |= v->bytes[i] >= '0' && v->bytes[i] <= '9';
+	/* Codes have positions; names have not. */
+	field->odd[ODD_DIGITS] += digit && f->comparison == COMPARE_NGRAM && !f->positional;
+	field->odd[ODD_ONE_LETTER] += v->len == 1;
+	field->odd[ODD_PLACEHOLDER] += is_placeholder(v);
+}
+
+static void add_fields(struct encode_report *r, const struct register_row *row, const struct record_facts *facts,
+		       int32_t day)
+{
+	const struct schema *schema = r->study->domains[r->domain].schema;
+	for (uint16_t f = 0; f < schema->n_features; f++) {
+		struct report_field *field = &r->fields[f];
+		if (field->column < 0)
+			continue;
+		if ((facts->missing >> f & 1) != 0) {
+			field->missing++;
+			continue;
+		}
+		const struct encode_value *v = &row->fields[field->column];
+		field->present++;
+		count_value(field, hash_bytes(f + 1, v->bytes, v->len));
+		if (encode_report_is_date(r, f))
+			look_at_date(field, &schema->features[f], v, day);
+		else if (schema->features[f].format == FORMAT_STRING)
+			look_at_text(field, &schema->features[f], v);
+	}
+}
+
+/* ---- twins ---- */
+
+static struct report_person *person_place(const struct encode_report *r, uint64_t hash)
+{
+	size_t i = (size_t)(hash >> 40) & (REPORT_PERSONS - 1);
+	while (r->persons[i].hash != 0 && r->persons[i].hash != hash)
+		i = (i + 1) & (REPORT_PERSONS - 1);
+	return &r->persons[i];
+}
+
+static bool in_sample(const struct encode_report *r, uint64_t hash)
+{
+	return (hash & (((uint64_t)1 << r->sample_bits) - 1)) == 0;
+}
+
+/* Half of the sample goes when the table is three quarters full. */
+static void thin_out(struct encode_report *r)
+{
+	struct report_person *kept = malloc(REPORT_PERSONS * sizeof *kept);
+	if (kept == NULL)
+		return; /* then no more are taken up: the count is of what was seen so far */
+	size_t n = 0;
+	r->sample_bits++;
+	for (size_t i = 0; i < REPORT_PERSONS; i++) {
+		if (r->persons[i].hash != 0 && in_sample(r, r->persons[i].hash))
+			kept[n++] = r->persons[i];
+	}
+	memset(r->persons, 0, REPORT_PERSONS * sizeof *r->persons);
+	for (size_t i = 0; i < n; i++)
+		*person_place(r, kept[i].hash) = kept[i];
+	r->n_persons = n;
+	explicit_bzero(kept, n * sizeof *kept);
+	free(kept);
+}
+
+static void add_person(struct encode_report *r, uint64_t hash, uint64_t person)
+{
+	hash |= (uint64_t)1 << 63; /* never 0 */
+	if (!in_sample(r, hash))
+		return;
+	if (r->n_persons >= REPORT_PERSONS / 4 * 3)
+		thin_out(r);
+	struct report_person *p = person_place(r, hash);
+	if (!in_sample(r, hash) || (p->hash == 0 && r->n_persons >= REPORT_PERSONS / 4 * 3))
+		return;
+	if (p->hash == 0) {
+		*p = (struct report_person){.hash = hash, .person = person};
+		r->n_persons++;
+	}
+	p->records++;
+	if (p->person == 0)
+		p->person = person;
+	p->others |= person != 0 && person != p->person;
+}
+
+uint64_t encode_report_twins(const struct encode_report *r)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < REPORT_PERSONS; i++)
+		n += r->persons[i].others ? r->persons[i].records : 0;
+	return n << r->sample_bits;
+}
+
+void encode_report_add(struct encode_report *r, const struct register_row *row, const struct record_facts *facts,
+		       const struct batch_chunk *chunk, uint32_t i)
+{
+	const struct study_domain *d = &r->study->domains[r->domain];
+	uint32_t missing = 0;
+	uint64_t hash = 0, person;
+	r->records++;
+	add_fields(r, row, facts, chunk->days[i]);
+	for (int f = 0; f < d->n_filters; f++) {
+		struct report_filter *filter = &r->filters[f];
+		size_t n = study_filter_bytes(d, f);
+		const uint8_t *bits = chunk->filters[f] + (size_t)i * n;
+		uint32_t ones = 0;
+		missing |= (uint32_t)chunk->missing[f][i] << f;
+		filter->missing += chunk->missing[f][i];
+		hash = hash_bytes(hash + (uint64_t)f, bits, n);
+		if (chunk->missing[f][i] != 0)
+			continue;
+		for (size_t b = 0; b < n; b++)
+			ones += (uint32_t)__builtin_popcount(bits[b]);
+		filter->least = filter->n == 0 || ones < filter->least ? ones : filter->least;
+		filter->most = ones > filter->most ? ones : filter->most;
+		filter->n++;
+		filter->bits += ones;
+		size_t bin = (size_t)ones * REPORT_FILL_BINS / (8 * n);
+		filter->bins[bin < REPORT_FILL_BINS ? bin : REPORT_FILL_BINS - 1]++;
+	}
+	r->by_missing[missing]++;
+	memcpy(&person, chunk->person_ids[i], sizeof person);
+	if (missing + 1 != 1u << d->n_filters)
+		add_person(r, hash, person);
+}
+
+void encode_report_refuse(struct encode_report *r, const char *column, const char *rule)
+{
+	for (size_t i = 0; i < r->n_refusals; i++) {
+		if (strncmp(r->refusals[i].column, column, STUDY_NAME_CAP - 1) == 0 &&
+		    strcmp(r->refusals[i].rule, rule) == 0) {
+			r->refusals[i].n++;
+			return;
+		}
+	}
+	if (r->n_refusals == REPORT_MAX_REFUSALS) {
+		r->refusals_beyond++;
+		return;
+	}
+	struct report_refusal *refusal = &r->refusals[r->n_refusals++];
+	strncpy(refusal->column, column, sizeof refusal->column - 1);
+	strncpy(refusal->rule, rule, sizeof refusal->rule - 1);
+	refusal->n = 1;
+}
+
+unsigned encode_report_common(const struct report_field *f, double limit, double *ret_share)
+{
+	unsigned n = 0;
+	uint64_t sum = 0;
+	for (size_t i = 0; i < REPORT_COUNTERS; i++) {
+		if ((double)f->counts[i] <= limit * (double)f->present || f->counts[i] < 2)
+			continue;
+		n++;
+		sum += f->counts[i];
+	}
+	*ret_share = f->present > 0 ? (double)sum / (double)f->present : 0;
+	return n;
+}
+
+/* The most that a record with these filters missing can reach: reference weights of full agreement of the rest. */
+static double attainable(const struct study_domain *d, uint32_t missing)
+{
+	double sum = 0;
+	for (uint8_t c = 0; c < d->n_comparisons; c++) {
+		const struct study_comparison *cmp = &d->comparisons[c];
+		unsigned level = 0, radix = 1;
+		for (uint8_t i = 0; i < cmp->n_filters; i++) {
+			if ((missing >> cmp->filters[i] & 1) == 0)
+				level += radix * (cmp->n_cuts[i] + 1u);
+			radix *= cmp->n_cuts[i] + 2u;
+		}
+		sum += cmp->reference_weight[level] / 256.0;
+	}
+	return sum;
+}
+
+/* Of the pairs that a record makes with n records of another register at most one is true, so a pair needs log2 n bits
+ * of weight to be likelier true than false, and 4 more to be true with odds of 16 to 1. */
+void encode_report_links(const struct encode_report *r, struct report_links *ret)
+{
+	const struct study_domain *d = &r->study->domains[r->domain];
+	*ret = (struct report_links){.needed = r->records > 1 ? log2((double)r->records) + 4 : 4};
+	for (uint32_t missing = 0; missing < 1u << d->n_filters; missing++) {
+		if (r->by_missing[missing] == 0 || attainable(d, missing) >= ret->needed)
+			continue;
+		ret->hopeless += r->by_missing[missing];
+		for (uint8_t f = 0; f < d->n_filters; f++) {
+			if ((missing >> f & 1) != 0 && attainable(d, missing & ~(1u << f)) >= ret->needed)
+				ret->by_filter[f] += r->by_missing[missing];
+		}
+	}
+}

@@ -1,0 +1,91 @@
+/* What a register looks like to linkage: `throughcare encode --report`. It holds counts, and no value of a person;
+ * counts below the study's threshold are written as "<10". Internal to `throughcare encode`. */
+#ifndef TOOLS_ENCODE_REPORT_H
+#define TOOLS_ENCODE_REPORT_H
+
+#include <stdint.h>
+
+#include "proto/batch.h"
+#include "proto/study.h"
+#include "tools/encode/record.h"
+#include "tools/encode/register.h"
+
+enum {
+	REPORT_FILL_BINS = 20,
+	REPORT_COUNTERS = 256, /* of common values, a field */
+	REPORT_MAX_REFUSALS = 64,
+	REPORT_PERSONS = 1 << 16,
+};
+
+/* What is odd about a value without being an error. */
+enum report_oddity { ODD_DIGITS, ODD_ONE_LETTER, ODD_PLACEHOLDER, ODD_FIRST_OF_JANUARY, ODD_AGE, N_ODDITIES };
+
+struct report_field {
+	uint64_t missing, present, odd[N_ODDITIES];
+	/* Values that stand often: Misra and Gries 1982, so each count is too low by at most present / 257. */
+	uint64_t hashes[REPORT_COUNTERS], counts[REPORT_COUNTERS];
+	int column; /* -1 = not read */
+};
+
+struct report_filter {
+	uint64_t missing, bins[REPORT_FILL_BINS], n, bits; /* of filters that are there */
+	uint32_t least, most;
+};
+
+struct report_refusal {
+	char column[STUDY_NAME_CAP], rule[RECORD_RULE_CAP];
+	uint64_t n;
+};
+
+/* A sample of all different contents by hash: those whose hash ends in zeros. */
+struct report_person {
+	uint64_t hash, person; /* of all filters; of the person number, 0 = none */
+	uint64_t records;
+	bool others; /* stands under a second person number */
+};
+
+struct encode_report {
+	const struct study *study;
+	int domain;
+	uint64_t records;
+	struct report_field fields[SCHEMA_MAX_FEATURES];
+	struct report_filter filters[STUDY_MAX_FILTERS];
+	struct report_refusal refusals[REPORT_MAX_REFUSALS];
+	size_t n_refusals;
+	uint64_t refusals_beyond;      /* of kinds that found no place */
+	uint64_t *by_missing;          /* records by the set of missing filters, a bit each */
+	struct report_person *persons; /* open addressing, REPORT_PERSONS */
+	size_t n_persons;
+	unsigned sample_bits;
+};
+
+/* Borrows study and nothing else. Errors: NOMEM. */
+enum rc encode_report_new(const struct study *study, int domain, const struct register_file *file,
+			  struct encode_report **ret) MUST_CHECK;
+void encode_report_free(struct encode_report *report);
+void encode_report_add(struct encode_report *report, const struct register_row *row, const struct record_facts *facts,
+		       const struct batch_chunk *chunk, uint32_t i);
+void encode_report_refuse(struct encode_report *report, const char *column, const char *rule);
+
+/* What follows from the counts. */
+struct report_links {
+	double needed;                         /* weight in log2 units without which nothing links */
+	uint64_t hopeless;                     /* records that cannot reach it even if all that is there agrees */
+	uint64_t by_filter[STUDY_MAX_FILTERS]; /* of those: would reach it if this filter were there */
+};
+void encode_report_links(const struct encode_report *report, struct report_links *ret);
+/* Records whose filters all equal those of a record of another person number, and records with such twins. */
+uint64_t encode_report_twins(const struct encode_report *report);
+/* Values that stand in a larger share of a field than `limit`: how many, and their share together. */
+unsigned encode_report_common(const struct report_field *field, double limit, double *ret_share);
+bool encode_report_is_date(const struct encode_report *report, uint16_t feature);
+
+struct report_summary {
+	const char *name; /* of the register */
+	uint64_t rows, refused;
+};
+/* Write as text, or as HTML where the name ends in .html; "-" is standard output. Errors: IO, NOSPACE, NOMEM. */
+enum rc encode_report_write(const struct encode_report *report, const struct report_summary *summary, const char *path,
+			    struct diag *diag) MUST_CHECK;
+
+#endif
