@@ -100,6 +100,7 @@ struct link_quality {
 	uint64_t n_links;
 	int32_t threshold; /* match weight, 1/65536 log2 units */
 	uint32_t expected_precision, expected_recall;
+	uint32_t recall_low, recall_high; /* interval of the expected recall (docs/methods.md) */
 	bool null_is_conditional; /* a source has no person numbers (docs/methods.md) */
 };
 

@@ -175,6 +175,8 @@ enum rc run_choose_threshold(const struct run *run, const struct run_segment *se
 		if (by_null.n_links - by_null.n_false > matches)
 			matches = by_null.n_links - by_null.n_false;
 		choose(&c, matches, false, &estimate);
+		for (size_t i = 0; i < c.n_links && c.links[i].weight >= estimate.threshold; i++)
+			estimate.n_near += c.links[i].weight - RECALL_WINDOW < estimate.threshold;
 		if (!is_more_than_chance(&estimate))
 			estimate = (struct null_estimate){.threshold = INT32_MAX};
 		estimate.is_conditional = !run->all_numbered[segment->slot_a] || !run->all_numbered[segment->slot_b] ||

@@ -129,6 +129,30 @@ static uint32_t millionths(double share)
 	return share <= 0 ? 0 : share >= 1 ? 1000000 : (uint32_t)(share * 1000000 + 0.5);
 }
 
+static double root(double x)
+{
+	double r = x > 1 ? x : 1;
+
+	for (unsigned i = 0; i < 64; i++)
+		r = (r + x / r) / 2;
+	return r;
+}
+
+/* Matches below the threshold are seen by nothing. If the weights of matches have one mode, above the threshold, there
+ * are at most as many for each unit below as just above it; the limit adds two standard errors of that count and goes
+ * down to RECALL_WINDOW below zero, where a match would look more like a stranger than 255 strangers of 256. */
+static void bound_recall(const struct null_estimate *estimate, double n_true, double n_matches,
+			 struct link_quality *quality)
+{
+	double windows = ((double)estimate->threshold + RECALL_WINDOW) / RECALL_WINDOW;
+	double near = estimate->n_near + 2 * root(estimate->n_near + 1);
+	double low = n_true / (n_true + near * (windows > 0 ? windows : 0)), best = n_true / n_matches;
+	double error = 2 * root((best * (1 - best) + 1 / n_matches) / n_matches);
+
+	quality->recall_low = millionths(low < best - error ? low : best - error);
+	quality->recall_high = millionths(best + error);
+}
+
 static void describe_quality(struct run *run, const struct null_estimate *estimates, const uint64_t *n_accepted)
 {
 	for (size_t s = 0; s < run->n_segments; s++) {
@@ -154,6 +178,7 @@ static void describe_quality(struct run *run, const struct null_estimate *estima
 		if (run->model.share_above_floor > 0)
 			n_matches /= run->model.share_above_floor;
 		quality->expected_recall = millionths(n_true / n_matches);
+		bound_recall(estimate, n_true, n_matches, quality);
 	}
 }
 

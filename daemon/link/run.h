@@ -14,6 +14,7 @@ _Static_assert(FLT_EVAL_METHOD == 0, "doubles must not be evaluated in a wider f
 
 enum {
 	WEIGHT_ONE = 65536, /* one log2 unit of match weight */
+	RECALL_WINDOW = 8 * WEIGHT_ONE,
 	N_COMPARED_MASKS = 1 << STUDY_MAX_COMPARED,
 };
 
@@ -135,6 +136,7 @@ struct null_estimate {
 	double n_links;      /* at the threshold, of this pair of sources alone */
 	bool is_conditional; /* on there being no duplicates that were not recognised */
 	double n_false;      /* of these, expected */
+	double n_near;       /* of these, less than RECALL_WINDOW above the threshold */
 };
 enum rc run_choose_threshold(const struct run *run, const struct run_segment *segment,
 			     struct null_estimate *ret) MUST_CHECK;

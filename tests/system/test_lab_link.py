@@ -77,6 +77,9 @@ def test_invented_registers(secret, tmp_path):
     assert found['outcome'] == 'done' and found['records'] == [200, 200] and found['pairs'] == 80
     assert found['f1'] >= 0.98
     assert set(found['seconds']) == {'encode', 'compare', 'link'}
+    low, high = found['expected_recall_interval']
+    assert low <= found['recall'] <= high and found['crowded'] == 0 and found['true_pairs_below_floor'] == 0
+    assert found['pairs_per_second'] > 0 and found['peak_memory_bytes'] > 1 << 20
     one = {**lab_link(secret, tmp_path, '--threads', 1, '--kernel', 'scalar')}
     for key in ('links', 'precision', 'recall', 'expected_precision', 'expected_recall', 'threshold', 'persons', 'candidates'):
         assert one[key] == found[key], key

@@ -43,6 +43,7 @@ void lab_registers_deinit(struct lab_registers *registers);
 
 struct lab_score {
 	uint64_t true_pairs, linked_pairs, right_pairs; /* pairs of rows, one of each register */
+	uint64_t below_floor;                           /* true pairs whose reference weight is below the floor */
 };
 
 /* Read truth.csv (file, record_id, entity; file is the source's name) and compare. `person` is of each row of the pool.

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tools/lab/lab.h"
@@ -30,6 +31,21 @@ static double share(uint64_t part, uint64_t of)
 	return of > 0 ? (double)part / (double)of : 0;
 }
 
+/* All pairs of rows over the seconds of comparing. */
+static double pairs_per_second(const struct lab_registers *registers, const struct lab_times *times)
+{
+	double n = link_pool_n_rows(registers->pool);
+
+	return times->compare > 0 ? n * (n - 1) / 2 / times->compare : 0;
+}
+
+static json_int_t peak_memory(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_SELF, &usage) == 0 ? (json_int_t)usage.ru_maxrss * 1024 : 0;
+}
+
 static json_t *report(const struct lab_registers *registers, const struct lab_input *input, size_t n_pairs,
 		      const struct link_result *result, const struct lab_score *score, const struct lab_times *times)
 {
@@ -53,6 +69,12 @@ static json_t *report(const struct lab_registers *registers, const struct lab_in
 	    json_object_set_new(json, "threshold",
 				result->outcome == LINK_DONE ? json_real(quality->threshold / 65536.0) : json_null()) !=
 		    0 ||
+	    json_object_set_new(json, "expected_recall_interval",
+				json_pack("[f, f]", quality->recall_low / 1e6, quality->recall_high / 1e6)) != 0 ||
+	    json_object_set_new(json, "true_pairs_below_floor", json_integer((json_int_t)score->below_floor)) != 0 ||
+	    json_object_set_new(json, "crowded", json_integer(result->n_crowded)) != 0 ||
+	    json_object_set_new(json, "pairs_per_second", json_real(pairs_per_second(registers, times))) != 0 ||
+	    json_object_set_new(json, "peak_memory_bytes", json_integer(peak_memory())) != 0 ||
 	    json_object_set_new(json, "null_is_conditional", json_boolean(quality->null_is_conditional)) != 0 ||
 	    json_object_set_new(json, "persons", json_integer(result->n_persons)) != 0 ||
 	    json_object_set_new(json, "statement", json_string(result->statement)) != 0 ||
@@ -123,8 +145,11 @@ int lab_link(int argc, char **argv)
 			 "truth. Prints JSON:\n"
 			 "pairs (true pairs of rows), links (pairs of rows in one person), precision, recall, f1; what "
 			 "the linkage\n"
-			 "itself expects of precision and recall, without labels; seconds a stage. For labelled test "
-			 "data only.",
+			 "itself expects of precision and recall, without labels; true pairs below the candidate "
+			 "floor; records\n"
+			 "left unlinked because nobody could tell them apart or they say too little (crowded); pairs "
+			 "compared a second;\n"
+			 "peak memory; seconds a stage. For labelled test data only.",
 		.example = "throughcare lab link --study tests/data/study-labelled.yaml --secret main.secret \\\n"
 			   "    --truth truth.csv prison.csv treatment.csv",
 		OPTION_ROWS(rows),

@@ -102,7 +102,7 @@ static enum rc read_rows(const char *path, const struct lab_csv *csv, const stru
 /* A row of the pool, to be sorted by what is counted. */
 struct counted {
 	uint8_t entity[RECORD_ID_LEN];
-	uint32_t person;
+	uint32_t person, row;
 	uint8_t side;
 };
 
@@ -141,6 +141,29 @@ static uint64_t count_pairs(struct counted *rows, size_t n, int (*compare)(const
 	return pairs;
 }
 
+static bool is_below_floor(const struct lab_registers *registers, uint32_t a, uint32_t b)
+{
+	const struct study_domain *domain = &registers->study->domains[registers->domain];
+	struct link_pattern pattern = link_pattern_of(registers->pool, a, b);
+	int32_t weight = 0;
+
+	for (unsigned c = 0; c < domain->n_comparisons; c++)
+		weight += domain->comparisons[c].reference_weight[pattern.level[c]];
+	return weight < domain->floor;
+}
+
+/* True pairs that the candidate floor loses. `rows` are sorted by entity. */
+static uint64_t count_below_floor(const struct lab_registers *registers, const struct counted *rows, size_t n)
+{
+	uint64_t below = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = i + 1; j < n && compare_entities(&rows[i], &rows[j]) == 0; j++)
+			below += rows[i].side != rows[j].side && is_below_floor(registers, rows[i].row, rows[j].row);
+	}
+	return below;
+}
+
 static enum rc score(const char *path, struct truth *truth, const struct lab_registers *registers,
 		     const uint32_t *person, struct lab_score *ret, struct diag *diag)
 {
@@ -163,9 +186,11 @@ static enum rc score(const char *path, struct truth *truth, const struct lab_reg
 		}
 		memcpy(rows[i].entity, found->entity, RECORD_ID_LEN);
 		rows[i].person = person[i];
+		rows[i].row = i;
 		rows[i].side = meta->source == registers->source[1];
 	}
 	ret->true_pairs = count_pairs(rows, n, compare_entities);
+	ret->below_floor = count_below_floor(registers, rows, n);
 	ret->linked_pairs = count_pairs(rows, n, compare_persons);
 	ret->right_pairs = count_pairs(rows, n, compare_both);
 	free(rows);
