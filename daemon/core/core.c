@@ -209,6 +209,7 @@ void core_drain(struct core *core)
 	atomic_store(&core->stopping, true);
 	workq_free(core->workers);
 	core->workers = NULL;
+	linker_stop(core->linker);
 }
 
 void core_close(struct core *core)
@@ -216,8 +217,8 @@ void core_close(struct core *core)
 	if (core == NULL)
 		return;
 	core_drain(core);
-	linker_free(core->linker);
 	write_queue_free(core->writes);
+	linker_free(core->linker);
 	audit_log_free(core->log);
 	store_close(core->store);
 	secret_key_free(core->test_secret);

@@ -29,6 +29,7 @@ static const uint64_t compare_step = UINT64_C(1) << 30;
 struct linker {
 	struct core *core;
 	pthread_t thread;
+	bool joined; /* of the thread that stops it */
 	atomic_bool cancel;
 	enum link_kernel kernel;
 	struct link_options options;
@@ -424,14 +425,22 @@ enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag)
 	return RC_OK;
 }
 
-void linker_free(struct linker *linker)
+void linker_stop(struct linker *linker)
 {
-	if (linker == NULL)
+	if (linker == NULL || linker->joined)
 		return;
 	atomic_store(&linker->cancel, true);
 	linker_wake(linker);
 	pthread_join(linker->thread, NULL);
+	linker->joined = true;
 	forget_rows(linker);
+}
+
+void linker_free(struct linker *linker)
+{
+	if (linker == NULL)
+		return;
+	linker_stop(linker);
 	pthread_cond_destroy(&linker->wake);
 	pthread_mutex_destroy(&linker->lock);
 	free(linker);

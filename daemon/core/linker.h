@@ -19,7 +19,10 @@ const char *linker_state_name(enum linker_state state);
 
 /* Start the thread. Takes up a release that a crash left unfinished. Errors: NOMEM, CONFIG (kernel), IO (memory lock). */
 enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag) MUST_CHECK;
-/* Stop at the next pause of comparing (within 50 ms), join, wipe. */
+/* Stop at the next pause of comparing (within 50 ms), join, wipe the records. What follows still answers, since the
+ * writer may have jobs left that call it. NULL is a no-op. */
+void linker_stop(struct linker *linker);
+/* Stop, and free. After the writer has ended. */
 void linker_free(struct linker *linker);
 
 /* A batch was committed, or a release was started: look again. */

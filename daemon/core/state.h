@@ -73,7 +73,8 @@ enum {
 /* Open everything but the pipe. `borrow` conf for the life of the core. */
 enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag) MUST_CHECK;
 void core_close(struct core *core);
-/* End the workers: what they have begun is done, nothing new is begun. */
+/* End the workers and the linker: what workers have begun is done, nothing new is begun. A release that is being made is
+ * left to the next start, so that no entry of it can follow `stop`. */
 void core_drain(struct core *core);
 /* A batch was committed (writer thread): count it and let the linker know. */
 void core_batch_committed(struct core *core, const struct batch_record *record);

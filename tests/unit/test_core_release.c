@@ -445,6 +445,45 @@ static void test_no_room_to_finish_a_release(void **state)
 	(void)publish_without_room(*state, 2000);
 }
 
+static const char *last_kind(struct cf *f)
+{
+	static const char *const kinds[] = {"stop", "release"};
+	struct txn *txn = NULL;
+	struct buffer text;
+	const char *found = "another";
+	json_t *entry = NULL;
+	buffer_init(&text);
+	assert_int_equal(txn_begin_read(f->core->store, &txn), RC_OK);
+	assert_int_equal(audit_log_entry(txn, audit_log_signed_size(f->core->log) - 1, &text), RC_OK);
+	txn_abort(txn);
+	assert_int_equal(json_parse_strict((char *)text.data, text.len, &entry, NULL), RC_OK);
+	for (size_t i = 0; i < 2; i++) {
+		if (strcmp(json_string_value(json_object_get(entry, "kind")), kinds[i]) == 0)
+			found = kinds[i];
+	}
+	json_decref(entry);
+	buffer_deinit(&text);
+	return found;
+}
+
+/* A release that is running when the daemon stops says nothing after `stop`; the next start finishes it. */
+static void test_nothing_follows_stop(void **state)
+{
+	struct cf *f = *state;
+	push_both(f, 0, 400);
+	publish(f, AS_OF, 202, NULL);
+	core_drain(f->core);
+	assert_int_equal(core_log_entry(f->core, ENTRY_STOP, NULL, NULL), RC_OK);
+	for (int i = 0; i < 300; i++)
+		wait_a_moment();
+	assert_string_equal(last_kind(f), "stop");
+	cf_close(f);
+	open_core(f);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	assert_string_equal(last_kind(f), "release");
+	assert_int_equal(cf_count_entries(f, "release_started"), 1);
+}
+
 /* Candidate pairs take room in the store: free room to the byte would be a figure of linkage. */
 static void test_status_does_not_count_pairs(void **state)
 {
@@ -529,6 +568,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_two_starts_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_to_start_a_release, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_to_finish_a_release, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_follows_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_does_not_count_pairs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_release_keeps_its_study, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_real_records_never_become_synthetic, setup, teardown),
