@@ -153,8 +153,6 @@ static void run_group(struct write_queue *q, struct job_list *group)
 	}
 	if (rc != RC_OK) {
 		set_result(group, rc);
-		if (store_must_stop(q->store))
-			set_fault(q, rc);
 	} else {
 		rc = audit_log_sign(q->log);
 		if (rc == RC_OK) {
@@ -164,6 +162,9 @@ static void run_group(struct write_queue *q, struct job_list *group)
 			set_fault(q, rc);
 		}
 	}
+	/* Whichever of the transactions it was: who only reads must not go on being turned away. */
+	if (store_must_stop(q->store))
+		set_fault(q, RC_IO);
 	finish_group(group);
 }
 

@@ -154,11 +154,25 @@ enum rc engine_begin(struct engine *engine, bool write, struct engine_txn **ret)
 	return RC_OK;
 }
 
+/* After a failed write of its root LMDB refuses every transaction, but reports the failure itself as a common one. Ask
+ * at once, so that the one who writes learns it before any reader does. */
+static void look_for_panic(struct engine *engine)
+{
+	MDB_txn *probe = NULL;
+	int err = mdb_txn_begin(engine->env, NULL, MDB_RDONLY, &probe);
+	if (err == 0)
+		mdb_txn_abort(probe);
+	else if (err == MDB_PANIC)
+		atomic_store(&engine->failed, true);
+}
+
 enum rc engine_commit(struct engine_txn *txn)
 {
 	struct engine *engine = txn->engine;
 	int err = mdb_txn_commit(txn->txn);
 	free(txn);
+	if (err != 0)
+		look_for_panic(engine);
 	return map_error(engine, err);
 }
 

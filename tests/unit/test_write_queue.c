@@ -1,7 +1,10 @@
 /* libs: tc_core tc_store tc_audit tc_keys tc_proto */
 /* labels: quick threads */
 /* The single writer: results only after commit and signature, one job's refusal or lack of room does not touch the
- * others, and nothing is acknowledged once the signer has failed. */
+ * others, and nothing is acknowledged once the signer or the store has failed. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -117,7 +120,8 @@ static enum rc settle(struct write_job *job, struct txn *txn)
 	struct job *j = (struct job *)job;
 	atomic_fetch_add(&j->n_settled, 1);
 	j->signed_when_settled = audit_log_signed_size(j->f->log);
-	return RC_OK;
+	struct store_key key = job_key(1000 + j->key);
+	return store_put(txn, &key, "settled", 7);
 }
 
 static void done(struct write_job *job, enum rc rc)
@@ -331,6 +335,54 @@ static void test_signer_fails(void **state)
 	assert_int_equal(f->faults, 1);
 }
 
+/* ---- a root that cannot be written ---- */
+
+static atomic_int root_writes_left = INT_MAX;
+
+/* In the place of the C library's: LMDB writes its two roots, the first two pages, with this call. */
+ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
+{
+	static ssize_t (*next)(int, const void *, size_t, off_t);
+	if (next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "pwrite");
+	if (at < 2 * 4096 && atomic_fetch_sub(&root_writes_left, 1) <= 0) {
+		errno = EIO;
+		return -1;
+	}
+	return next(fd, data, len, at);
+}
+
+/* The writer learns it from its own transaction, be it the first or the one for receipts: the daemon stops although
+ * nobody writes again and only readers are turned away. */
+static void root_fails(struct fixture *f, int writes_left)
+{
+	struct txn *txn = NULL;
+	struct job j, next;
+	job_init(f, &j, 1, 10);
+	atomic_store(&root_writes_left, writes_left);
+	assert_int_equal(write_queue_call(f->q, &j.job), RC_IO);
+	atomic_store(&root_writes_left, INT_MAX);
+	assert_int_equal(j.job.committed, writes_left > 0);
+	assert_int_equal(f->faults, 1);
+	assert_int_equal(f->last_fault, RC_IO);
+	assert_true(store_must_stop(f->store));
+	assert_int_equal(txn_begin_read(f->store, &txn), RC_IO);
+	job_init(f, &next, 2, 10);
+	assert_int_equal(write_queue_call(f->q, &next.job), RC_STOPPING);
+	assert_int_equal(next.n_applied, 0);
+	assert_int_equal(f->faults, 1);
+}
+
+static void test_root_cannot_be_written(void **state)
+{
+	root_fails(*state, 0);
+}
+
+static void test_root_cannot_be_written_again(void **state)
+{
+	root_fails(*state, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +393,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bulk_waits_for_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signer_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_root_cannot_be_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_root_cannot_be_written_again, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
