@@ -2,7 +2,8 @@
  *
  * Invariant: nothing of a batch reaches the store before its last byte was checked, so a rejected one leaves no trace
  * but a line in the log that says who, why and how many bytes. Memory is bounded twice: a batch by BATCH_MAX_BYTES, all
- * that are being received by MAX_INTAKE_BYTES. */
+ * that are being received, with the ids of their records, by max_intake_bytes; also where nothing can be stored and no
+ * frame is kept. */
 #include "daemon/core/intake.h"
 
 #include <inttypes.h>
@@ -12,7 +13,8 @@
 #include "daemon/core/withdrawals.h"
 
 enum {
-	MIN_MAP_FREE = 2 << 20, /* of the store's map: below it no batch is begun */
+	ID_BYTES = 4 * RECORD_ID_LEN, /* a record takes of the reader's set of ids, while that grows */
+	MIN_MAP_FREE = 2 << 20,       /* of the store's map: below it no batch is begun */
 };
 static const size_t max_intake_bytes = (size_t)8 * BATCH_MAX_BYTES;
 
@@ -23,9 +25,10 @@ struct intake {
 	struct batch_reader *reader; /* NULL for the JSON form until it is whole */
 	struct buffer json;
 	struct checked_batch batch;
+	size_t id_bytes; /* charged for the ids that the reader keeps */
 	uint64_t bytes_seen;
 	uint64_t withdrawn; /* number of the first record that was withdrawn, from 1; 0 = none */
-	bool no_room; /* frames are not kept: only a known batch can be answered */
+	bool no_room;       /* frames are not kept: only a known batch can be answered */
 	struct diag diag;
 };
 
@@ -63,6 +66,7 @@ void intake_free(void *state)
 		return;
 	batch_reader_free(intake->reader);
 	inflater_free(intake->inflater);
+	give_memory(intake->core, intake->id_bytes);
 	give_memory(intake->core, intake->json.len);
 	buffer_wipe(&intake->json);
 	checked_batch_deinit(intake->core, &intake->batch);
@@ -113,11 +117,22 @@ static enum rc check_withdrawn(struct intake *intake, const struct batch_chunk *
 	return RC_OK;
 }
 
+static enum rc take_ids(struct intake *intake, uint32_t n_records)
+{
+	size_t bytes = (size_t)n_records * ID_BYTES;
+	enum rc rc = take_memory(intake->core, bytes);
+	if (rc == RC_OK)
+		intake->id_bytes += bytes;
+	return rc;
+}
+
 static enum rc on_chunk(void *ctx, struct batch_chunk *chunk, const uint8_t *frame, size_t frame_len)
 {
 	struct intake *intake = ctx;
 	struct checked_batch *batch = &intake->batch;
-	enum rc rc = check_withdrawn(intake, chunk);
+	enum rc rc = take_ids(intake, chunk->n_records);
+	if (rc == RC_OK)
+		rc = check_withdrawn(intake, chunk);
 	batch->record.n_records += chunk->n_records;
 	batch_chunk_free(chunk);
 	if (rc != RC_OK || intake->no_room)
@@ -297,8 +312,8 @@ void intake_run(struct request *request, const uint8_t *body, size_t len)
 	if (rc == RC_OK && batch_answer_known(request, &intake->batch))
 		return;
 	if (rc == RC_OK && intake->withdrawn != 0)
-		rc = diag_set(&intake->diag, RC_CONFLICT,
-			      "record %" PRIu64 " of the batch was withdrawn; leave it out", intake->withdrawn);
+		rc = diag_set(&intake->diag, RC_CONFLICT, "record %" PRIu64 " of the batch was withdrawn; leave it out",
+			      intake->withdrawn);
 	if (rc == RC_OK && intake->no_room)
 		rc = RC_NOSPACE;
 	if (rc != RC_OK)
