@@ -109,6 +109,26 @@ static enum rc check_releases(struct core *core, struct txn *txn, struct diag *d
 	return rc;
 }
 
+/* A study is told from another one by its name: a release of one is no release before those of another. */
+static enum rc check_name(const struct core *core, struct txn *txn, struct diag *diag)
+{
+	const struct release_info *last = history_last_released(&core->history);
+	json_t *body = NULL;
+	if (last == NULL)
+		return RC_OK;
+	enum rc rc = release_body_load(txn, last->number, &body);
+	const char *name = json_string_value(json_object_get(body, "study"));
+	if (rc == RC_OK && name == NULL)
+		rc = RC_DAMAGED;
+	if (rc == RC_OK && strcmp(name, core->study->name) != 0)
+		rc = diag_set(diag, RC_CONFIG,
+			      "study: its name is %s, but release %" PRIu32
+			      " was published as %s; a study keeps its name, another one needs a store of its own",
+			      core->study->name, last->number, name);
+	json_decref(body);
+	return rc;
+}
+
 /* What a change of study may not do: finish a release whose charge was computed under other tables and noise, or turn
  * the noise off for records that came in under a study of real persons. */
 static enum rc check_study(const struct core *core, struct diag *diag)
@@ -140,6 +160,8 @@ enum rc start_check(struct core *core, struct diag *diag)
 		rc = check_ledger(core, txn, diag);
 	if (rc == RC_OK)
 		rc = check_releases(core, txn, diag);
+	if (rc == RC_OK)
+		rc = check_name(core, txn, diag);
 	if (rc == RC_OK)
 		rc = check_study(core, diag);
 	txn_abort(txn);

@@ -311,6 +311,25 @@ static void test_release_in_the_store_is_checked(void **state)
 	assert_non_null(strstr(f->diag.text, "release 1"));
 }
 
+/* Tables are carried on from one release to the next, within one study: under another name nothing could be published.
+ */
+static void test_study_keeps_its_name(void **state)
+{
+	struct cf *f = *state;
+	push_both(f, 0, 30);
+	cf_close(f);
+	cf_write_study(f, "name: two-registers", "name: three-registers");
+	open_core(f); /* nothing is published yet */
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	cf_close(f);
+	cf_write_study(f, NULL, NULL);
+	assert_int_equal(cf_open(f), RC_CONFIG);
+	assert_non_null(strstr(f->diag.text, "release 1 was published as three-registers"));
+	cf_write_study(f, "name: two-registers", "name: three-registers");
+	open_core(f);
+}
+
 /* ---- two starts in one transaction ---- */
 
 struct gate {
@@ -565,6 +584,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_injected_secret_needs_synthetic, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ledger_is_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release_in_the_store_is_checked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_study_keeps_its_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_starts_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_to_start_a_release, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_to_finish_a_release, setup, teardown),
