@@ -11,9 +11,8 @@
 #include "daemon/link/scan.h"
 
 enum {
-	SEAL_ROWS = 64 * POOL_BLOCK_ROWS,  /* 262,144: smaller segments cost more than they save */
-	SEGMENT_MAX_ROWS = 16 * SEAL_ROWS, /* 4 M: bounds what a merge needs beside what it replaces */
-	INDEX_MIN_PAIRS = 1 << 23,         /* below so many pairs an index costs more than the scan */
+	SEGMENT_MAX_SEALS = 16,    /* 4 M rows: bounds what a merge needs beside what it replaces */
+	INDEX_MIN_PAIRS = 1 << 23, /* below so many pairs an index costs more than the scan */
 	INDEX_MIN_QUERIES = 32,
 };
 
@@ -43,18 +42,19 @@ static uint32_t sealed_end(const struct link_pool *pool)
 /* Seal what is long enough, in one segment with those before it that are not longer. */
 static enum rc seal(struct link_pool *pool, uint32_t end, const atomic_bool *cancel)
 {
+	uint32_t most = SEGMENT_MAX_SEALS * pool->seal_rows;
 	enum rc rc = RC_OK;
 
-	while (rc == RC_OK && end - sealed_end(pool) >= SEAL_ROWS) {
+	while (rc == RC_OK && end > sealed_end(pool) && end - sealed_end(pool) >= pool->seal_rows) {
 		uint32_t left = end - sealed_end(pool);
-		uint32_t n_rows = (left < SEGMENT_MAX_ROWS ? left : SEGMENT_MAX_ROWS) / SEAL_ROWS * SEAL_ROWS;
+		uint32_t n_rows = (left < most ? left : most) / pool->seal_rows * pool->seal_rows;
 		uint32_t new_end = sealed_end(pool) + n_rows;
 		unsigned n_replaced = 0;
 
 		while (n_replaced < pool->n_segments) {
 			uint32_t last = index_n_rows(pool->segments[pool->n_segments - 1 - n_replaced]);
 
-			if (last > n_rows || n_rows + last > SEGMENT_MAX_ROWS)
+			if (last > n_rows || n_rows + last > most)
 				break;
 			n_rows += last;
 			n_replaced++;

@@ -130,7 +130,7 @@ static enum rc add_slice(struct dictionary *dictionary, struct link_pool *pool, 
 					.bits = pool->domain->filters[f].bits,
 					.n_lines = pool->n_lines[f]};
 
-	return slice_init(&dictionary->slice, &filters, pool->kernel, pool->options.memory, &pool->not_locked);
+	return slice_init(&dictionary->slice, &filters, pool->options.memory, &pool->not_locked);
 }
 
 enum rc dictionary_init(struct dictionary *dictionary, struct link_pool *pool, unsigned f, uint32_t first, uint32_t end,

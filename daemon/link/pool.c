@@ -103,6 +103,7 @@ enum rc link_pool_new(const struct study_domain *domain, const struct link_optio
 		return RC_NOMEM;
 	pool->domain = domain;
 	pool->options = *options;
+	pool->seal_rows = POOL_SEAL_ROWS;
 	if (pool->options.n_threads == 0)
 		pool->options.n_threads = 1;
 	pool->kernel = kernel_choose(options->kernel);

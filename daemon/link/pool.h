@@ -10,7 +10,8 @@
 enum {
 	POOL_BLOCK_ROWS = 4096,
 	POOL_MAX_BLOCKS = 1 << 16,
-	POOL_MAX_SEGMENTS = 256,
+	POOL_MAX_SEGMENTS = 1 << 10,
+	POOL_SEAL_ROWS = 64 * POOL_BLOCK_ROWS, /* 262,144: smaller segments cost more than they save */
 };
 
 struct pool_meta {
@@ -44,6 +45,7 @@ struct link_pool {
 	struct index *segments[POOL_MAX_SEGMENTS];
 	unsigned n_segments;
 	struct same_rows same; /* of the thread that adds */
+	uint32_t seal_rows; /* of the shortest segment, a multiple of POOL_BLOCK_ROWS; tests make it small */
 };
 
 static inline const struct pool_block *pool_block_of(const struct link_pool *pool, uint32_t row)

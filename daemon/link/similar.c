@@ -299,7 +299,8 @@ static enum rc plan_searches(struct similar_lists *lists, unsigned c)
 			continue; /* nothing is listed */
 		for (uint32_t v = 0; v < asking->n; v++)
 			is_present[asking->popcounts[v]] = true;
-		rc = slice_plan_new(&lists->indexed->dictionaries[f].slice, &level, is_present, &lists->searches[c][i]);
+		rc = slice_plan_new(&lists->indexed->dictionaries[f].slice, lists->indexed->pool->kernel, &level,
+				    is_present, &lists->searches[c][i]);
 		if (rc != RC_OK)
 			return rc;
 	}

@@ -96,15 +96,14 @@ static void fill_planes(struct slice *slice, const uint16_t *plane_of_bit)
 	}
 }
 
-enum rc slice_init(struct slice *slice, const struct slice_filters *filters, const struct kernel *kernel,
-		   enum link_memory memory, atomic_bool *not_locked)
+enum rc slice_init(struct slice *slice, const struct slice_filters *filters, enum link_memory memory,
+		   atomic_bool *not_locked)
 {
 	uint16_t *plane_of_bit = NULL;
 	void *planes;
 	enum rc rc;
 
-	*slice = (struct slice){.kernel = kernel,
-				.bits = filters->bits,
+	*slice = (struct slice){.bits = filters->bits,
 				.n_lines = filters->n_lines,
 				.n = filters->n,
 				.n_blocks = (filters->n + KERNEL_BLOCK - 1) / KERNEL_BLOCK,
@@ -148,6 +147,7 @@ void slice_deinit(struct slice *slice)
 
 struct slice_plan {
 	const struct slice *slice;
+	const struct kernel *kernel;
 	unsigned low, n_b;    /* numbers of set bits of the filters: low … low + n_b - 1 */
 	unsigned n_a;         /* numbers of set bits of the queries that will come */
 	uint16_t *place_of_a; /* bits + 1 */
@@ -204,14 +204,15 @@ static void fill_budgets(struct slice_plan *plan, unsigned a, const uint16_t *ne
 	}
 }
 
-enum rc slice_plan_new(const struct slice *slice, const struct slice_level *level, const bool *is_present,
-		       struct slice_plan **ret)
+enum rc slice_plan_new(const struct slice *slice, const struct kernel *kernel, const struct slice_level *level,
+		       const bool *is_present, struct slice_plan **ret)
 {
 	struct slice_plan *plan = calloc(1, sizeof *plan);
 
 	if (plan == NULL)
 		return RC_NOMEM;
 	plan->slice = slice;
+	plan->kernel = kernel;
 	plan->place_of_a = calloc(slice->bits + 1u, sizeof *plan->place_of_a);
 	if (plan->place_of_a == NULL)
 		goto fail;
@@ -307,10 +308,10 @@ static unsigned cost_of(struct search *search, size_t query, unsigned n_rounds, 
 		uint16_t budget = budget_of(search, blocks[i], query);
 		uint64_t alive[BLOCK_WORDS];
 
-		slice->kernel->slice_scan(slice->planes + blocks[i] * block_bytes(slice), &scan, &first, &budget, 1,
-					  alive);
+		search->plan->kernel->slice_scan(slice->planes + blocks[i] * block_bytes(slice), &scan, &first, &budget,
+						 1, alive);
 		for (unsigned w = 0; w < BLOCK_WORDS; w++)
-			cost += slice->kernel->check_rounds * (unsigned)__builtin_popcountll(alive[w]);
+			cost += search->plan->kernel->check_rounds * (unsigned)__builtin_popcountll(alive[w]);
 	}
 	return cost;
 }
@@ -444,8 +445,7 @@ static enum rc check_survivors(struct search *search, size_t n, uint32_t first, 
 
 		if (n_list == 0)
 			continue;
-		slice->kernel->count_list(search->queries[q].filter, rows, slice->n_lines, list, n_list,
-					  search->counts);
+		plan->kernel->count_list(search->queries[q].filter, rows, slice->n_lines, list, n_list, search->counts);
 		for (uint32_t j = 0; j < n_list && rc == RC_OK; j++) {
 			uint32_t value = first + list[j];
 
@@ -471,8 +471,8 @@ static enum rc search_blocks(struct search *search)
 			search->budgets[n] = budget_of(search, block, search->order[i]);
 			n += search->budgets[n] != IMPOSSIBLE;
 		}
-		slice->kernel->slice_scan(slice->planes + block * block_bytes(slice), search->scan, search->chosen,
-					  search->budgets, n, search->alive);
+		search->plan->kernel->slice_scan(slice->planes + block * block_bytes(slice), search->scan,
+						 search->chosen, search->budgets, n, search->alive);
 		list_survivors(search, n, rows, slice->n - first);
 		rc = check_survivors(search, n, first, rows);
 		if (search->cancel != NULL && atomic_load(search->cancel))

@@ -13,7 +13,6 @@
 enum { SLICE_TILE = 256 }; /* queries of one search */
 
 struct slice {
-	const struct kernel *kernel;
 	unsigned bits;
 	size_t n_lines;
 	uint32_t n, n_blocks;
@@ -33,8 +32,8 @@ struct slice_filters {
 };
 
 /* Build over filters that stay where they are for the life of the slice. Errors: NOMEM, IO (see locked_map). */
-enum rc slice_init(struct slice *slice, const struct slice_filters *filters, const struct kernel *kernel,
-		   enum link_memory memory, atomic_bool *not_locked) MUST_CHECK;
+enum rc slice_init(struct slice *slice, const struct slice_filters *filters, enum link_memory memory,
+		   atomic_bool *not_locked) MUST_CHECK;
 void slice_deinit(struct slice *slice); /* of a zeroed slice too */
 
 /* The level that is searched for: at least `digit` of these cuts. digit >= 2. */
@@ -47,8 +46,8 @@ struct slice_level {
 /* What is common to searches of one slice for one level: what each number of set bits needs in common. */
 struct slice_plan;
 /* is_present[a] says whether queries with `a` bits set will come, for a = 0 … bits. Errors: NOMEM. */
-enum rc slice_plan_new(const struct slice *slice, const struct slice_level *level, const bool *is_present,
-		       struct slice_plan **ret) MUST_CHECK;
+enum rc slice_plan_new(const struct slice *slice, const struct kernel *kernel, const struct slice_level *level,
+		       const bool *is_present, struct slice_plan **ret) MUST_CHECK;
 void slice_plan_free(struct slice_plan *plan);
 
 struct slice_query {

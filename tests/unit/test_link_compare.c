@@ -7,13 +7,14 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "daemon/link/index.h"
 #include "daemon/link/pool.h"
 #include "tests/unit/link_fixture.h"
 
 enum { N_ROWS = 700 };
 
 static struct link_pool *make_pool(const struct study_domain *domain, enum link_kernel kernel, unsigned n_threads,
-				   uint32_t n_rows)
+				   uint32_t n_rows, unsigned n_values)
 {
 	struct link_options options = {kernel, LINK_MEMORY_TRY_LOCK, n_threads};
 	struct link_pool *pool = NULL;
@@ -23,7 +24,7 @@ static struct link_pool *make_pool(const struct study_domain *domain, enum link_
 	for (uint32_t i = 0; i < n_rows; i++) {
 		uint32_t row = UINT32_MAX;
 
-		fixture_person(domain, &r, (uint16_t)(i % 2), i, i / 2, 30, 4, 10);
+		fixture_person(domain, &r, (uint16_t)(i % 2), i, i / 2, n_values, 4, 10);
 		assert_int_equal(link_pool_add(pool, &r.row, &row), RC_OK);
 		assert_int_equal(row, i);
 	}
@@ -101,7 +102,7 @@ static void test_equals_brute_force(void **state)
 
 			if (!link_kernel_is_available(id))
 				continue;
-			pool = make_pool(&domain, id, n_threads, N_ROWS);
+			pool = make_pool(&domain, id, n_threads, N_ROWS, 30);
 			n_expected = brute_force(&domain, pool, expected);
 			assert_true(n_expected > N_ROWS / 4);
 			assert_int_equal(link_compare(pool, 0, N_ROWS, NULL, &pairs, &n), RC_OK);
@@ -128,7 +129,7 @@ static void test_incremental_equals_all_at_once(void **state)
 
 	fixture_domain(&domain, NULL);
 	domain.floor = 20 * 256;
-	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, MANY);
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, MANY, 30);
 	assert_int_equal(link_compare(pool, 0, MANY, NULL, &all, &n_all), RC_OK);
 	assert_true(n_all > 1000);
 	joined = calloc(n_all, sizeof *joined);
@@ -150,6 +151,42 @@ static void test_incremental_equals_all_at_once(void **state)
 	link_pool_free(pool);
 }
 
+/* Rows in many segments, merged as they come, with a tail: the same pairs as without any. */
+static void test_segments_change_nothing(void **state)
+{
+	enum { MANY = 3 * POOL_BLOCK_ROWS + 77, STEP = 1500 };
+	struct study_domain domain;
+	struct link_pair *all = NULL;
+	struct link_pool *pool;
+	size_t n_all = 0, at = 0;
+
+	fixture_domain(&domain, NULL);
+	domain.floor = 22 * 256;
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, MANY, 200);
+	assert_int_equal(link_compare(pool, 0, MANY, NULL, &all, &n_all), RC_OK);
+	assert_int_equal(pool->n_segments, 0);
+	assert_true(n_all > MANY / 4);
+	pool->seal_rows = POOL_BLOCK_ROWS;
+	for (uint32_t first = 0; first < MANY; first += STEP) {
+		struct link_pair *some = NULL;
+		size_t n_some = 0;
+
+		assert_int_equal(
+			link_compare(pool, first, first + STEP < MANY ? first + STEP : MANY, NULL, &some, &n_some),
+			RC_OK);
+		assert_true(at + n_some <= n_all);
+		assert_same_pairs(some, n_some, all + at, n_some);
+		at += n_some;
+		free(some);
+	}
+	assert_int_equal(at, n_all);
+	assert_int_equal(pool->n_segments, 2);
+	assert_int_equal(index_n_rows(pool->segments[0]), 2 * POOL_BLOCK_ROWS); /* two, merged */
+	assert_int_equal(index_n_rows(pool->segments[1]), POOL_BLOCK_ROWS);
+	free(all);
+	link_pool_free(pool);
+}
+
 static void test_cancel_and_bad_bounds(void **state)
 {
 	atomic_bool cancel = true;
@@ -159,7 +196,7 @@ static void test_cancel_and_bad_bounds(void **state)
 	size_t n = 99;
 
 	fixture_domain(&domain, NULL);
-	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, 100);
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, 100, 30);
 	assert_int_equal(link_compare(pool, 0, 100, &cancel, &pairs, &n), RC_STOPPING);
 	assert_int_equal(link_compare(pool, 0, 101, NULL, &pairs, &n), RC_INVALID);
 	assert_int_equal(link_compare(pool, 51, 50, NULL, &pairs, &n), RC_INVALID);
@@ -256,9 +293,13 @@ static void test_levels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_equals_brute_force),        cmocka_unit_test(test_incremental_equals_all_at_once),
-		cmocka_unit_test(test_cancel_and_bad_bounds),     cmocka_unit_test(test_unusable_domains_are_refused),
-		cmocka_unit_test(test_empty_filters_are_missing), cmocka_unit_test(test_levels),
+		cmocka_unit_test(test_equals_brute_force),
+		cmocka_unit_test(test_incremental_equals_all_at_once),
+		cmocka_unit_test(test_segments_change_nothing),
+		cmocka_unit_test(test_cancel_and_bad_bounds),
+		cmocka_unit_test(test_unusable_domains_are_refused),
+		cmocka_unit_test(test_empty_filters_are_missing),
+		cmocka_unit_test(test_levels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

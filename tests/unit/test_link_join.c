@@ -87,8 +87,8 @@ static void check_slice(const struct kernel *kernel, const struct shape *shape, 
 		struct slice slice;
 		size_t n_expected = 0;
 
-		assert_int_equal(slice_init(&slice, &filters, kernel, LINK_MEMORY_PLAIN, &not_locked), RC_OK);
-		assert_int_equal(slice_plan_new(&slice, &level, is_present, &plan), RC_OK);
+		assert_int_equal(slice_init(&slice, &filters, LINK_MEMORY_PLAIN, &not_locked), RC_OK);
+		assert_int_equal(slice_plan_new(&slice, kernel, &level, is_present, &plan), RC_OK);
 		assert_int_equal(slice_search(plan, queries, 40, NULL, &hits), RC_OK);
 		for (unsigned q = 0; q < 40; q++) {
 			for (unsigned i = 0; i < shape->n_filters; i++) {
@@ -147,9 +147,9 @@ static void test_slice_stops(void **state)
 
 	assert_int_equal(level_inverse_init(&inverse, 512, 0), RC_OK);
 	assert_int_equal(
-		slice_init(&slice, &filters, kernel_choose(LINK_KERNEL_AUTO), LINK_MEMORY_TRY_LOCK, &not_locked),
+		slice_init(&slice, &filters, LINK_MEMORY_TRY_LOCK, &not_locked),
 		RC_OK);
-	assert_int_equal(slice_plan_new(&slice, &level, is_present, &plan), RC_OK);
+	assert_int_equal(slice_plan_new(&slice, kernel_choose(LINK_KERNEL_AUTO), &level, is_present, &plan), RC_OK);
 	assert_int_equal(slice_search(plan, &query, 1, &cancel, &hits), RC_STOPPING);
 	assert_int_equal(slice_search(plan, &query, SLICE_TILE + 1, NULL, &hits), RC_INVALID);
 	free(hits.hits);

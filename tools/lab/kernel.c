@@ -1,95 +1,52 @@
-/* throughcare lab kernel: how many pairs a second every kernel of this machine compares, on synthetic filters.
+/* throughcare lab kernel: how many pairs a second every kernel of this machine compares, on the records of invented
+ * people.
  *
- * The kernels take turns in one run, so that a noisy machine disturbs them alike: trust the ratios. The baseline is the
- * plain popcount loop over rows, not vectorised, with every field of every pair counted. */
+ * All take turns on the same records in one run, on one thread, and are timed by the processor time they used, so that
+ * a busy machine disturbs them alike: trust the ratios. The baseline is the plain popcount loop over rows, not
+ * vectorised, with every field of every pair counted. The others are link_compare() itself, the index of the records
+ * being there already as it is in the daemon; making it is timed apart. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/link/pool.h"
 #include "tools/lab/lab.h"
+#include "tools/lab/population.h"
 #include "tools/options.h"
 
-enum { N_ROUNDS = 5 };
-
-/* One way to do the work. */
-struct contender {
-	const char *name;
-	enum link_kernel kernel;
-	bool baseline;
-};
-
-static const struct contender contenders[] = {
-	{"scalar", LINK_KERNEL_SCALAR, true},
-	{"scalar-stop", LINK_KERNEL_SCALAR, false},
-	{"avx2", LINK_KERNEL_AVX2, false},
-	{"avx512", LINK_KERNEL_AVX512, false},
-};
-enum { N_CONTENDERS = sizeof contenders / sizeof contenders[0] };
-
-/* splitmix64 (Steele, Lea and Flood 2014): the same rows in every run. */
-static uint64_t next_random(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
-static void set_bits(uint8_t *filter, unsigned n_bits, uint64_t token, unsigned k)
-{
-	for (unsigned i = 0; i < k; i++) {
-		unsigned bit = (unsigned)(next_random(&token) % n_bits);
-
-		filter[bit / 8] = (uint8_t)(filter[bit / 8] | 1u << bit % 8);
-	}
-}
-
-/* Tokens of a value: few are common and most are rare, so that values resemble each other as names do. */
-static void make_value(uint8_t *filter, unsigned n_bits, unsigned n_tokens, unsigned k, uint64_t value, unsigned field)
-{
-	uint64_t state = value * 64 + field;
-
-	memset(filter, 0, n_bits / 8);
-	for (unsigned i = 0; i < n_tokens; i++) {
-		uint64_t r = next_random(&state) % 700;
-
-		set_bits(filter, n_bits, (r * r / 700 + 1) << 8 | field, k);
-	}
-}
-
-/* ---- the two shapes ---- */
+enum { N_ROUNDS = 3, MAX_THRESHOLDS = 3 };
 
 struct shape {
 	const char *name;
-	unsigned n_fields, n_bits, n_tokens, k;
-	unsigned thresholds[2]; /* thousandths of Dice, or log2 units */
-	unsigned n_thresholds;
+	struct population population;
+	unsigned thresholds[MAX_THRESHOLDS]; /* thousandths of Dice, or log2 units */
 };
 
 static const struct shape shapes[] = {
-	{"1x1024", 1, 1024, 24, 20, {800, 900}, 2},
-	{"6x512", 6, 512, 8, 10, {10, 15}, 2},
+	{"1x1024", {1, 1024, 23}, {700, 800, 900}},
+	{"1x1024", {1, 1024, 10}, {700, 800, 900}},
+	{"6x512", {POPULATION_FIELDS, 512, 10}, {5, 10, 15}},
 };
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 
-/* One comparison a field. With one field its weight is the level of Dice itself; with six it is that of a usual study.
- */
+/* One comparison a field. With one field its weight is whether Dice reaches the threshold; with six that of a usual
+ * study. */
 static void make_domain(const struct shape *shape, unsigned threshold, struct study_domain *domain)
 {
 	static const uint16_t cuts[] = {300, 400, 500, 600, 700, 850, 1000};
 	static const int16_t weights[] = {-4, -3, -1, 1, 2, 5, 7, 8};
+	unsigned n_fields = shape->population.n_fields;
 
 	memset(domain, 0, sizeof *domain);
-	domain->n_filters = domain->n_comparisons = (uint8_t)shape->n_fields;
-	for (unsigned f = 0; f < shape->n_fields; f++) {
+	domain->n_filters = domain->n_comparisons = (uint8_t)n_fields;
+	for (unsigned f = 0; f < n_fields; f++) {
 		struct study_comparison *c = &domain->comparisons[f];
 
-		domain->filters[f].bits = (uint16_t)shape->n_bits;
+		domain->filters[f].bits = (uint16_t)shape->population.bits;
 		c->filters[0] = (uint8_t)f;
 		c->n_filters = 1;
-		if (shape->n_fields == 1) {
+		if (n_fields == 1) {
 			c->n_cuts[0] = 1;
 			c->cuts[0][0] = (uint16_t)threshold;
 			c->reference_weight[1] = -256;
@@ -102,147 +59,235 @@ static void make_domain(const struct shape *shape, unsigned threshold, struct st
 		}
 		c->n_levels = (uint8_t)(c->n_cuts[0] + 1);
 	}
-	domain->floor = shape->n_fields == 1 ? 256 : (int32_t)threshold * 256;
+	domain->floor = n_fields == 1 ? 256 : (int32_t)threshold * 256;
 }
 
-static enum rc fill_pool(const struct shape *shape, struct link_pool *pool, uint32_t n_rows)
+/* ---- records ---- */
+
+struct sample {
+	const struct shape *shape;
+	struct study_domain domain; /* of the threshold at hand: records and index do not depend on it */
+	struct link_pool *pool;
+	uint32_t n_rows, n_queries, n_baseline; /* queries are the last rows; the baseline takes the first of them */
+	double fill, index_seconds;
+};
+
+static double cpu_seconds(void)
 {
-	uint8_t filters[6][1024 / 8];
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static enum rc fill_pool(struct sample *sample)
+{
+	const struct population *population = &sample->shape->population;
+	uint8_t filters[POPULATION_FIELDS][POPULATION_MAX_BITS / 8];
 	struct link_row row = {0};
+	uint64_t n_set = 0;
 	uint32_t number;
 	enum rc rc = RC_OK;
 
-	for (uint32_t i = 0; i < n_rows && rc == RC_OK; i++) {
-		uint64_t state = i;
-
+	for (uint32_t i = 0; i < sample->n_rows && rc == RC_OK; i++) {
 		memcpy(row.record_id, &i, sizeof i);
-		for (unsigned f = 0; f < shape->n_fields; f++) {
-			uint64_t r = next_random(&state) % 3000;
-
-			/* One field: every person has a value of their own. Six: values repeat, few of them often. */
-			make_value(filters[f], shape->n_bits, shape->n_tokens, shape->k,
-				   shape->n_fields == 1 ? i : r * r / 3000, f);
+		population_record(population, i, filters);
+		for (unsigned f = 0; f < population->n_fields; f++)
 			row.filters[f] = filters[f];
-		}
-		rc = link_pool_add(pool, &row, &number);
+		rc = link_pool_add(sample->pool, &row, &number);
+		for (unsigned f = 0; rc == RC_OK && f < population->n_fields; f++)
+			n_set += pool_block_of(sample->pool, i)->popcounts[f][i % POOL_BLOCK_ROWS];
 	}
+	sample->fill = (double)n_set / sample->n_rows / population->n_fields / population->bits;
+	return rc;
+}
+
+/* The first comparison makes the index; later ones find it. */
+static enum rc sample_init(struct sample *sample)
+{
+	struct link_options options = {LINK_KERNEL_AUTO, LINK_MEMORY_PLAIN, 1};
+	struct link_pair *pairs = NULL;
+	size_t n;
+	double start;
+	enum rc rc;
+
+	make_domain(sample->shape, sample->shape->thresholds[MAX_THRESHOLDS - 1], &sample->domain);
+	rc = link_pool_new(&sample->domain, &options, &sample->pool);
+	if (rc == RC_OK)
+		rc = fill_pool(sample);
+	start = cpu_seconds();
+	if (rc == RC_OK)
+		rc = link_compare(sample->pool, sample->n_rows, sample->n_rows, NULL, &pairs, &n);
+	sample->index_seconds = cpu_seconds() - start;
+	free(pairs);
 	return rc;
 }
 
 /* ---- the baseline ---- */
 
-static bool baseline_hit(const struct study_domain *domain, const struct link_pool *pool, uint32_t a, uint32_t b)
+/* Hits of one query among n rows from `first`, the start of a block, every field of every pair counted. Identical rows
+ * of one source count once, as link_compare pairs them. */
+static size_t baseline_block(const struct sample *sample, const struct kernel *kernel, uint32_t query, uint32_t first,
+			     size_t n)
 {
-	int32_t weight = 0;
-
-	for (unsigned c = 0; c < domain->n_comparisons; c++) {
-		unsigned f = domain->comparisons[c].filters[0];
-		uint16_t both;
-
-		pool->kernel->count_run(pool_filter(pool, b, f), pool_filter(pool, a, f), pool->n_lines[f], 1, &both);
-		weight += domain->comparisons[c].reference_weight[level_digit(
-			&pool->inverse[f], domain->comparisons[c].cuts[0], domain->comparisons[c].n_cuts[0],
-			pool_block_of(pool, a)->popcounts[f][a % POOL_BLOCK_ROWS],
-			pool_block_of(pool, b)->popcounts[f][b % POOL_BLOCK_ROWS], both)];
-	}
-	return weight >= domain->floor;
-}
-
-static size_t run_baseline(const struct study_domain *domain, const struct link_pool *pool, uint32_t first,
-			   uint32_t end)
-{
+	static uint16_t counts[POOL_BLOCK_ROWS];
+	static int32_t weights[POOL_BLOCK_ROWS];
+	const struct link_pool *pool = sample->pool;
+	const struct pool_block *block = pool_block_of(pool, first);
 	size_t hits = 0;
 
-	for (uint32_t b = first; b < end; b++) {
-		for (uint32_t a = 0; a < b; a++)
-			hits += baseline_hit(domain, pool, a, b);
+	memset(weights, 0, n * sizeof *weights);
+	for (unsigned c = 0; c < sample->domain.n_comparisons; c++) {
+		const struct study_comparison *comparison = &sample->domain.comparisons[c];
+		unsigned a = pool_block_of(pool, query)->popcounts[c][query % POOL_BLOCK_ROWS];
+
+		kernel->count_run(pool_filter(pool, query, c), block->filters[c], pool->n_lines[c], n, counts);
+		for (size_t i = 0; i < n; i++)
+			weights[i] += comparison->reference_weight[level_digit(&pool->inverse[c], comparison->cuts[0],
+									       comparison->n_cuts[0], a,
+									       block->popcounts[c][i], counts[i])];
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		if (weights[i] >= sample->domain.floor)
+			hits += pool_is_lead(pool, query) && pool_is_lead(pool, first + i);
+	}
+	return hits;
+}
+
+static size_t run_baseline(const struct sample *sample)
+{
+	const struct kernel *kernel = kernel_choose(LINK_KERNEL_SCALAR);
+	uint32_t first = sample->n_rows - sample->n_queries;
+	size_t hits = 0;
+
+	for (uint32_t b = first; b < first + sample->n_baseline; b++) {
+		for (uint32_t row = 0; row < b; row += POOL_BLOCK_ROWS)
+			hits += baseline_block(sample, kernel, b, row,
+					       b - row < POOL_BLOCK_ROWS ? b - row : POOL_BLOCK_ROWS);
 	}
 	return hits;
 }
 
 /* ---- runs ---- */
 
-struct run_state {
-	const struct contender *contender;
-	struct link_pool *pool;
-	double best; /* seconds */
-	size_t hits;
+/* The baseline, and every kernel that this processor has. */
+struct contender {
+	const char *name;
+	const struct kernel *kernel; /* NULL = the baseline */
+	double n_pairs, best;        /* best: processor seconds */
+	size_t hits;                 /* of the queries of the baseline */
 };
 
-static enum rc run_once(const struct study_domain *domain, struct run_state *run, uint32_t first, uint32_t end)
+static enum rc run_once(struct sample *sample, struct contender *contender)
 {
-	double start = lab_seconds(), seconds;
+	uint32_t first = sample->n_rows - sample->n_queries;
 	struct link_pair *pairs = NULL;
+	size_t n = 0;
+	double start = cpu_seconds(), seconds;
 	enum rc rc = RC_OK;
 
-	if (run->contender->baseline)
-		run->hits = run_baseline(domain, run->pool, first, end);
-	else
-		rc = link_compare(run->pool, first, end, NULL, &pairs, &run->hits);
-	seconds = lab_seconds() - start;
+	if (contender->kernel == NULL) {
+		contender->hits = run_baseline(sample);
+	} else {
+		sample->pool->kernel = contender->kernel;
+		rc = link_compare(sample->pool, first, sample->n_rows, NULL, &pairs, &n);
+	}
+	seconds = cpu_seconds() - start;
+	if (contender->kernel != NULL) {
+		for (contender->hits = 0; contender->hits < n; contender->hits++) {
+			if (pairs[contender->hits].b >= first + sample->n_baseline)
+				break; /* ascending b */
+		}
+	}
 	free(pairs);
-	if (run->best == 0 || seconds < run->best)
-		run->best = seconds;
+	if (contender->best == 0 || seconds < contender->best)
+		contender->best = seconds;
 	return rc;
 }
 
-static enum rc add_results(json_t *out, const struct shape *shape, unsigned threshold, const struct run_state *runs,
-			   size_t n_runs, uint32_t n_rows, double n_pairs)
+static enum rc add_results(json_t *out, const struct sample *sample, unsigned threshold,
+			   const struct contender *contenders, size_t n)
 {
-	for (size_t i = 0; i < n_runs; i++) {
+	double baseline = contenders[0].n_pairs / contenders[0].best;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct contender *c = &contenders[i];
+		double rate = c->n_pairs / c->best;
 		json_t *run = json_pack(
-			"{s:s, s:s, s:f, s:I, s:f, s:f, s:b}", "kernel", runs[i].contender->name, "shape", shape->name,
-			"threshold", shape->n_fields == 1 ? threshold / 1000.0 : (double)threshold, "records",
-			(json_int_t)n_rows, "gpairs_per_s", n_pairs / runs[i].best / 1e9, "ratio_to_scalar",
-			runs[0].best / runs[i].best, "hits_equal", runs[i].hits == runs[0].hits);
+			"{s:s, s:s, s:f, s:f, s:I, s:f, s:f, s:b, s:I, s:f}", "kernel", c->name, "shape",
+			sample->shape->name, "fill", sample->fill, "threshold",
+			sample->shape->population.n_fields == 1 ? threshold / 1000.0 : (double)threshold, "records",
+			(json_int_t)sample->n_rows, "gpairs_per_s", rate / 1e9, "ratio_to_scalar", rate / baseline,
+			"hits_equal", c->hits == contenders[0].hits, "hits", (json_int_t)c->hits, "index_seconds",
+			c->kernel != NULL ? sample->index_seconds : 0.0);
+
 		if (json_array_append_new(out, run) != 0)
 			return RC_NOMEM;
 	}
 	return RC_OK;
 }
 
-static enum rc measure(const struct shape *shape, unsigned threshold, uint32_t n_rows, uint32_t n_queries, json_t *out)
+/* Pairs of the last n of n_rows rows, the first n_asking of them asking, with all rows before. */
+static double count_pairs(uint32_t n_rows, uint32_t n, uint32_t n_asking)
 {
-	struct run_state runs[N_CONTENDERS] = {0};
-	struct study_domain *domain = malloc(sizeof *domain);
-	size_t n_runs = 0;
-	double n_pairs =
-		(double)n_queries * ((double)n_rows - (double)n_queries) + (double)n_queries * (n_queries - 1) / 2;
-	enum rc rc = domain == NULL ? RC_NOMEM : RC_OK;
+	return (double)n_asking * ((double)n_rows - n) + (double)n_asking * (n_asking - 1.0) / 2;
+}
 
-	if (rc == RC_OK)
-		make_domain(shape, threshold, domain);
-	for (size_t i = 0; i < N_CONTENDERS && rc == RC_OK; i++) {
-		struct link_options options = {contenders[i].kernel, LINK_MEMORY_PLAIN, 1};
+static enum rc measure(struct sample *sample, unsigned threshold, json_t *out)
+{
+	static const enum link_kernel ids[] = {LINK_KERNEL_SCALAR, LINK_KERNEL_AVX2, LINK_KERNEL_AVX512};
+	static const char *const names[] = {"portable", "avx2", "avx512"};
+	struct contender contenders[4] = {
+		{.name = "scalar", .n_pairs = count_pairs(sample->n_rows, sample->n_queries, sample->n_baseline)}};
+	size_t n = 1;
+	enum rc rc = RC_OK;
 
-		if (!link_kernel_is_available(contenders[i].kernel))
-			continue;
-		runs[n_runs].contender = &contenders[i];
-		rc = link_pool_new(domain, &options, &runs[n_runs].pool);
-		if (rc == RC_OK)
-			rc = fill_pool(shape, runs[n_runs++].pool, n_rows);
+	make_domain(sample->shape, threshold, &sample->domain);
+	for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+		if (link_kernel_is_available(ids[i]))
+			contenders[n++] = (struct contender){
+				.name = names[i],
+				.kernel = kernel_choose(ids[i]),
+				.n_pairs = count_pairs(sample->n_rows, sample->n_queries, sample->n_queries)};
 	}
 	for (unsigned round = 0; round < N_ROUNDS && rc == RC_OK; round++) {
-		for (size_t i = 0; i < n_runs && rc == RC_OK; i++)
-			rc = run_once(domain, &runs[i], n_rows - n_queries, n_rows);
+		for (size_t i = 0; i < n && rc == RC_OK; i++)
+			rc = run_once(sample, &contenders[i]);
 	}
-	if (rc == RC_OK)
-		rc = add_results(out, shape, threshold, runs, n_runs, n_rows, n_pairs);
-	for (size_t i = 0; i < n_runs; i++)
-		link_pool_free(runs[i].pool);
-	free(domain);
+	return rc == RC_OK ? add_results(out, sample, threshold, contenders, n) : rc;
+}
+
+static enum rc measure_shape(const struct shape *shape, uint32_t n_rows, uint32_t n_queries, json_t *out)
+{
+	struct sample *sample = calloc(1, sizeof *sample);
+	enum rc rc;
+
+	if (sample == NULL)
+		return RC_NOMEM;
+	sample->shape = shape;
+	sample->n_rows = n_rows;
+	sample->n_queries = n_queries;
+	sample->n_baseline = n_queries < 16 ? n_queries : 16;
+	rc = sample_init(sample);
+	for (unsigned t = 0; t < MAX_THRESHOLDS && rc == RC_OK; t++)
+		rc = measure(sample, shape->thresholds[t], out);
+	link_pool_free(sample->pool);
+	free(sample);
 	return rc;
 }
 
 int lab_kernel(int argc, char **argv)
 {
-	uint64_t n_rows = 200000, n_queries = 32;
+	uint64_t n_rows = 1 << 20, n_queries = 2048;
+	const char *only = NULL;
 	bool help = false;
 	int operands = 0;
 	const struct option_row rows[] = {
 		{"records", 0, OPTION_NUMBER, &n_rows, 1000, 10000000, .argument = "N",
-		 .help = "records to compare with"},
-		{"queries", 0, OPTION_NUMBER, &n_queries, 1, 1000, .argument = "N", .help = "records to compare"},
+		 .help = "records to compare with (1048576)"},
+		{"queries", 0, OPTION_NUMBER, &n_queries, 1, 100000, .argument = "N",
+		 .help = "records to compare (2048)"},
+		{"shape", 0, OPTION_TEXT, &only, .argument = "NAME", .help = "1x1024 or 6x512 alone"},
 	};
 	const struct option_table table = {
 		.command = "throughcare lab kernel",
@@ -252,7 +297,7 @@ int lab_kernel(int argc, char **argv)
 			 "1024 bits (threshold: Dice coefficient) and six of 512 (threshold: floor in log2 units). "
 			 "Kernels take\n"
 			 "turns in one run; the ratios to the plain scalar loop are what to trust.",
-		.example = "throughcare lab kernel --records 1000000",
+		.example = "throughcare lab kernel --shape 1x1024",
 		OPTION_ROWS(rows),
 	};
 	json_t *results = json_array();
@@ -262,10 +307,16 @@ int lab_kernel(int argc, char **argv)
 		json_decref(results);
 		return rc_exit_code(rc);
 	}
+	if (n_queries > n_rows)
+		n_queries = n_rows;
 	for (size_t s = 0; s < N_SHAPES && rc == RC_OK; s++) {
-		for (unsigned t = 0; t < shapes[s].n_thresholds && rc == RC_OK; t++)
-			rc = measure(&shapes[s], shapes[s].thresholds[t], (uint32_t)n_rows, (uint32_t)n_queries,
-				     results);
+		if (only == NULL || strcmp(only, shapes[s].name) == 0)
+			rc = measure_shape(&shapes[s], (uint32_t)n_rows, (uint32_t)n_queries, results);
+	}
+	if (rc == RC_OK && json_array_size(results) == 0) {
+		fprintf(stderr, "throughcare lab kernel: --shape: expected 1x1024 or 6x512\n");
+		json_decref(results);
+		return rc_exit_code(RC_USAGE);
 	}
 	if (rc == RC_OK)
 		rc = lab_print(json_pack("{s:o}", "runs", results));
