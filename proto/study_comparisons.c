@@ -207,29 +207,54 @@ static enum rc read_comparison(const struct study_reader *r, const struct yaml_n
 	return weights == NULL ? RC_OK : read_weights(r, weights, c);
 }
 
-static enum rc one_a_filter(const struct study_reader *r, struct study_domain *domain)
+static bool is_residence(const struct study_domain *domain, unsigned filter)
 {
-	if (domain->n_filters > STUDY_MAX_COMPARISONS)
-		return READ_ERROR(r, NULL, "linkage: more than %d filters; give comparisons that join some",
-				  STUDY_MAX_COMPARISONS);
+	const struct study_filter *f = &domain->filters[filter];
+	bool residence = f->n_features > 0;
+
+	for (unsigned i = 0; i < f->n_features; i++) {
+		uint8_t role = domain->roles[f->features[i]];
+		residence = residence && (role == ROLE_PLACE || role == ROLE_POSTCODE);
+	}
+	return residence;
+}
+
+/* Place and postcode say the same thing twice: as two comparisons they break the estimation. */
+void study_default_comparisons(struct study_domain *domain)
+{
+	struct study_comparison *residence = NULL;
+
+	domain->n_comparisons = 0;
 	for (unsigned i = 0; i < domain->n_filters; i++) {
-		struct study_comparison *c = &domain->comparisons[domain->n_comparisons++];
-		snprintf(c->name, sizeof c->name, "%s", domain->filters[i].name);
-		c->filters[0] = (uint8_t)i;
-		c->n_filters = 1;
-		default_cuts(domain, c, 0);
-		c->n_levels = (uint8_t)(c->n_cuts[0] + 1);
+		bool joins = is_residence(domain, i) && residence != NULL && residence->n_filters < 2;
+		struct study_comparison *c = joins ? residence : &domain->comparisons[domain->n_comparisons++];
+		if (!joins) {
+			*c = (struct study_comparison){.n_levels = 0};
+			snprintf(c->name, sizeof c->name, "%s", domain->filters[i].name);
+		}
+		if (is_residence(domain, i))
+			residence = c;
+		c->filters[c->n_filters] = (uint8_t)i;
+		default_cuts(domain, c, c->n_filters++);
+		unsigned n = 1;
+		for (unsigned k = 0; k < c->n_filters; k++)
+			n *= c->n_cuts[k] + 2u;
+		c->n_levels = (uint8_t)(n - 1); /* two filters of one field each: at most 80 */
 		default_weights(domain, c);
 	}
-	return RC_OK;
 }
 
 enum rc study_read_comparisons(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain)
 {
 	uint32_t used = 0;
 
-	if (node == NULL)
-		return one_a_filter(r, domain);
+	if (node == NULL && domain->n_filters > STUDY_MAX_COMPARISONS)
+		return READ_ERROR(r, NULL, "linkage: more than %d filters; give comparisons that join some",
+				  STUDY_MAX_COMPARISONS);
+	if (node == NULL) {
+		study_default_comparisons(domain);
+		return RC_OK;
+	}
 	enum rc rc = read_mapping(r, node, STUDY_MAX_COMPARISONS);
 	for (const struct yaml_node *child = node->first; rc == RC_OK && child != NULL; child = child->next)
 		rc = read_comparison(r, child, domain, &used);

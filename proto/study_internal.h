@@ -75,6 +75,9 @@ enum rc study_read_tables(const struct study_reader *r, const struct yaml_node *
 enum rc study_read_disclosure(const struct study_reader *r, const struct yaml_node *disclosure,
 			      struct study *study) MUST_CHECK;
 
+/* A comparison for every filter; filters of residence alone are compared as one. At most STUDY_MAX_COMPARISONS filters.
+ */
+void study_default_comparisons(struct study_domain *domain);
 /* Default weight of a digit (1 … n_cuts+1) whose Dice coefficients start at `from_milli`, in 1/256 log2 units. */
 int16_t study_default_weight(bool is_date, uint16_t from_milli);
 

@@ -7,18 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/study_construct.h"
 #include "proto/study_internal.h"
 
-static const struct construction {
-	uint16_t bits, diffusion;
-} constructions[] = {[PROFILE_BALANCED] = {1024, 2}, [PROFILE_HARDENED] = {2048, 5}};
+static const struct study_construction constructions[] = {
+	[PROFILE_BALANCED] = {JOIN_NAMES_AND_BIRTH, 1024, 2, INCOMPLETE_PAD},
+	[PROFILE_HARDENED] = {JOIN_NAMES_AND_BIRTH, 2048, 5, INCOMPLETE_PAD},
+};
 
-/* In which of the two filters of a profile a role goes: names; birth and residence. */
-static const char *const composite_names[] = {"birth", "names"};
-
-static bool is_name(enum study_role role)
+/* The filter that a role goes into. Filters of a domain stand in the order of their names. */
+static const char *filter_of_role(enum study_join join, enum study_role role)
 {
-	return role == ROLE_GIVEN || role == ROLE_MIDDLE || role == ROLE_SURNAME;
+	bool is_name = role == ROLE_GIVEN || role == ROLE_MIDDLE || role == ROLE_SURNAME;
+
+	if (join == JOIN_ALL)
+		return "person";
+	if (is_name)
+		return "names";
+	if (join == JOIN_NAMES_AND_BIRTH)
+		return "birth";
+	return role == ROLE_DATE ? "date" : "residence";
 }
 
 enum rc study_read_roles(const struct study_reader *r, const struct yaml_node *roles, struct study_domain *domain)
@@ -120,50 +128,89 @@ static enum rc field_filters(const struct study_reader *r, const struct yaml_nod
 	return RC_OK;
 }
 
-/* The composite filters of `balanced` and `hardened`, in the order of their names. */
-static enum rc composite_filters(const struct study_reader *r, const struct yaml_node *node,
-				 struct study_domain *domain)
+static struct study_filter *filter_named(struct study_domain *domain, const char *name,
+					 const struct study_construction *c)
 {
-	const struct construction *c = &constructions[domain->profile];
-	const struct schema *schema = domain->schema;
+	int at = study_find_filter(domain, name);
 
-	for (int names = 0; names < 2; names++) {
-		struct study_filter *f = &domain->filters[domain->n_filters++];
-		for (unsigned i = 0; i < schema->n_features; i++) {
-			if (schema->features[i].ignored || domain->roles[i] == ROLE_NONE ||
-			    is_name((enum study_role)domain->roles[i]) != (names == 1))
-				continue;
-			if (f->n_features == STUDY_MAX_FILTER_FEATURES)
-				return READ_ERROR(r, node, "more than %d features for one filter",
-						  STUDY_MAX_FILTER_FEATURES);
-			f->features[f->n_features++] = (uint16_t)i;
-			f->sorted_digits = f->sorted_digits || is_date(domain, i);
-		}
-		snprintf(f->name, sizeof f->name, "%s", composite_names[names]);
-		f->bits = c->bits;
-		f->diffusion = c->diffusion;
-		f->incomplete = INCOMPLETE_PAD;
-		study_number_parts(domain, f);
-		if (study_filter_n_parts(f) < 2)
-			return READ_ERROR(r, node,
-					  "the profile %s joins given name with surname, and date with place or "
-					  "postcode: roles must give both of each, or write filters",
-					  study_profile_name(domain->profile));
+	if (at >= 0)
+		return &domain->filters[at];
+	struct study_filter *f = &domain->filters[domain->n_filters++];
+	*f = (struct study_filter){.bits = c->bits, .diffusion = c->diffusion, .incomplete = c->incomplete};
+	snprintf(f->name, sizeof f->name, "%s", name);
+	return f;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(((const struct study_filter *)a)->name, ((const struct study_filter *)b)->name);
+}
+
+/* Returns what is wrong, or NULL. */
+static const char *construct(struct study_domain *domain, const struct study_construction *c)
+{
+	const struct schema *schema = domain->schema;
+	char name[STUDY_NAME_CAP];
+
+	domain->n_filters = 0;
+	for (unsigned i = 0; i < schema->n_features; i++) {
+		enum study_role role = (enum study_role)domain->roles[i];
+		if (schema->features[i].ignored)
+			continue;
+		if (role == ROLE_NONE)
+			return "needs roles for every feature (given, middle, surname, date, place, postcode)";
+		if (c->join == JOIN_NOTHING)
+			name_filter(domain, schema->features[i].identifier, name);
+		else
+			snprintf(name, sizeof name, "%s", filter_of_role(c->join, role));
+		if (study_find_filter(domain, name) < 0 && domain->n_filters == STUDY_MAX_FILTERS)
+			return "would have too many filters";
+		struct study_filter *f = filter_named(domain, name, c);
+		if (f->n_features == STUDY_MAX_FILTER_FEATURES)
+			return "would have too many features in one filter";
+		f->features[f->n_features++] = (uint16_t)i;
+		f->sorted_digits = f->sorted_digits || is_date(domain, i);
 	}
+	qsort(domain->filters, domain->n_filters, sizeof *domain->filters, compare_names);
+	for (unsigned i = 0; i < domain->n_filters; i++)
+		study_number_parts(domain, &domain->filters[i]);
+	return NULL;
+}
+
+enum rc study_construct(struct study_domain *domain, const struct study_construction *construction, struct diag *diag)
+{
+	const char *wrong = construct(domain, construction);
+
+	if (wrong == NULL && domain->n_filters > STUDY_MAX_COMPARISONS)
+		wrong = "would have too many comparisons";
+	if (wrong != NULL)
+		return diag_set(diag, RC_INVALID, "a construction of filters %s", wrong);
+	domain->profile = PROFILE_HARDENED;
+	study_default_comparisons(domain);
 	return RC_OK;
+}
+
+static bool joins_what_it_should(const struct study_domain *domain)
+{
+	for (unsigned i = 0; i < domain->n_filters; i++) {
+		if (study_filter_n_parts(&domain->filters[i]) < 2)
+			return false;
+	}
+	return domain->n_filters == 2;
 }
 
 enum rc study_default_filters(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain)
 {
 	if (domain->profile != PROFILE_BALANCED && domain->profile != PROFILE_HARDENED)
 		return field_filters(r, node, domain);
-	for (unsigned i = 0; i < domain->schema->n_features; i++) {
-		const struct schema_feature *feature = &domain->schema->features[i];
-		if (!feature->ignored && domain->roles[i] == ROLE_NONE)
-			return READ_ERROR(r, node,
-					  "the profile %s needs roles for every feature; %s has none (given, middle, "
-					  "surname, date, place, postcode)",
-					  study_profile_name(domain->profile), feature->identifier);
-	}
-	return composite_filters(r, node, domain);
+	const char *wrong = construct(domain, &constructions[domain->profile]);
+	if (wrong != NULL)
+		return READ_ERROR(r, node, "the profile %s %s", study_profile_name(domain->profile), wrong);
+	if (!joins_what_it_should(domain))
+		return READ_ERROR(
+			r, node,
+			"the profile %s joins given name with surname, and date with place or postcode: roles "
+			"must give both of each, or write filters",
+			study_profile_name(domain->profile));
+	return RC_OK;
 }

@@ -12,6 +12,7 @@ static const struct {
 	const char *help;
 } measurements[] = {
 	{"link", lab_link, "quality and speed of linkage on labelled registers"},
+	{"encode", lab_encode, "what each hardening costs in links, and what an attacker still reads"},
 	{"kernel", lab_kernel, "comparison rate of every kernel on this machine"},
 };
 enum { N_MEASUREMENTS = sizeof measurements / sizeof measurements[0] };

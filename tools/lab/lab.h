@@ -11,6 +11,7 @@
 #include "proto/study.h"
 
 int lab_link(int argc, char **argv);
+int lab_encode(int argc, char **argv);
 int lab_kernel(int argc, char **argv);
 
 double lab_seconds(void); /* of a monotonic clock */
@@ -37,6 +38,10 @@ struct lab_input {
 
 /* Load the study and encode both registers into a pool. Errors as of `throughcare encode`, in diag. */
 enum rc lab_registers_load(const struct lab_input *input, struct lab_registers *ret, struct diag *diag) MUST_CHECK;
+/* The same in two steps: a study of which the lab changes the domain before the registers are encoded, or between. */
+enum rc lab_study_load(const struct lab_input *input, struct lab_registers *ret, struct diag *diag) MUST_CHECK;
+enum rc lab_registers_encode(const struct lab_input *input, struct lab_registers *registers,
+			     struct diag *diag) MUST_CHECK;
 void lab_registers_deinit(struct lab_registers *registers);
 
 /* ---- truth ---- */
@@ -50,6 +55,27 @@ struct lab_score {
  * Errors: INVALID (a row or column is missing), IO, NOMEM. */
 enum rc lab_truth_score(const char *path, const struct lab_registers *registers, const uint32_t *person,
 			struct lab_score *ret, struct diag *diag) MUST_CHECK;
+
+/* A number for the person behind each row of the pool; equal rows of one person. `ret` has place for all rows. */
+enum rc lab_truth_entities(const char *path, const struct lab_registers *registers, uint64_t *ret,
+			   struct diag *diag) MUST_CHECK;
+
+/* ---- attacks on the encoding ---- */
+
+/* What a row says in clear text: a number for each value, 0 = missing. Only equality means something. */
+enum { LAB_FIELDS = SCHEMA_MAX_FEATURES };
+struct lab_clear {
+	uint64_t *values[LAB_FIELDS]; /* of each feature of the schema, of each row; owned */
+};
+enum rc lab_clear_load(const struct lab_input *input, const struct lab_registers *registers, struct lab_clear *ret,
+		       struct diag *diag) MUST_CHECK;
+void lab_clear_deinit(struct lab_clear *clear);
+
+enum { LAB_COMMONEST = 100 };
+/* Frequency alignment: of the 100 commonest values of a feature, how many are named by an attacker who knows how often
+ * every value stands in each register (align.c has the attack). Errors: NOMEM. */
+enum rc lab_align(const struct lab_registers *registers, const struct lab_clear *clear, unsigned feature,
+		  unsigned *ret_named) MUST_CHECK;
 
 /* The key under which the lab hides record numbers, so that rows can be found again; it protects nothing. */
 extern const uint8_t lab_record_key[32];

@@ -186,21 +186,34 @@ static enum rc encode_register(struct lab_registers *r, int side, const char *pa
 	return rc;
 }
 
-enum rc lab_registers_load(const struct lab_input *input, struct lab_registers *ret, struct diag *diag)
+enum rc lab_study_load(const struct lab_input *input, struct lab_registers *ret, struct diag *diag)
+{
+	memset(ret, 0, sizeof *ret);
+	return load_study(input, ret, diag);
+}
+
+enum rc lab_registers_encode(const struct lab_input *input, struct lab_registers *r, struct diag *diag)
 {
 	struct encoder *encoder = NULL;
 	enum rc rc;
 
-	memset(ret, 0, sizeof *ret);
-	rc = load_study(input, ret, diag);
+	link_pool_free(r->pool);
+	r->pool = NULL;
+	memset(r->n_rows, 0, sizeof r->n_rows);
+	rc = make_encoder(input, &r->study->domains[r->domain], &encoder, diag);
 	if (rc == RC_OK)
-		rc = make_encoder(input, &ret->study->domains[ret->domain], &encoder, diag);
-	if (rc == RC_OK)
-		rc = link_pool_new(&ret->study->domains[ret->domain], &input->options, &ret->pool);
+		rc = link_pool_new(&r->study->domains[r->domain], &input->options, &r->pool);
 	for (int side = 0; side < LAB_SIDES && rc == RC_OK; side++)
-		rc = encode_register(ret, side, input->csv[side], encoder, diag);
+		rc = encode_register(r, side, input->csv[side], encoder, diag);
 	encoder_free(encoder);
 	return rc;
+}
+
+enum rc lab_registers_load(const struct lab_input *input, struct lab_registers *ret, struct diag *diag)
+{
+	enum rc rc = lab_study_load(input, ret, diag);
+
+	return rc == RC_OK ? lab_registers_encode(input, ret, diag) : rc;
 }
 
 void lab_registers_deinit(struct lab_registers *registers)

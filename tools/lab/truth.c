@@ -164,8 +164,9 @@ static uint64_t count_below_floor(const struct lab_registers *registers, const s
 	return below;
 }
 
-static enum rc score(const char *path, struct truth *truth, const struct lab_registers *registers,
-		     const uint32_t *person, struct lab_score *ret, struct diag *diag)
+/* Entity and side of every row of the pool. */
+static enum rc find_rows(const char *path, struct truth *truth, const struct lab_registers *registers,
+			 struct counted **ret, struct diag *diag)
 {
 	uint32_t n = link_pool_n_rows(registers->pool);
 	struct counted *rows = malloc((n > 0 ? n : 1) * sizeof *rows);
@@ -185,20 +186,15 @@ static enum rc score(const char *path, struct truth *truth, const struct lab_reg
 			return diag_set(diag, RC_INVALID, "%s: record %u of the registers has no row", path, i + 1);
 		}
 		memcpy(rows[i].entity, found->entity, RECORD_ID_LEN);
-		rows[i].person = person[i];
 		rows[i].row = i;
 		rows[i].side = meta->source == registers->source[1];
 	}
-	ret->true_pairs = count_pairs(rows, n, compare_entities);
-	ret->below_floor = count_below_floor(registers, rows, n);
-	ret->linked_pairs = count_pairs(rows, n, compare_persons);
-	ret->right_pairs = count_pairs(rows, n, compare_both);
-	free(rows);
+	*ret = rows;
 	return RC_OK;
 }
 
-enum rc lab_truth_score(const char *path, const struct lab_registers *registers, const uint32_t *person,
-			struct lab_score *ret, struct diag *diag)
+static enum rc load_rows(const char *path, const struct lab_registers *registers, struct counted **ret,
+			 struct diag *diag)
 {
 	struct truth truth = {0};
 	struct lab_csv csv;
@@ -208,8 +204,38 @@ enum rc lab_truth_score(const char *path, const struct lab_registers *registers,
 		return rc;
 	rc = read_rows(path, &csv, registers, &truth, diag);
 	if (rc == RC_OK)
-		rc = score(path, &truth, registers, person, ret, diag);
+		rc = find_rows(path, &truth, registers, ret, diag);
 	lab_csv_close(&csv);
 	free(truth.known);
+	return rc;
+}
+
+enum rc lab_truth_score(const char *path, const struct lab_registers *registers, const uint32_t *person,
+			struct lab_score *ret, struct diag *diag)
+{
+	uint32_t n = link_pool_n_rows(registers->pool);
+	struct counted *rows = NULL;
+	enum rc rc = load_rows(path, registers, &rows, diag);
+
+	if (rc != RC_OK)
+		return rc;
+	for (uint32_t i = 0; i < n; i++)
+		rows[i].person = person[i];
+	ret->true_pairs = count_pairs(rows, n, compare_entities);
+	ret->below_floor = count_below_floor(registers, rows, n);
+	ret->linked_pairs = count_pairs(rows, n, compare_persons);
+	ret->right_pairs = count_pairs(rows, n, compare_both);
+	free(rows);
+	return RC_OK;
+}
+
+enum rc lab_truth_entities(const char *path, const struct lab_registers *registers, uint64_t *ret, struct diag *diag)
+{
+	struct counted *rows = NULL;
+	enum rc rc = load_rows(path, registers, &rows, diag);
+
+	for (uint32_t i = 0; rc == RC_OK && i < link_pool_n_rows(registers->pool); i++)
+		memcpy(&ret[i], rows[i].entity, sizeof ret[i]);
+	free(rows);
 	return rc;
 }
