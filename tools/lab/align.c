@@ -8,6 +8,9 @@
  * filters are equal, so he may also cluster: the first filters as leaders, each further one to the most similar leader
  * above a cut. Every cut is tried and the best result counts, which is more than an attacker can know.
  *
+ * A filter of several parts that has lost all but one is again a filter of a field, and shows as such by its few bits.
+ * So the same is done among those records alone, the attacker knowing how often each value stands among them.
+ *
  * To bound the time, clusters are made of the first records of each register; he then knows the counts among these. */
 #include <stdlib.h>
 #include <string.h>
@@ -207,16 +210,28 @@ static int filter_of_feature(const struct study_domain *domain, unsigned feature
 	return -1;
 }
 
-/* Records whose filter is there, at most `most` of each register. */
+/* Whether the filter of a record holds one part alone. */
+static bool is_incomplete(const struct lab_registers *r, const struct lab_clear *clear, unsigned filter, uint32_t row)
+{
+	const struct study_filter *f = &r->study->domains[r->domain].filters[filter];
+	uint32_t present = 0;
+
+	for (unsigned i = 0; i < f->n_features; i++)
+		present |= (uint32_t)(clear->values[f->features[i]][row] != 0) << f->part[i];
+	return study_filter_n_parts(f) > 1 && __builtin_popcount(present) == 1;
+}
+
+/* Records whose filter is there, at most `most` of each register; or those alone that lost all parts but one. */
 static size_t take_items(const struct lab_registers *r, const struct lab_clear *clear, unsigned feature,
-			 unsigned filter, uint32_t most, struct item *items)
+			 unsigned filter, uint32_t most, bool incomplete, struct item *items)
 {
 	size_t n = 0;
 	uint32_t taken[LAB_SIDES] = {0};
 
 	for (uint32_t row = 0; row < r->n_rows[0] + r->n_rows[1]; row++) {
 		uint8_t side = row >= r->n_rows[0];
-		if (pool_is_missing(r->pool, row, filter) || taken[side] == most)
+		if (pool_is_missing(r->pool, row, filter) || taken[side] == most ||
+		    (incomplete && !is_incomplete(r, clear, filter, row)))
 			continue;
 		taken[side]++;
 		items[n++] = (struct item){.row = row, .value = clear->values[feature][row], .side = side};
@@ -224,7 +239,8 @@ static size_t take_items(const struct lab_registers *r, const struct lab_clear *
 	return n;
 }
 
-enum rc lab_align(const struct lab_registers *r, const struct lab_clear *clear, unsigned feature, unsigned *ret_named)
+enum rc lab_align(const struct lab_registers *r, const struct lab_clear *clear, unsigned feature, unsigned *ret_named,
+		  unsigned *ret_rest)
 {
 	static const unsigned cuts[] = {450, 550, 650, 750};
 	const struct study_domain *domain = &r->study->domains[r->domain];
@@ -239,15 +255,20 @@ enum rc lab_align(const struct lab_registers *r, const struct lab_clear *clear, 
 		rc = filter < 0 ? RC_INVALID : RC_NOMEM;
 		goto out;
 	}
-	size_t n = take_items(r, clear, feature, (unsigned)filter, UINT32_MAX, items);
+	size_t n = take_items(r, clear, feature, (unsigned)filter, UINT32_MAX, false, items);
 	group_identical(r, (unsigned)filter, items, n);
 	rc = count_named(items, n, &best);
 	for (size_t i = 0; rc == RC_OK && domain->filters[filter].n_features > 1 && i < sizeof cuts / sizeof *cuts;
 	     i++) {
-		n = take_items(r, clear, feature, (unsigned)filter, CLUSTERED, items);
+		n = take_items(r, clear, feature, (unsigned)filter, CLUSTERED, false, items);
 		group_similar(r, (unsigned)filter, cuts[i], items, n, leaders);
 		rc = count_named(items, n, &named);
 		best = named > best ? named : best;
+	}
+	if (rc == RC_OK) {
+		n = take_items(r, clear, feature, (unsigned)filter, UINT32_MAX, true, items);
+		group_identical(r, (unsigned)filter, items, n);
+		rc = count_named(items, n, ret_rest);
 	}
 	if (rc == RC_OK)
 		*ret_named = best;

@@ -154,19 +154,22 @@ static enum rc measure_attack(const struct lab_encode *lab, json_t *json)
 		       {ROLE_PLACE, "place"},
 		       {ROLE_POSTCODE, "postcode"}};
 	const struct study_domain *domain = &lab->registers.study->domains[lab->registers.domain];
-	json_t *named = json_object();
-	enum rc rc = named != NULL ? RC_OK : RC_NOMEM;
+	json_t *named = json_object(), *rest = json_object();
+	enum rc rc = named != NULL && rest != NULL ? RC_OK : RC_NOMEM;
 
 	for (size_t i = 0; rc == RC_OK && i < sizeof targets / sizeof targets[0]; i++) {
 		int feature = feature_of_role(domain, targets[i].role);
-		unsigned n = 0;
+		unsigned n = 0, n_rest = 0;
 		if (feature < 0)
 			continue;
-		rc = lab_align(&lab->registers, &lab->clear, (unsigned)feature, &n);
-		if (rc == RC_OK && json_object_set_new(named, targets[i].name, json_integer(n)) != 0)
+		rc = lab_align(&lab->registers, &lab->clear, (unsigned)feature, &n, &n_rest);
+		if (rc == RC_OK && (json_object_set_new(named, targets[i].name, json_integer(n)) != 0 ||
+				    json_object_set_new(rest, targets[i].name, json_integer(n_rest)) != 0))
 			rc = RC_NOMEM;
 	}
-	if (json_object_set_new(json, "named_of_100", named) != 0 && rc == RC_OK)
+	int failed = json_object_set_new(json, "named_of_100", named);
+	failed |= json_object_set_new(json, "named_of_100_incomplete", rest);
+	if (failed != 0 && rc == RC_OK)
 		rc = RC_NOMEM;
 	return rc;
 }
@@ -258,7 +261,10 @@ int lab_encode(int argc, char **argv)
 			 "differ, and their recall; named_of_100, how many of the 100 commonest values of a field are "
 			 "named "
 			 "by one who\n"
-			 "knows how often each stands in either register. For labelled test data only.",
+			 "knows how often each stands in either register, and the same among records whose filter lost "
+			 "its "
+			 "other\n"
+			 "parts. For labelled test data only.",
 		.example = "throughcare lab encode --study tests/data/study-hardened.yaml --secret main.secret \\\n"
 			   "    --truth truth.csv prison.csv treatment.csv",
 		OPTION_ROWS(rows),

@@ -73,9 +73,10 @@ void lab_clear_deinit(struct lab_clear *clear);
 
 enum { LAB_COMMONEST = 100 };
 /* Frequency alignment: of the 100 commonest values of a feature, how many are named by an attacker who knows how often
- * every value stands in each register (align.c has the attack). Errors: NOMEM. */
+ * every value stands in each register (align.c has the attack); *ret_rest, of the 100 commonest among records whose
+ * filter holds this one part alone. Errors: NOMEM, INVALID (no filter has the feature). */
 enum rc lab_align(const struct lab_registers *registers, const struct lab_clear *clear, unsigned feature,
-		  unsigned *ret_named) MUST_CHECK;
+		  unsigned *ret_named, unsigned *ret_rest) MUST_CHECK;
 
 /* The key under which the lab hides record numbers, so that rows can be found again; it protects nothing. */
 extern const uint8_t lab_record_key[32];
