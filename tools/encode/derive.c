@@ -48,23 +48,26 @@ enum rc derive_feature_keys(const struct schema *schema, const uint8_t *secret, 
 	return RC_OK;
 }
 
-/* A keyed stream of numbers, a buffer at a time. */
+/* A keyed stream of numbers: block i is HMAC-SHA256 of i, 64 bits big-endian, under the stream's key. */
 struct stream {
-	EVP_CIPHER_CTX *ctx;
-	uint8_t bytes[4096];
+	uint8_t key[32], block[32];
+	uint64_t next;
 	size_t at;
 };
 
 static enum rc stream_next(struct stream *s, uint32_t *ret)
 {
-	static const uint8_t zeros[sizeof s->bytes];
-	int n = 0;
-	if (s->at == sizeof s->bytes) {
-		if (EVP_EncryptUpdate(s->ctx, s->bytes, &n, zeros, sizeof zeros) != 1 || n != (int)sizeof s->bytes)
+	if (s->at == sizeof s->block) {
+		uint8_t counter[8];
+		unsigned n = 0;
+		for (int i = 0; i < 8; i++)
+			counter[i] = (uint8_t)(s->next >> (56 - 8 * i));
+		if (HMAC(EVP_sha256(), s->key, sizeof s->key, counter, sizeof counter, s->block, &n) == NULL)
 			return RC_CRYPTO;
+		s->next++;
 		s->at = 0;
 	}
-	const uint8_t *b = s->bytes + s->at;
+	const uint8_t *b = s->block + s->at;
 	*ret = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 	s->at += 4;
 	return RC_OK;
@@ -72,21 +75,10 @@ static enum rc stream_next(struct stream *s, uint32_t *ret)
 
 static enum rc stream_open(struct stream *s, const uint8_t *secret, size_t len, const char *filter, const char *label)
 {
-	uint8_t key[32];
-	enum rc rc = hkdf("SHA256", secret, len, (const uint8_t *)filter, strlen(filter), (const uint8_t *)label,
-			  strlen(label), key, sizeof key);
-	s->at = sizeof s->bytes;
-	s->ctx = EVP_CIPHER_CTX_new();
-	if (rc == RC_OK && (s->ctx == NULL || EVP_EncryptInit_ex(s->ctx, EVP_aes_256_ctr(), NULL, key, NULL) != 1))
-		rc = RC_CRYPTO;
-	explicit_bzero(key, sizeof key);
-	return rc;
-}
-
-static void stream_close(struct stream *s)
-{
-	EVP_CIPHER_CTX_free(s->ctx);
-	explicit_bzero(s, sizeof *s);
+	s->next = 0;
+	s->at = sizeof s->block;
+	return hkdf("SHA256", secret, len, (const uint8_t *)filter, strlen(filter), (const uint8_t *)label,
+		    strlen(label), s->key, sizeof s->key);
 }
 
 /* A number below n, every one as likely. */
@@ -131,7 +123,7 @@ enum rc derive_diffusion(const uint8_t *secret, size_t len, const char *filter, 
 	enum rc rc = stream_open(&s, secret, len, filter, "throughcare diffusion v1");
 	for (uint32_t j = 0; j < n_bits && rc == RC_OK; j++)
 		rc = draw_distinct(&s, n_bits, t, inputs + (size_t)j * t);
-	stream_close(&s);
+	explicit_bzero(&s, sizeof s);
 	if (rc != RC_OK) {
 		free(inputs);
 		return rc;
@@ -158,7 +150,7 @@ enum rc derive_balance(const uint8_t *secret, size_t len, const char *filter, ui
 		order[j] = order[r];
 		order[r] = kept;
 	}
-	stream_close(&s);
+	explicit_bzero(&s, sizeof s);
 	if (rc != RC_OK) {
 		free(order);
 		return rc;

@@ -16,9 +16,10 @@ enum rc derive_feature_keys(const struct schema *schema, const uint8_t *secret, 
 			    size_t *ret_len) MUST_CHECK;
 
 /* The inputs of a filter's keyed diffusion: n_bits · t bit numbers, those of output bit j at j · t, distinct within
- * one output bit. HKDF-SHA256 with info "throughcare diffusion v1" and the filter's name as salt gives an AES-256-CTR
- * key; its stream is read as big-endian 32-bit numbers, rejected above the largest multiple of n_bits.
- * Errors: INVALID (t is 0 or above n_bits), CRYPTO, NOMEM. */
+ * one output bit. HKDF-SHA256 with info "throughcare diffusion v1" and the filter's name as salt gives the key of a
+ * stream: HMAC-SHA256 of 0, 1, 2 … as 64 bits big-endian, read as big-endian 32-bit numbers; r is taken modulo n_bits
+ * and rejected at and above n_bits · floor((2^32 − 1) / n_bits), and where the bit already has it. Errors: INVALID (t
+ * is 0 or above n_bits), CRYPTO, NOMEM. */
 enum rc derive_diffusion(const uint8_t *secret, size_t len, const char *filter, uint32_t n_bits, uint32_t t,
 			 uint16_t **ret_inputs) MUST_CHECK;
 
