@@ -99,6 +99,12 @@ static enum rc check_options(const struct encode_job *job, struct diag *diag)
 		return diag_set(diag, RC_USAGE, "--schema and --clks go together");
 	if (!clks && (job->study == NULL || job->source == NULL || job->output == NULL))
 		return diag_set(diag, RC_USAGE, "--study, --source and --output are needed (or --schema and --clks)");
+	if (clks && job->from_clks != NULL)
+		return diag_set(diag, RC_USAGE, "--from-clks makes a batch, --clks makes CLKs");
+	if (job->from_clks != NULL && job->report != NULL)
+		return diag_set(diag, RC_USAGE, "--report looks at values, which --from-clks does not have");
+	if (job->from_clks == NULL && job->secret == NULL)
+		return diag_set(diag, RC_USAGE, "--secret is needed");
 	if (!clks && job->record_key == NULL)
 		return diag_set(diag, RC_USAGE,
 				"--record-key is needed: the custodian's own key that hides record numbers "
@@ -112,8 +118,11 @@ int cmd_encode(int argc, char **argv)
 	const struct option_row rows[] = {
 		{"study", 0, OPTION_TEXT, &job.study, .argument = "FILE",
 		 .help = "the study, with its key check pinned"},
-		{"secret", 0, OPTION_TEXT, &job.secret, .argument = "FILE", .required = true,
+		{"secret", 0, OPTION_TEXT, &job.secret, .argument = "FILE",
 		 .help = "the linkage secret that the custodians share"},
+		{"from-clks", 0, OPTION_TEXT, &job.from_clks, .argument = "CLKS.json",
+		 .help = "take filters that clkhash made, the nth for the nth row; IN.csv then has the other columns. "
+			 "--secret may be left out"},
 		{"source", 0, OPTION_TEXT, &job.source, .argument = "NAME",
 		 .help = "this register's name in the study"},
 		{"record-key", 0, OPTION_TEXT, &job.record_key, .argument = "FILE",
@@ -147,7 +156,10 @@ int cmd_encode(int argc, char **argv)
 		.example = "throughcare encode --study study.yaml --secret main.secret --source prison --record-key "
 			   "record.key \\\n"
 			   "    -o prison.batch prison.csv\n"
-			   "throughcare encode --schema schema.json --secret secret.txt --clks clks.json people.csv",
+			   "throughcare encode --schema schema.json --secret secret.txt --clks clks.json people.csv\n"
+			   "throughcare encode --study study.yaml --source prison --record-key record.key --from-clks "
+			   "clks.json \\\n"
+			   "    -o prison.batch events.csv",
 		OPTION_ROWS(rows),
 		.min_operands = 1,
 		.max_operands = 1,

@@ -12,6 +12,7 @@
 struct encode_job {
 	const char *study, *secret, *source, *record_key; /* files and a name; NULL where not given */
 	const char *schema, *clks;
+	const char *from_clks; /* filters that clkhash made */
 	const char *output, *reject, *report;
 	const char *input; /* "-" = standard input */
 	uint64_t batch_records;

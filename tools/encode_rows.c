@@ -35,6 +35,9 @@ void row_block_free(struct row_block *block)
 		explicit_bzero(block->bytes, block->cap_bytes);
 	batch_chunk_free(block->chunk);
 	free(block->bytes);
+	if (block->clks != NULL)
+		explicit_bzero(block->clks, ROW_BLOCK_ROWS * block->clk_bytes);
+	free(block->clks);
 	free(block->fields);
 	free(block);
 }
@@ -115,12 +118,39 @@ enum rc row_block_fill(struct row_block *block, struct encode_input *in, bool *r
 	return rc;
 }
 
+enum rc row_block_take_clks(struct row_block *block, struct clk_file *clks, size_t clk_bytes, bool last,
+			    struct diag *diag)
+{
+	uint8_t beyond[STUDY_MAX_FILTER_BITS / 8];
+	bool more = true;
+	enum rc rc = RC_OK;
+	if (block->clks == NULL)
+		block->clks = reallocarray(NULL, ROW_BLOCK_ROWS, clk_bytes);
+	if (block->clks == NULL)
+		return diag_set(diag, RC_NOMEM, "out of memory");
+	block->clk_bytes = clk_bytes;
+	for (size_t i = 0; i < block->n && rc == RC_OK; i++) {
+		rc = clk_file_next(clks, block->clks + i * clk_bytes, &more, diag);
+		if (rc == RC_OK && !more)
+			rc = diag_set(diag, RC_MALFORMED, "the list ends before row %llu of the register",
+				      (unsigned long long)block->rows[i].number);
+	}
+	if (rc == RC_OK && last) {
+		rc = clk_file_next(clks, beyond, &more, diag);
+		if (rc == RC_OK && more)
+			rc = diag_set(diag, RC_MALFORMED, "the list goes on after the register's last row");
+	}
+	return rc;
+}
+
 void row_block_encode(struct row_block *block, struct record_reader *reader)
 {
 	struct record_error error;
 	for (uint32_t i = 0; i < block->n; i++) {
 		struct row_result *result = &block->results[i];
 		result->facts = (struct record_facts){0};
+		if (block->clks != NULL)
+			record_reader_give(reader, block->clks + i * block->clk_bytes);
 		result->rc = record_convert(reader, &block->rows[i], block->chunk, i, &result->facts, &error);
 		if (result->rc != RC_INVALID)
 			continue;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "proto/batch.h"
+#include "tools/encode/clk_file.h"
 #include "tools/encode/record.h"
 #include "tools/encode/register.h"
 #include "tools/encode_job.h"
@@ -31,6 +32,8 @@ struct row_block {
 	size_t n_bytes, cap_bytes;
 	struct encode_value *fields;
 	size_t n_fields, cap_fields;
+	size_t clk_bytes; /* 0 = filters are not given */
+	uint8_t *clks;    /* one a row */
 };
 
 /* Errors: NOMEM. */
@@ -39,6 +42,10 @@ void row_block_free(struct row_block *block); /* wipes */
 /* Fill with the next rows; *ret_more is false when the register has ended. On failure the rows before the error are in
  * the block. Errors as encode_input_next(), NOMEM. */
 enum rc row_block_fill(struct row_block *block, struct encode_input *in, bool *ret_more, struct diag *diag) MUST_CHECK;
+/* Take as many filters as the block has rows. `last` = the register has ended, and so must the filters.
+ * Errors: MALFORMED (also too few, too many), IO, NOMEM. */
+enum rc row_block_take_clks(struct row_block *block, struct clk_file *clks, size_t clk_bytes, bool last,
+			    struct diag *diag) MUST_CHECK;
 /* Encode all rows. */
 void row_block_encode(struct row_block *block, struct record_reader *reader);
 

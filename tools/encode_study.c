@@ -1,10 +1,13 @@
 /* throughcare encode for a study: everything about keys and study is checked before the register is read, so that a
  * wrong secret, schema or source is told at once; then blocks of rows are encoded by all processors, and their records
  * go in the order of the file into chunks and batches. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "keys/key_file.h"
 #include "keys/linkage_secret.h"
@@ -35,6 +38,9 @@ struct study_job {
 	unsigned n_workers, n_blocks;
 	struct row_block *blocks[PIPELINE_MAX_WORKERS + EXTRA_BLOCKS];
 	struct record_ledger *ledger;
+	int clk_fd; /* of --from-clks, else -1 */
+	struct clk_file *clks;
+	size_t clk_bytes;
 	struct encode_report *report; /* NULL = none was asked for */
 	struct encode_input in;
 	struct output_file *out;
@@ -93,17 +99,63 @@ static enum rc check_secret(struct study_job *s, const uint8_t *secret, struct d
 			s->job->secret, domain->name, ours, pinned);
 }
 
+/* ---- filters that clkhash made ---- */
+
+static ssize_t read_clks(void *ctx, void *buffer, size_t cap)
+{
+	ssize_t n;
+	do
+		n = read(*(int *)ctx, buffer, cap);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* Such a filter stands for all of a person, and is sent as it is. */
+static enum rc open_clks(struct study_job *s, struct diag *diag)
+{
+	const struct study_domain *domain = &s->study->domains[s->domain];
+	const struct study_filter *filter = &domain->filters[0];
+	const struct register_source source = {read_clks, &s->clk_fd};
+	struct diag inner = {""};
+	if (domain->n_filters != 1 || filter->diffusion != 0 || filter->balanced)
+		return diag_set(
+			diag, RC_NOT_ALLOWED,
+			"%s: --from-clks needs a domain with one filter that is sent as it is; this one has %u%s",
+			s->job->study, domain->n_filters,
+			filter->diffusion != 0 || filter->balanced ? ", and hardens them" : "");
+	if (!domain->has_key_check)
+		return diag_set(diag, RC_NOT_ALLOWED,
+				"%s: linkage.key_check is unset; take the study that 'throughcare keys init' pinned",
+				s->job->study);
+	if (s->job->secret == NULL) {
+		memcpy(s->header.key_check, domain->key_check, sizeof s->header.key_check);
+		fprintf(stderr,
+			"throughcare encode: %s: note: that these filters are from the study's secret and schema is "
+			"taken "
+			"on trust; where they are not, they link to nobody\n",
+			s->job->from_clks);
+	}
+	s->clk_bytes = study_filter_bytes(domain, 0);
+	s->clk_fd = open(s->job->from_clks, O_RDONLY | O_CLOEXEC);
+	if (s->clk_fd < 0)
+		return diag_set(diag, RC_IO, "%s: %s", s->job->from_clks, strerror(errno));
+	enum rc rc = clk_file_open(&source, s->clk_bytes, &s->clks, &inner);
+	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "%s: %s", s->job->from_clks, inner.text);
+}
+
 static enum rc load_keys(struct study_job *s, struct diag *diag)
 {
 	const struct study_domain *domain = &s->study->domains[s->domain];
 	struct secret_key *secret = NULL;
 	struct diag inner = {""};
-	enum rc rc = key_file_read(s->job->secret, "linkage", &secret, diag);
+	enum rc rc = key_file_read(s->job->record_key, "record", &s->record_key, diag);
+	if (s->job->secret == NULL)
+		return rc;
 	if (rc == RC_OK)
-		rc = key_file_read(s->job->record_key, "record", &s->record_key, diag);
+		rc = key_file_read(s->job->secret, "linkage", &secret, diag);
 	if (rc == RC_OK)
 		rc = check_secret(s, secret_key_bytes(secret), diag);
-	if (rc == RC_OK) {
+	if (rc == RC_OK && s->job->from_clks == NULL) {
 		rc = encoder_new_domain(domain, secret_key_bytes(secret), LINKAGE_SECRET_LEN, &s->encoder, &inner);
 		if (rc != RC_OK)
 			diag_set(diag, rc, "%s: %s", s->job->study, inner.text);
@@ -240,6 +292,18 @@ static void encode_block(void *ctx, unsigned worker, unsigned piece)
 	row_block_encode(s->blocks[piece], s->readers[worker]);
 }
 
+/* A block without its filters is not encoded at all. */
+static enum rc take_clks(struct study_job *s, struct row_block *block, bool *more, struct diag *diag)
+{
+	struct diag inner = {""};
+	enum rc rc = row_block_take_clks(block, s->clks, s->clk_bytes, !*more, &inner);
+	if (rc == RC_OK)
+		return RC_OK;
+	block->n = 0;
+	*more = false;
+	return diag_set(diag, rc, "%s: %s", s->job->from_clks, inner.text);
+}
+
 /* An error of the file comes after those of the rows before it. */
 static enum rc run_pipeline(struct study_job *s, struct pipeline *pipeline, struct diag *diag)
 {
@@ -255,6 +319,8 @@ static enum rc run_pipeline(struct study_job *s, struct pipeline *pipeline, stru
 			return rc;
 		if (more) {
 			read_rc = row_block_fill(block, &s->in, &more, &read_diag);
+			if (read_rc == RC_OK && s->clks != NULL)
+				read_rc = take_clks(s, block, &more, &read_diag);
 			pipeline_give(pipeline);
 		} else {
 			idle++;
@@ -289,7 +355,8 @@ static enum rc prepare_workers(struct study_job *s, const struct record_options 
 	if (s->n_workers > PIPELINE_MAX_WORKERS)
 		s->n_workers = PIPELINE_MAX_WORKERS;
 	s->n_blocks = s->n_workers + EXTRA_BLOCKS;
-	encoder_set_workers(s->encoder, s->n_workers);
+	if (s->encoder != NULL)
+		encoder_set_workers(s->encoder, s->n_workers);
 	for (unsigned i = 0; i < s->n_workers && rc == RC_OK; i++)
 		rc = record_reader_new(options, s->in.file, &s->readers[i], &inner);
 	if (rc != RC_OK)
@@ -356,11 +423,13 @@ static void print_summary(const struct study_job *s)
 
 enum rc encode_study(const struct encode_job *job, struct diag *diag)
 {
-	struct study_job s = {.job = job, .in.fd = -1};
+	struct study_job s = {.job = job, .in.fd = -1, .clk_fd = -1};
 	buffer_init(&s.buffer);
 	enum rc rc = load_study(&s, diag);
 	if (rc == RC_OK)
 		rc = load_keys(&s, diag);
+	if (rc == RC_OK && job->from_clks != NULL)
+		rc = open_clks(&s, diag);
 	if (rc == RC_OK)
 		rc = prepare(&s, diag);
 	if (rc == RC_OK)
@@ -378,6 +447,9 @@ enum rc encode_study(const struct encode_job *job, struct diag *diag)
 		rc = encode_report_write(s.report, &summary, job->report, diag);
 	}
 	encode_report_free(s.report);
+	clk_file_close(s.clks);
+	if (s.clk_fd >= 0)
+		close(s.clk_fd);
 	output_file_close(s.out);
 	batch_writer_free(s.writer);
 	batch_chunk_free(s.chunk);

@@ -104,7 +104,8 @@ def test_unknown_source(keys, register, tmp_path):
 
 @pytest.mark.parametrize('options', [
     [], ['--study', 'x'], ['--study', 'x', '--source', 'y', '-o', 'z'], ['--schema', 'x'],
-    ['--schema', 'x', '--clks', 'y', '--study', 'z'], ['--clks', 'x'], ['--nonsense']])
+    ['--schema', 'x', '--clks', 'y', '--study', 'z'], ['--clks', 'x'], ['--nonsense'],
+    ['--study', 'x', '--source', 'y', '-o', 'z', '--record-key', 'k', '--from-clks', 'c', '--report', '-']])
 def test_usage(options):
     done = tool('encode', '--secret', 's', *options, 'in.csv', check=False)
     refused(done, 64, '--help')
@@ -343,3 +344,83 @@ def test_report_as_html(keys, tmp_path):
     for secret in (NAME, '1970-13-01', 'escape', 'Bourg'):
         assert secret not in page
     assert stat.S_IMODE((tmp_path / 'r.html').stat().st_mode) == 0o600
+
+
+@pytest.fixture(scope='module')
+def clk_study(tmp_path_factory):
+    """A study whose one filter is clkhash's own, its keys, its schema, and its secret as clkhash takes it."""
+    folder = tmp_path_factory.mktemp('clk')
+    text = STUDY.read_text()
+    text = re.sub(r'  profile: quality[^\n]*\n', '  profile: none\n', text)
+    text = re.sub(r'  normalise: [^\n]*\n', '  normalise: none\n', text)
+    text = re.sub(r'  filters:.*?(?=^sources:)', '\n', text, flags=re.S | re.M)
+    (folder / 'study.yaml').write_text(text)
+    tool('keys', 'init', folder / 'keys', '--study', folder / 'study.yaml')
+    (folder / 'schema.json').write_text(re.search(r'  schema:\n(.*?)\n\nsources:', text, flags=re.S)[1])
+    secret = (folder / 'keys/custodians/main.secret').read_text().strip().split(':')[-1]
+    (folder / 'raw.secret').write_bytes(bytes.fromhex(secret))
+    return folder
+
+
+def from_clks(folder, clks, events, out, *options, check=True):
+    return tool('encode', '--study', folder / 'keys/study.yaml', '--record-key', folder / 'keys/prison/record.key', '--source',
+                'prison', '--from-clks', clks, '-o', out, events, *options, check=check)
+
+
+def test_from_clks_gives_the_batch_of_the_register(clk_study, tmp_path):
+    rows = [row for row in read_csv(make_registers(tmp_path / 'r', 3000) / 'prison.csv') if row['date_of_birth']]
+    assert len(rows) > 2100, 'several blocks of rows'
+    rows[11].update(given_name='', surname='', date_of_birth='', place='', postcode='')
+    write_csv(tmp_path / 'in.csv', rows)
+    encode(clk_study / 'keys', tmp_path / 'in.csv', tmp_path / 'direct.batch')
+    tool('encode', '--schema', clk_study / 'schema.json', '--secret', clk_study / 'raw.secret', '--clks', tmp_path / 'clks.json',
+         tmp_path / 'in.csv')
+    for row in rows:
+        for name in ('given_name', 'middle_name', 'surname', 'place', 'postcode'):
+            row.pop(name, None)
+    write_csv(tmp_path / 'events.csv', rows)
+    done = from_clks(clk_study, tmp_path / 'clks.json', tmp_path / 'events.csv', tmp_path / 'a.batch', '--secret',
+                     clk_study / 'keys/custodians/main.secret')
+    assert '1 records have nothing to encode' in done.stdout and done.stderr == ''
+    assert (tmp_path / 'a.batch').read_bytes() == (tmp_path / 'direct.batch').read_bytes()
+    # Spaced and escaped as another JSON writer does, and without a secret.
+    text = json.dumps(json.loads((tmp_path / 'clks.json').read_text()), indent=2).replace('/', '\\/')
+    (tmp_path / 'other.json').write_text(text)
+    done = from_clks(clk_study, tmp_path / 'other.json', tmp_path / 'events.csv', tmp_path / 'b.batch', '--threads', 3)
+    assert 'taken on trust' in done.stderr
+    assert (tmp_path / 'b.batch').read_bytes() == (tmp_path / 'direct.batch').read_bytes()
+
+
+EVENTS = [{'record_id': f'{i}', 'event': 'release', 'event_date': '2024-01-02'} for i in range(3)]
+CLK = 'A' * 86 + '=='
+
+
+@pytest.mark.parametrize('text, words', [
+    ('', ['expected {"clks"']), ('[]', ['expected {"clks"']), ('{"clks": {}}', ['expected {"clks"']),
+    (f'{{"clks": ["{CLK}", "{CLK}"]}}', ['ends before row 3']),
+    (f'{{"clks": ["{CLK}", "{CLK}", "{CLK}", "{CLK}"]}}', ['goes on after']),
+    (f'{{"clks": ["{CLK}", "{CLK}", "{CLK}"]}} x', ['filter 3', 'nothing more']),
+    (f'{{"clks": ["{CLK}", "{CLK}", "{CLK}"]', ['filter 3']),
+    (f'{{"clks": ["{CLK}" "{CLK}", "{CLK}"]}}', ['filter 1', 'comma']),
+    (f'{{"clks": ["{CLK}", "{CLK[4:]}", "{CLK}"]}}', ['filter 2', '64 bytes']),
+    (f'{{"clks": ["{CLK}", "A{CLK}", "{CLK}"]}}', ['filter 2', '64 bytes']),
+    (f'{{"clks": ["{CLK}", "{"!" * 88}", "{CLK}"]}}', ['filter 2', '64 bytes']),
+    (f'{{"clks": ["{CLK}", 7, "{CLK}"]}}', ['filter 2', 'string']),
+    (f'{{"clks": ["{CLK}", "{CLK[:20]}', ['filter 2']),
+])
+def test_bad_clks(clk_study, tmp_path, text, words):
+    (tmp_path / 'clks.json').write_text(text)
+    write_csv(tmp_path / 'events.csv', EVENTS)
+    done = from_clks(clk_study, tmp_path / 'clks.json', tmp_path / 'events.csv', tmp_path / 'o', check=False)
+    assert done.returncode == 65 and done.stdout == ''
+    for word in ['clks.json', *words]:
+        assert word in done.stderr
+    assert not (tmp_path / 'o').exists()
+
+
+def test_clks_need_a_study_that_sends_them_as_they_are(keys, tmp_path):
+    (tmp_path / 'clks.json').write_text('{"clks": []}')
+    write_csv(tmp_path / 'events.csv', EVENTS)
+    done = tool('encode', '--study', keys / 'study.yaml', '--record-key', keys / 'prison/record.key', '--source', 'prison',
+                '--from-clks', tmp_path / 'clks.json', '-o', tmp_path / 'o', tmp_path / 'events.csv', check=False)
+    refused(done, 65, 'one filter')

@@ -15,7 +15,8 @@ struct record_reader {
 	struct record_options options;
 	const struct study_domain *domain;
 	const struct register_file *file;
-	struct encoder_worker *worker;
+	struct encoder_worker *worker; /* NULL = filters are given */
+	const uint8_t *given;
 	struct hmac_key *record_key;
 	int record_id, revision, person_id, event, event_date;
 	int features[SCHEMA_MAX_FEATURES];       /* -1 = not used */
@@ -62,7 +63,7 @@ static enum rc find_features(struct record_reader *r, const struct register_file
 	enum rc rc = RC_OK;
 	for (uint16_t i = 0; i < schema->n_features && rc == RC_OK; i++) {
 		r->features[i] = -1;
-		if (encoder_uses(r->options.encoder, i))
+		if (r->options.encoder != NULL && encoder_uses(r->options.encoder, i))
 			rc = find_column(file, schema->features[i].identifier, true, &r->features[i], diag);
 	}
 	return rc;
@@ -77,7 +78,7 @@ static enum rc find_dimensions(struct record_reader *r, const struct register_fi
 		if (study->dimensions[i].derivation != DERIVED_SOURCE)
 			rc = find_column(file, study->dimensions[i].column, false, &r->dimensions[i], diag);
 		int feature = schema_find(r->domain->schema, study->dimensions[i].column);
-		if (study->dimensions[i].derivation == DERIVED_AGE_BAND && feature >= 0 &&
+		if (study->dimensions[i].derivation == DERIVED_AGE_BAND && feature >= 0 && r->options.encoder != NULL &&
 		    encoder_uses(r->options.encoder, (uint16_t)feature))
 			r->birth_feature[i] = feature;
 	}
@@ -112,7 +113,7 @@ enum rc record_reader_new(const struct record_options *options, const struct reg
 	r->file = file;
 	r->domain = &options->study->domains[options->study->sources[options->source].domain];
 	enum rc rc = find_columns(r, file, diag);
-	if (rc == RC_OK)
+	if (rc == RC_OK && options->encoder != NULL)
 		rc = encoder_worker_new(options->encoder, &r->worker, diag);
 	if (rc == RC_OK) {
 		rc = hmac_key_new(options->record_key, RECORD_KEY_LEN, &r->record_key);
@@ -320,6 +321,23 @@ static enum rc read_codes(const struct record_reader *r, const struct register_r
 	return RC_OK;
 }
 
+void record_reader_give(struct record_reader *r, const uint8_t *filter)
+{
+	r->given = filter;
+}
+
+static enum rc take_given(const struct record_reader *r, struct batch_chunk *chunk, uint32_t i, bool *ret_nothing)
+{
+	size_t n = study_filter_bytes(r->domain, 0);
+	uint8_t any = 0;
+	for (size_t b = 0; b < n; b++)
+		any |= r->given[b];
+	memcpy(chunk->filters[0] + i * n, r->given, n);
+	chunk->missing[0][i] = any == 0;
+	*ret_nothing = any == 0;
+	return RC_OK;
+}
+
 static enum rc read_filters(struct record_reader *r, const struct register_row *row, struct batch_chunk *chunk,
 			    uint32_t i, bool *ret_nothing, struct record_error *error)
 {
@@ -328,6 +346,8 @@ static enum rc read_filters(struct record_reader *r, const struct register_row *
 	bool missing[STUDY_MAX_FILTERS], nothing = true;
 	uint8_t bits[STUDY_MAX_FILTERS * (STUDY_MAX_FILTER_BITS / 8)], *at = bits;
 	const struct schema *schema = r->domain->schema;
+	if (r->worker == NULL)
+		return take_given(r, chunk, i, ret_nothing);
 	for (uint16_t f = 0; f < schema->n_features; f++)
 		values[f] = field(row, r->features[f]);
 	enum rc rc = encoder_encode(r->worker, values, bits, missing, &encode_error);
@@ -362,7 +382,7 @@ enum rc record_convert(struct record_reader *r, const struct register_row *row, 
 		rc = read_codes(r, row, chunk, i, error);
 	if (rc != RC_OK)
 		return rc;
-	for (uint16_t f = 0; f < r->domain->schema->n_features; f++)
+	for (uint16_t f = 0; f < r->domain->schema->n_features && r->worker != NULL; f++)
 		facts.missing |= (uint64_t)encoder_feature_missing(r->worker, f) << f;
 	*ret_facts = facts;
 	return RC_OK;

@@ -51,7 +51,7 @@ struct record_reader;
 struct record_options {
 	const struct study *study; /* borrowed, as all of these */
 	int source;
-	const struct encoder *encoder; /* of the source's domain */
+	const struct encoder *encoder; /* of the source's domain; NULL = filters are given, see below */
 	const uint8_t *record_key;     /* 32 bytes: the custodian's own */
 	int32_t latest_day;            /* an event after it is refused; DAY_MAX = no limit */
 };
@@ -67,7 +67,9 @@ void record_reader_free(struct record_reader *reader);
  * readers, each in a thread of its own. Errors: INVALID, CRYPTO, NOMEM. */
 enum rc record_convert(struct record_reader *reader, const struct register_row *row, struct batch_chunk *chunk,
 		       uint32_t i, struct record_facts *ret_facts, struct record_error *error) MUST_CHECK;
-/* The same, and into a ledger. Errors: INVALID, CRYPTO, NOMEM, IO. */
+/* Without an encoder: the one filter of the next row, borrowed until it was converted; all zero is missing. */
+void record_reader_give(struct record_reader *reader, const uint8_t *filter);
+/* The same as record_convert(), and into a ledger. Errors: INVALID, CRYPTO, NOMEM, IO. */
 enum rc record_read(struct record_reader *reader, struct record_ledger *ledger, const struct register_row *row,
 		    struct batch_chunk *chunk, uint32_t i, struct record_error *error) MUST_CHECK;
 
