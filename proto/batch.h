@@ -100,7 +100,7 @@ struct batch_limits {
 };
 
 struct batch_reader;
-/* A reader for one batch. Borrows study. Errors: NOMEM. */
+/* A reader for one batch. Borrows study. Errors: NOMEM, CRYPTO (no random numbers). */
 enum rc batch_reader_new(const struct study *study, const struct batch_sink *sink, const struct batch_limits *limits,
 			 struct batch_reader **ret) MUST_CHECK;
 /* Feed any number of bytes. Errors: MALFORMED, INVALID, DIGEST, TOO_LARGE, SCHEMA (encoding_id), SECRET (key check),

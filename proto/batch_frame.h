@@ -54,7 +54,8 @@ bool message_has_unknown(const ProtobufCMessage *message);
 
 /* The record ids seen in a batch. */
 struct id_set;
-struct id_set *id_set_new(void);
+/* Errors: NOMEM, CRYPTO (the system has no random numbers). */
+enum rc id_set_new(struct id_set **ret) MUST_CHECK;
 void id_set_free(struct id_set *set);
 /* Errors: CONFLICT (it is in already), NOMEM. */
 enum rc id_set_add(struct id_set *set, const uint8_t id[RECORD_ID_LEN]) MUST_CHECK;

@@ -20,12 +20,17 @@ enum { FIRST_SLOTS = 1024 };
 
 static const uint8_t no_id[RECORD_ID_LEN];
 
-struct id_set *id_set_new(void)
+enum rc id_set_new(struct id_set **ret)
 {
 	struct id_set *set = calloc(1, sizeof *set);
-	if (set == NULL || getrandom(set->key, sizeof set->key, 0) != (ssize_t)sizeof set->key)
-		abort();
-	return set;
+	if (set == NULL)
+		return RC_NOMEM;
+	if (getrandom(set->key, sizeof set->key, 0) != (ssize_t)sizeof set->key) {
+		free(set);
+		return RC_CRYPTO;
+	}
+	*ret = set;
+	return RC_OK;
 }
 
 void id_set_free(struct id_set *set)

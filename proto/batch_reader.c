@@ -44,7 +44,11 @@ enum rc batch_reader_new(const struct study *study, const struct batch_sink *sin
 	r->source = r->domain = -1;
 	buffer_init(&r->frame);
 	r->digest = sha256_new();
-	r->ids = id_set_new();
+	enum rc rc = id_set_new(&r->ids);
+	if (rc != RC_OK) {
+		batch_reader_free(r);
+		return rc;
+	}
 	*ret = r;
 	return RC_OK;
 }
