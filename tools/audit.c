@@ -19,6 +19,8 @@ static const struct {
 	{"verify", audit_verify, "check the whole log: signature, root, rules, releases, receipts"},
 	{"proof", audit_proof, "check a receipt without asking the linkage unit"},
 	{"show", audit_show, "print the log's entries"},
+	{"follow", audit_follow, "print the log's entries, and those that come"},
+	{"report", audit_report, "write a year of the log as a page to read"},
 	{"witness", audit_witness, "cosign the log's checkpoint when it extends the last one"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

@@ -10,6 +10,8 @@
 int audit_verify(int argc, char **argv);
 int audit_proof(int argc, char **argv);
 int audit_show(int argc, char **argv);
+int audit_follow(int argc, char **argv);
+int audit_report(int argc, char **argv);
 int audit_witness(int argc, char **argv);
 
 int audit_fail(enum rc rc, const struct diag *diag);

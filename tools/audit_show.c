@@ -1,9 +1,10 @@
-/* throughcare audit show: the entries of a log, readable. They are fetched and verified in whole first; what is printed
- * was signed. */
+/* throughcare audit show, follow: the entries of a log, readable. They are fetched and verified in whole first, and
+ * what comes later against what was verified; what is printed was signed. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/json.h"
 #include "tools/audit.h"
@@ -13,7 +14,7 @@
 struct show {
 	struct https_options https;
 	const char *vkey_path, *kind, *client, *since, *until;
-	uint64_t from;
+	uint64_t from, every_s; /* 0 = once */
 	bool json;
 	FILE *out; /* in memory, until the root is verified */
 };
@@ -80,41 +81,68 @@ static enum rc visit(void *ctx, uint64_t index, const uint8_t *entry, size_t len
 	return rc;
 }
 
+/* Walk over what is new, and print it once its root is verified. */
+static enum rc show_new(struct show *s, struct audit_source *source, struct diag *diag)
+{
+	char *text = NULL;
+	size_t len = 0;
+
+	s->out = open_memstream(&text, &len);
+	if (s->out == NULL)
+		return RC_NOMEM;
+	enum rc rc = audit_source_walk(source, NULL, 0, visit, s, diag);
+	if (fclose(s->out) != 0 && rc == RC_OK)
+		rc = RC_NOMEM;
+	if (rc == RC_OK && (fwrite(text, 1, len, stdout) != len || fflush(stdout) != 0))
+		rc = diag_set(diag, RC_IO, "writing to standard output failed");
+	free(text);
+	return rc;
+}
+
+/* A line that is down for a while is no reason to stop watching. */
+static bool may_pass(enum rc rc)
+{
+	return rc == RC_NETWORK || rc == RC_TIMEOUT || rc == RC_BUSY || rc == RC_STOPPING || rc == RC_RATE;
+}
+
+static enum rc follow(struct show *s, struct audit_source *source, struct diag *diag)
+{
+	for (;;) {
+		sleep((unsigned)s->every_s);
+		diag->text[0] = '\0';
+		enum rc rc = audit_source_refresh(source, diag);
+		if (rc == RC_OK)
+			rc = show_new(s, source, diag);
+		if (rc != RC_OK && !may_pass(rc))
+			return rc;
+		if (rc != RC_OK)
+			fprintf(stderr, "throughcare audit: %s; trying on\n", diag->text[0] ? diag->text : rc_text(rc));
+	}
+}
+
 static enum rc run(struct show *s, struct diag *diag)
 {
 	struct audit_source source = {.with_tiles = false};
 	struct https *https = NULL;
 	struct tlog_vkey vkey;
-	char *text = NULL;
-	size_t len = 0;
 
 	enum rc rc = audit_read_vkey(s->vkey_path, &vkey, diag);
 	if (rc == RC_OK)
 		rc = https_open(&s->https, &https, diag);
 	if (rc == RC_OK)
 		rc = audit_source_open(https, &vkey, &source, diag);
-	if (rc != RC_OK)
-		goto out;
-	s->out = open_memstream(&text, &len);
-	if (s->out == NULL) {
-		rc = RC_NOMEM;
-		goto out;
-	}
-	rc = audit_source_walk(&source, NULL, 0, visit, s, diag);
-	if (fclose(s->out) != 0 && rc == RC_OK)
-		rc = RC_NOMEM;
 	if (rc == RC_OK)
-		fwrite(text, 1, len, stdout);
-out:
-	free(text);
+		rc = show_new(s, &source, diag);
+	if (rc == RC_OK && s->every_s > 0)
+		rc = follow(s, &source, diag);
 	audit_source_deinit(&source);
 	https_close(https);
 	return rc;
 }
 
-int audit_show(int argc, char **argv)
+static int show(bool following, int argc, char **argv)
 {
-	struct show s = {.from = 0};
+	struct show s = {.every_s = following ? 5 : 0};
 	const struct option_row rows[] = {
 		HTTPS_OPTION_ROWS(s.https),
 		{"vkey", 'v', OPTION_TEXT, &s.vkey_path, .argument = "FILE", .required = true,
@@ -127,15 +155,24 @@ int audit_show(int argc, char **argv)
 		{"from", 0, OPTION_NUMBER, &s.from, .min = 0, .max = INT64_MAX, .argument = "INDEX",
 		 .help = "only from this entry on"},
 		{"json", 0, OPTION_FLAG, &s.json, .help = "print entries as they stand in the log, one a line"},
+		{"every", 0, OPTION_NUMBER, &s.every_s, .min = 1, .max = 86400, .argument = "SECONDS",
+		 .help = "how often to look for new entries (5)"},
 	};
 	const struct option_table table = {
-		.command = "throughcare audit show",
+		.command = following ? "throughcare audit follow" : "throughcare audit show",
 		.usage = "--vkey FILE [OPTION]...",
-		.about = "Print the entries of the audit log. The log is verified against its checkpoint first.",
+		.about =
+			following
+				? "Print the entries of the audit log, and go on printing those that come, until it is "
+				  "stopped or the log\n"
+				  "is found forked. Each is verified against a checkpoint that extends the one before."
+				: "Print the entries of the audit log. The log is verified against its checkpoint "
+				  "first.",
 		.example = "throughcare audit show --url https://localhost:8443 --cert auditor/client.crt --key "
 			   "auditor/client.key \\\n"
 			   "  --ca ca/ca.crt --vkey log.vkey --kind query --since 2026-01-01",
-		OPTION_ROWS(rows)};
+		.rows = rows,
+		.n_rows = sizeof rows / sizeof rows[0] - !following};
 	struct diag diag = {""};
 	bool help = false;
 	int at = 0;
@@ -148,4 +185,14 @@ int audit_show(int argc, char **argv)
 	if (rc == RC_OK)
 		rc = run(&s, &diag);
 	return rc == RC_OK ? 0 : audit_fail(rc, &diag);
+}
+
+int audit_show(int argc, char **argv)
+{
+	return show(false, argc, argv);
+}
+
+int audit_follow(int argc, char **argv)
+{
+	return show(true, argc, argv);
 }

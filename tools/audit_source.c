@@ -68,6 +68,20 @@ enum rc audit_read_state(const char *path, const struct tlog_vkey *vkey, struct 
 	return rc;
 }
 
+static enum rc fetch_checkpoint(struct audit_source *source, const char *path, struct diag *diag)
+{
+	enum rc rc = audit_source_get(source, path, "text/plain", TLOG_MAX_NOTE, &source->note, diag);
+	if (rc != RC_OK)
+		return rc;
+	rc = tlog_checkpoint_verify((const char *)source->note.data, source->note.len, &source->vkey,
+				    &source->checkpoint);
+	if (rc == RC_OK)
+		return RC_OK;
+	return diag_set(diag, RC_PROTOCOL,
+			rc == RC_DIGEST ? "the checkpoint is not signed by the log's key, or not for this log"
+					: "the checkpoint does not have the form of one");
+}
+
 enum rc audit_source_open(struct https *https, const struct tlog_vkey *vkey, struct audit_source *ret,
 			  struct diag *diag)
 {
@@ -80,21 +94,24 @@ enum rc audit_source_open_at(struct https *https, const char *path, const struct
 	struct audit_source source = {.https = https, .vkey = *vkey};
 
 	buffer_init(&source.note);
-	enum rc rc = audit_source_get(&source, path, "text/plain", TLOG_MAX_NOTE, &source.note, diag);
-	if (rc == RC_OK) {
-		rc = tlog_checkpoint_verify((const char *)source.note.data, source.note.len, vkey, &source.checkpoint);
-		if (rc != RC_OK)
-			rc = diag_set(diag, RC_PROTOCOL,
-				      rc == RC_DIGEST
-					      ? "the checkpoint is not signed by the log's key, or not for this log"
-					      : "the checkpoint does not have the form of one");
-	}
+	tlog_stack_init(&source.walked);
+	enum rc rc = fetch_checkpoint(&source, path, diag);
 	if (rc != RC_OK) {
 		buffer_deinit(&source.note);
 		return rc;
 	}
 	*ret = source;
 	return RC_OK;
+}
+
+enum rc audit_source_refresh(struct audit_source *source, struct diag *diag)
+{
+	buffer_reset(&source->note);
+	enum rc rc = fetch_checkpoint(source, "/audit/checkpoint", diag);
+	if (rc == RC_OK && source->checkpoint.size < source->walked.size)
+		rc = diag_set(diag, RC_FORK, "the log went back: from %" PRIu64 " to %" PRIu64 " entries",
+			      source->walked.size, source->checkpoint.size);
+	return rc;
 }
 
 void audit_source_deinit(struct audit_source *source)
@@ -176,10 +193,12 @@ static enum rc walk_bundle(struct walk *walk, uint64_t bundle_index, unsigned wi
 			rc = diag_set(walk->diag, RC_PROTOCOL, "entry bundle %" PRIu64 " ends too early", bundle_index);
 			break;
 		}
+		leaves[i] = tlog_leaf_hash(entry, len);
+		if (bundle_index * TLOG_TILE_WIDTH + i < walk->source->walked.size)
+			continue;
 		rc = walk->visit(walk->ctx, walk->stack.size, entry, len, walk->diag);
 		if (rc != RC_OK)
 			break;
-		leaves[i] = tlog_leaf_hash(entry, len);
 		tlog_stack_append(&walk->stack, &leaves[i]);
 		rc = check_expectations(walk);
 	}
@@ -206,9 +225,10 @@ enum rc audit_source_walk(struct audit_source *source, const struct audit_expect
 					"the log went back: its checkpoint has %" PRIu64 " entries, %s has %" PRIu64,
 					c->size, expected[i].what, expected[i].size);
 	}
-	tlog_stack_init(&walk.stack);
+	walk.stack = source->walked;
 	enum rc rc = check_expectations(&walk);
-	for (uint64_t at = 0; rc == RC_OK && at < c->size; at += TLOG_TILE_WIDTH) {
+	for (uint64_t at = source->walked.size / TLOG_TILE_WIDTH * TLOG_TILE_WIDTH; rc == RC_OK && at < c->size;
+	     at += TLOG_TILE_WIDTH) {
 		uint64_t left = c->size - at;
 		rc = walk_bundle(&walk, at / TLOG_TILE_WIDTH,
 				 left < TLOG_TILE_WIDTH ? (unsigned)left : TLOG_TILE_WIDTH);
@@ -220,5 +240,6 @@ enum rc audit_source_walk(struct audit_source *source, const struct audit_expect
 		return diag_set(diag, RC_FORK,
 				"the entries are not those that the checkpoint signs: the root over all of them "
 				"differs");
+	source->walked = walk.stack;
 	return RC_OK;
 }

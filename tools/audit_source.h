@@ -17,6 +17,7 @@ struct audit_source {
 	struct tlog_checkpoint checkpoint;
 	struct buffer note; /* the signed checkpoint, as it came */
 	bool with_tiles;    /* fetch and compare the hash tiles too */
+	struct tlog_stack walked; /* the entries that a walk has visited and verified */
 };
 
 /* Read a verifier key from a file: a log's, a witness's. Errors: KEY. */
@@ -43,7 +44,10 @@ struct audit_expectation {
 
 typedef enum rc (*audit_visit)(void *ctx, uint64_t index, const uint8_t *entry, size_t len, struct diag *diag);
 
-/* Visit every entry in order, then compare the recomputed root with the checkpoint's, and on the way with each
+/* Fetch the checkpoint again, for a walk over what is new. Errors: FORK (the log went back), and those of opening. */
+enum rc audit_source_refresh(struct audit_source *source, struct diag *diag) MUST_CHECK;
+
+/* Visit every entry that no earlier walk of this source has visited, in order, then compare the recomputed root with the checkpoint's, and on the way with each
  * expectation. What the visitor saw is only authentic when this returns RC_OK. Errors: FORK (a root differs, or the log
  * is shorter than an expectation), PROTOCOL (a tile or bundle is not what it should be), what the visitor returned. */
 enum rc audit_source_walk(struct audit_source *source, const struct audit_expectation *expected, size_t n_expected,
