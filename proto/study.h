@@ -234,7 +234,8 @@ struct study_disclosure {
 	uint32_t interval_days;    /* between releases */
 	uint32_t min_new_records;  /* since the last release … */
 	uint16_t min_sources;      /* … from at least so many sources */
-	bool provisional;          /* publish open periods too (each time at full cost) */
+	uint32_t linkage_sigma2_milli; /* of the counts of links that correct rates; 0 = not published */
+	bool provisional;              /* publish open periods too (each time at full cost) */
 };
 
 struct study {
@@ -289,7 +290,8 @@ size_t study_record_bytes(const struct study_domain *domain);
 /* ρ of one release in millionths when every table gets a new period cell: the worst squared change of all cells when
  * one person's outcome is substituted, Σ over tables 2 · 1/(2σ²) = Σ 1/σ² (docs/methods.md). */
 uint64_t study_release_rho_micro(const struct study *study);
-/* The part of one table: 1/σ² in millionths, rounded up; 0 without noise. */
+/* The part of one table, and of the counts of links: 1/σ² in millionths, rounded up; 0 without. */
+uint64_t study_linkage_rho_micro(const struct study *study);
 uint64_t study_table_rho_micro(const struct study_table *table);
 
 const char *study_incomplete_name(enum study_incomplete incomplete);

@@ -286,11 +286,15 @@ static json_t *published_json(const struct study *study)
 
 static json_t *disclosure_json(const struct study_disclosure *d)
 {
-	return json_pack("{s:s, s:I, s:I, s:i, s:I, s:I, s:i, s:b}", "method", study_disclosure_methods[d->method],
-			 "threshold", (json_int_t)d->threshold, "rho_limit_micro", (json_int_t)d->rho_limit_micro,
-			 "max_index_events", (int)d->max_index_events, "interval_days", (json_int_t)d->interval_days,
-			 "min_new_records", (json_int_t)d->min_new_records, "min_sources", (int)d->min_sources,
-			 "provisional", (int)d->provisional);
+	json_t *disclosure = json_pack(
+		"{s:s, s:I, s:I, s:i, s:I, s:I, s:i, s:b}", "method", study_disclosure_methods[d->method], "threshold",
+		(json_int_t)d->threshold, "rho_limit_micro", (json_int_t)d->rho_limit_micro, "max_index_events",
+		(int)d->max_index_events, "interval_days", (json_int_t)d->interval_days, "min_new_records",
+		(json_int_t)d->min_new_records, "min_sources", (int)d->min_sources, "provisional", (int)d->provisional);
+
+	if (d->linkage_sigma2_milli > 0)
+		json_object_set_new(disclosure, "linkage_sigma2_milli", json_integer(d->linkage_sigma2_milli));
+	return disclosure;
 }
 
 static enum rc take_digest(const char *label, json_t *value, uint8_t out[32])

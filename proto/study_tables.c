@@ -82,11 +82,19 @@ enum rc study_read_tables(const struct study_reader *r, const struct yaml_node *
 /* ---- disclosure ---- */
 
 /* 1/σ² in millionths is 10⁹ / (1000 σ²), rounded up so that the ledger never undercounts. */
+static uint64_t rho_micro(uint64_t sigma2_milli)
+{
+	return sigma2_milli == 0 ? 0 : (1000000000u + sigma2_milli - 1) / sigma2_milli;
+}
+
 uint64_t study_table_rho_micro(const struct study_table *table)
 {
-	uint64_t sigma2 = table->sigma2_milli;
+	return rho_micro(table->sigma2_milli);
+}
 
-	return sigma2 == 0 ? 0 : (1000000000u + sigma2 - 1) / sigma2;
+uint64_t study_linkage_rho_micro(const struct study *study)
+{
+	return rho_micro(study->disclosure.linkage_sigma2_milli);
 }
 
 uint64_t study_release_rho_micro(const struct study *study)
@@ -95,7 +103,7 @@ uint64_t study_release_rho_micro(const struct study *study)
 
 	for (unsigned i = 0; i < study->n_tables; i++)
 		sum += study_table_rho_micro(&study->tables[i]);
-	return sum;
+	return sum + study_linkage_rho_micro(study);
 }
 
 static enum rc check_noise(const struct study_reader *r, const struct yaml_node *node, const struct study *study)
@@ -127,7 +135,8 @@ static enum rc check_noise(const struct study_reader *r, const struct yaml_node 
 static enum rc read_limits(const struct study_reader *r, const struct yaml_node *node, struct study *study)
 {
 	struct study_disclosure *d = &study->disclosure;
-	int64_t threshold = 10, rho = 0, events = 4, interval = 28, records = 1, sources = study->n_sources < 2 ? 1 : 2;
+	int64_t linkage_sigma2 = 0, threshold = 10, rho = 0, events = 4, interval = 28, records = 1,
+		sources = study->n_sources < 2 ? 1 : 2;
 
 	enum rc rc = read_integer(r, yaml_get(node, "threshold"), 0, 1000, &threshold);
 	if (rc == RC_OK)
@@ -142,6 +151,9 @@ static enum rc read_limits(const struct study_reader *r, const struct yaml_node 
 		rc = read_integer(r, yaml_get(node, "min_sources"), 0, study->n_sources, &sources);
 	if (rc == RC_OK)
 		rc = read_bool(r, yaml_get(node, "provisional"), &d->provisional);
+	if (rc == RC_OK)
+		rc = read_decimal(r, yaml_get(node, "linkage_sigma2"), 3, 1, 1000000000, &linkage_sigma2);
+	d->linkage_sigma2_milli = (uint32_t)linkage_sigma2;
 	d->threshold = (uint32_t)threshold;
 	d->rho_limit_micro = (uint64_t)rho;
 	d->max_index_events = (uint16_t)events;
@@ -153,9 +165,9 @@ static enum rc read_limits(const struct study_reader *r, const struct yaml_node 
 
 enum rc study_read_disclosure(const struct study_reader *r, const struct yaml_node *node, struct study *study)
 {
-	static const char *const keys[] = {"method",           "threshold",     "rho_limit",
-					   "max_index_events", "interval_days", "min_new_records",
-					   "min_sources",      "provisional",   NULL};
+	static const char *const keys[] = {
+		"method",          "threshold",   "rho_limit",   "max_index_events", "interval_days",
+		"min_new_records", "min_sources", "provisional", "linkage_sigma2",   NULL};
 	int method = DISCLOSURE_KEYED_NOISE;
 
 	enum rc rc = read_keys(r, node, keys);

@@ -13,7 +13,7 @@
 #include "proto/study.h"
 #include "tools/query_text.h"
 
-enum { MAX_COLUMNS = STUDY_MAX_BY + 7, GAP = 2 };
+enum { MAX_COLUMNS = STUDY_MAX_BY + 8, GAP = 2 };
 
 struct column {
 	char head[QUERY_CELL_CAP];
@@ -25,6 +25,7 @@ struct table {
 	const json_t *answer, *extension, *rows, *by; /* by: names of the dimensions */
 	struct query_view view;
 	const char *rates_key;    /* "within", "at_least"; NULL = a population */
+	bool is_corrected;        /* rates corrected for missed links stand in the place of counts */
 	const json_t *comparison; /* NULL = none: then counts and rates are shown */
 	struct column columns[MAX_COLUMNS];
 	size_t n_columns;
@@ -103,6 +104,7 @@ static enum rc read_answer(struct table *t, const json_t *answer, const struct q
 	t->comparison = json_object_get(t->extension, "comparison");
 	if (t->comparison != NULL && !json_is_array(json_object_get(t->comparison, "rows")))
 		return not_understood(diag, "extension.comparison");
+	t->is_corrected = strcmp(kind, "continuity") == 0 && json_object_get(t->extension, "linkage") != NULL;
 	t->rates_key = strcmp(kind, "population") == 0 ? NULL : strcmp(kind, "retention") == 0 ? "at_least" : "within";
 	return choose_band(t, view, diag);
 }
@@ -148,10 +150,16 @@ static void make_columns(struct table *t)
 	snprintf(within, sizeof within, is_retention ? "%llu d or more" : "within %llu d",
 		 (unsigned long long)t->view.within_days);
 	add_column(t, is_retention ? "starts" : "releases", true);
-	add_column(t, is_retention ? "known" : "observed", true);
-	add_column(t, within, true);
-	add_column(t, "rate %", true);
+	if (!t->is_corrected)
+		add_column(t, is_retention ? "known" : "observed", true);
+	if (!t->is_corrected)
+		add_column(t, within, true);
+	add_column(t, t->is_corrected ? "crude %" : "rate %", true);
 	add_column(t, "95 % interval", true);
+	if (t->is_corrected) {
+		add_column(t, "corrected %", true);
+		add_column(t, "95 % interval", true);
+	}
 	add_column(t, "", false);
 }
 
@@ -163,20 +171,32 @@ static void put_count(char cell[QUERY_CELL_CAP], const json_t *value)
 		strcpy(cell, "-");
 }
 
-static void fill_rate(char (*line)[QUERY_CELL_CAP], const json_t *row, const json_t *rate)
+/* Rate and interval. */
+static void fill_interval(char (*line)[QUERY_CELL_CAP], const json_t *rate)
 {
 	const json_t *percent = json_object_get(rate, "percent"), *low = json_object_get(rate, "low"),
 		     *high = json_object_get(rate, "high");
 
-	put_count(line[0], json_object_get(row, "n"));
-	put_count(line[1], json_object_get(row, "observable"));
-	put_count(line[2], json_object_get(rate, "count"));
-	strcpy(line[3], "-");
-	strcpy(line[4], "-");
+	strcpy(line[0], "-");
+	strcpy(line[1], "-");
 	if (json_is_number(percent))
-		snprintf(line[3], QUERY_CELL_CAP, "%.1f", json_number_value(percent));
+		snprintf(line[0], QUERY_CELL_CAP, "%.1f", json_number_value(percent));
 	if (json_is_number(low) && json_is_number(high))
-		snprintf(line[4], QUERY_CELL_CAP, "%5.1f - %5.1f", json_number_value(low), json_number_value(high));
+		snprintf(line[1], QUERY_CELL_CAP, "%5.1f - %5.1f", json_number_value(low), json_number_value(high));
+}
+
+static void fill_rate(const struct table *t, char (*line)[QUERY_CELL_CAP], const json_t *row, const json_t *rate)
+{
+	size_t c = 0;
+
+	put_count(line[c++], json_object_get(row, "n"));
+	if (!t->is_corrected)
+		put_count(line[c++], json_object_get(row, "observable"));
+	if (!t->is_corrected)
+		put_count(line[c++], json_object_get(rate, "count"));
+	fill_interval(&line[c], rate);
+	if (t->is_corrected)
+		fill_interval(&line[c + 2], json_object_get(rate, "corrected"));
 }
 
 static void fill_comparison(char (*line)[QUERY_CELL_CAP], const json_t *rate)
@@ -230,7 +250,7 @@ static void fill_line(struct table *t, const json_t *row, const char *period, co
 	if (t->comparison != NULL)
 		fill_comparison(&line[c], find_rate(t, row));
 	else if (t->rates_key != NULL)
-		fill_rate(&line[c], row, find_rate(t, row));
+		fill_rate(t, &line[c], row, find_rate(t, row));
 	else
 		fill_population(&line[c], row);
 	query_clean(markers, line[t->n_columns - 1], QUERY_CELL_CAP);

@@ -234,6 +234,9 @@ static void print_plan(const struct study *study, uint64_t n_releases)
 		printf("  %-38s sd %6.2f   95 %% within +-%.1f   rho %8.4f\n", t->name, sigma, 1.96 * sigma,
 		       (double)study_table_rho_micro(t) / 1e6);
 	}
+	if (d->linkage_sigma2_milli > 0)
+		printf("  %-38s sd %6.2f   for corrected rates    rho %8.4f\n", "counts of links",
+		       sqrt(d->linkage_sigma2_milli / 1000.0), (double)study_linkage_rho_micro(study) / 1e6);
 	printf("\nCost, for one index event of a person (delta 1e-6)\n");
 	print_cost("one release", rho);
 	snprintf(text, sizeof text, "%llu releases", (unsigned long long)n_releases);

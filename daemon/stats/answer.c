@@ -300,6 +300,11 @@ struct population answer_population(const struct answer *answer, const struct an
 						: population_three(row->cells, row->n_summed, sigma2_milli);
 }
 
+bool answer_is_corrected(const struct answer *answer)
+{
+	return answer->head.has_links && answer->table.shape.kind == MEASURE_CONTINUITY;
+}
+
 /* ---- comparisons ---- */
 
 /* Number of rows from one code of the compared dimension to the next. */

@@ -47,6 +47,9 @@ int64_t answer_total(const struct answer *answer, const struct answer_row *row);
 int64_t answer_observable(const struct answer *answer, const struct answer_row *row);
 struct rate answer_rate(const struct answer *answer, const struct answer_row *row,
 			const struct outcome_statistic *statistic);
+/* Whether rates of this answer are given corrected for linkage errors: continuity, where the release has counts of
+ * links. */
+bool answer_is_corrected(const struct answer *answer);
 /* The rate of a row compared with that of the row that has the code `against` and else the same codes. `rows` are all
  * rows of the row's period, or the pooled ones. Not available where one of them is hidden. */
 struct contrast answer_contrast(const struct answer *answer, const struct answer_row *rows, unsigned row,

@@ -51,6 +51,19 @@ static const json_t *get_array(const json_t *object, const char *key, size_t low
 	return value;
 }
 
+static void read_links(const json_t *body, struct body_head *h, bool *ok)
+{
+	const json_t *linkage = json_object_get(body, "linkage");
+
+	h->has_links = linkage != NULL;
+	if (linkage == NULL)
+		return;
+	h->links.sigma2_milli = (uint32_t)get_number(linkage, "sigma2_milli", 0, UINT32_MAX, ok);
+	h->links.n_true = get_number(linkage, "true", -BODY_MAX_COUNT, INT64_C(1) << 31, ok);
+	h->links.n_false = get_number(linkage, "false", -BODY_MAX_COUNT, INT64_C(1) << 31, ok);
+	h->links.n_missed = get_number(linkage, "missed", -BODY_MAX_COUNT, INT64_C(1) << 31, ok);
+}
+
 enum rc body_read_head(const json_t *body, struct body_head *ret)
 {
 	struct body_head h = {0};
@@ -70,6 +83,7 @@ enum rc body_read_head(const json_t *body, struct body_head *ret)
 	h.threshold = get_number(disclosure, "threshold", 0, UINT32_MAX, &ok);
 	h.rho_micro = get_number(disclosure, "rho_micro", 0, INT64_MAX, &ok);
 	h.rho_total_micro = get_number(disclosure, "rho_total_micro", 0, INT64_MAX, &ok);
+	read_links(body, &h, &ok);
 	h.tables = get_array(body, "tables", 0, STUDY_MAX_TABLES, &ok);
 	h.log_index = json_is_integer(log_index) ? json_integer_value(log_index) : -1;
 	if (!ok)

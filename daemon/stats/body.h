@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/stats/correction.h"
 #include "daemon/stats/outcomes.h"
 #include "proto/rc.h"
 #include "proto/study.h"
@@ -20,7 +21,9 @@ struct body_head {
 	const char *study, *study_digest, *title, *as_of, *method, *secret;
 	bool synthetic;
 	int64_t release, threshold, rho_micro, rho_total_micro;
-	int64_t log_index;    /* -1 = not in the facts */
+	int64_t log_index; /* -1 = not in the facts */
+	bool has_links;    /* false: the study does not publish them */
+	struct link_counts links;
 	const json_t *tables; /* array */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/stats/body.h"
+#include "daemon/stats/correction.h"
 #include "daemon/stats/stats.h"
 #include "daemon/stats/tables.h"
 #include "daemon/stats/timeline.h"
@@ -128,6 +129,8 @@ static enum rc release_work_init(struct release_work *work, const struct study *
 			rc = RC_TOO_LARGE;
 		work->rho_micro += table_charge_micro(study, table, plan);
 	}
+	if (study->disclosure.method != DISCLOSURE_NONE)
+		work->rho_micro += study_linkage_rho_micro(study);
 	if (rc != RC_OK)
 		release_work_deinit(work);
 	return rc;
@@ -176,6 +179,16 @@ static json_t *disclosure_json(const struct study *study, const struct stats_par
 			 params->secret_injected ? "injected" : "destroyed");
 }
 
+static enum rc add_linkage(const struct study *study, const struct stats_params *params, json_t *body)
+{
+	json_t *linkage = NULL;
+	enum rc rc = correction_counts_json(study, params, &linkage);
+
+	if (rc == RC_OK && json_object_set_new(body, "linkage", linkage) != 0)
+		rc = RC_NOMEM;
+	return rc;
+}
+
 static enum rc assemble(const struct study *study, const struct stats_params *params, const struct release_work *work,
 			json_t **ret_body)
 {
@@ -199,8 +212,12 @@ static enum rc assemble(const struct study *study, const struct stats_params *pa
 	json_decref(facts);
 	if (body == NULL)
 		return RC_NOMEM;
-	*ret_body = body;
-	return RC_OK;
+	enum rc rc = study->disclosure.linkage_sigma2_milli > 0 ? add_linkage(study, params, body) : RC_OK;
+	if (rc == RC_OK)
+		*ret_body = body;
+	else
+		json_decref(body);
+	return rc;
 }
 
 enum rc stats_release(const struct study *study, const struct stats_event *events, size_t n_events,

@@ -101,22 +101,39 @@ static void put_estimate(struct buffer *out, const struct line *line, bool avail
 	put_tail(out, line->a);
 }
 
+static void put_percent(struct buffer *out, const struct line *line, const char *name, const char *suffix,
+			const struct rate *r)
+{
+	put_start(out, line);
+	buffer_printf(out, "%s%s,", name, suffix);
+	if (r->available) {
+		text_percent(out, r->value);
+		buffer_append(out, ",", 1);
+		text_percent(out, r->low);
+		buffer_append(out, ",", 1);
+		text_percent(out, r->high);
+	}
+	put_estimate(out, line, r->available, "percent");
+}
+
 static void put_rate(struct buffer *out, const struct line *line, const struct outcome_statistic *statistic)
 {
 	struct rate r = {false, 0, 0, 0};
 
 	if (line->row->shown)
 		r = answer_rate(line->a, line->row, statistic);
-	put_start(out, line);
-	buffer_printf(out, "%s,", statistic->name);
-	if (r.available) {
-		text_percent(out, r.value);
-		buffer_append(out, ",", 1);
-		text_percent(out, r.low);
-		buffer_append(out, ",", 1);
-		text_percent(out, r.high);
+	put_percent(out, line, statistic->name, "", &r);
+}
+
+static void put_corrected(struct buffer *out, const struct line *line, const struct outcome_statistic *statistic)
+{
+	struct rate r = {false, 0, 0, 0};
+
+	if (line->row->shown) {
+		struct rate crude = answer_rate(line->a, line->row, statistic);
+		r = correction_rate(&crude, &line->a->head.links);
 	}
-	put_estimate(out, line, r.available, "percent");
+	put_percent(out, line, statistic->name, "_corrected", &r);
 }
 
 /* within_21_difference and within_21_ratio, against the code that the column `against` names. */
@@ -175,6 +192,8 @@ static void put_row(struct buffer *out, const struct line *line)
 	for (unsigned i = 0; i < outcome_n_statistics(&a->table.shape); i++) {
 		struct outcome_statistic statistic = outcome_statistic(&a->table.shape, i);
 		put_rate(out, line, &statistic);
+		if (answer_is_corrected(a))
+			put_corrected(out, line, &statistic);
 		if (a->compare_at >= 0 && line->codes[a->compare_at] != a->against)
 			put_contrast(out, line, &statistic);
 	}

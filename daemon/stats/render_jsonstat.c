@@ -153,6 +153,24 @@ static void put_cause(struct buffer *out, const struct answer *a, const struct o
 		put_member(out, "cause", statistic->drug_related ? "drug_related" : "any");
 }
 
+/* null = withheld */
+static void put_corrected(struct buffer *out, const struct answer *a, const struct rate *crude)
+{
+	struct rate r = correction_rate(crude, &a->head.links);
+
+	if (!r.available) {
+		buffer_printf(out, ",\"corrected\":null");
+		return;
+	}
+	buffer_printf(out, ",\"corrected\":{\"percent\":");
+	text_percent(out, r.value);
+	buffer_printf(out, ",\"low\":");
+	text_percent(out, r.low);
+	buffer_printf(out, ",\"high\":");
+	text_percent(out, r.high);
+	buffer_append(out, "}", 1);
+}
+
 static void put_rate(struct buffer *out, const struct answer *a, const struct answer_row *row,
 		     const struct outcome_statistic *statistic)
 {
@@ -171,6 +189,8 @@ static void put_rate(struct buffer *out, const struct answer *a, const struct an
 	} else {
 		buffer_printf(out, ",\"percent\":null,\"low\":null,\"high\":null");
 	}
+	if (answer_is_corrected(a))
+		put_corrected(out, a, &r);
 	buffer_append(out, "}", 1);
 }
 
@@ -400,6 +420,26 @@ static void put_eligible(struct buffer *out, const struct answer *a)
 	free(text);
 }
 
+static void put_links(struct buffer *out, const struct answer *a)
+{
+	const struct link_counts *links = &a->head.links;
+	struct rate recall = correction_recall(links);
+
+	buffer_printf(out,
+		      ",\"linkage\":{\"true\":%" PRId64 ",\"false\":%" PRId64 ",\"missed\":%" PRId64 ",\"sigma2\":",
+		      links->n_true, links->n_false, links->n_missed);
+	text_milli(out, links->sigma2_milli);
+	if (recall.available) {
+		buffer_printf(out, ",\"found_percent\":");
+		text_percent(out, recall.value);
+		buffer_printf(out, ",\"found_low\":");
+		text_percent(out, recall.low);
+	} else {
+		buffer_printf(out, ",\"found_percent\":null,\"found_low\":null");
+	}
+	buffer_append(out, "}", 1);
+}
+
 static void put_extension(struct buffer *out, const struct answer *a)
 {
 	const struct body_head *h = &a->head;
@@ -428,6 +468,8 @@ static void put_extension(struct buffer *out, const struct answer *a)
 		put_number(out, "log_index", h->log_index);
 	else
 		buffer_printf(out, ",\"log_index\":null");
+	if (a->head.has_links)
+		put_links(out, a);
 	put_rates(out, a);
 	put_pooled(out, a);
 	put_comparison(out, a);

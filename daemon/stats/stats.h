@@ -28,16 +28,22 @@ struct stats_event {
 /* 32 pseudo-random bytes for a cell's canonical identity (HMAC under the release secret). */
 typedef enum rc (*stats_prf)(void *ctx, const void *identity, size_t len, uint8_t out[32]);
 
+/* Links between prison and treatment persons, expected without labels, over all domains. */
+struct stats_linkage {
+	uint64_t n_true, n_false, n_missed;
+};
+
 struct stats_params {
 	uint32_t release; /* number, from 1 */
 	int32_t as_of;    /* day */
 	stats_prf prf;
 	void *prf_ctx;
-	uint64_t rho_spent_micro; /* ledger before this release's charge */
-	bool secret_injected;     /* synthetic studies only; else it is drawn and destroyed */
-	const json_t *previous;   /* body of the last release, NULL = none: its closed periods are
-				   * carried forward verbatim */
-	const json_t *facts;      /* merged into the body as "facts": cut, log index, versions */
+	uint64_t rho_spent_micro;     /* ledger before this release's charge */
+	struct stats_linkage linkage; /* read where the study publishes it */
+	bool secret_injected;         /* synthetic studies only; else it is drawn and destroyed */
+	const json_t *previous;       /* body of the last release, NULL = none: its closed periods are
+				       * carried forward verbatim */
+	const json_t *facts;          /* merged into the body as "facts": cut, log index, versions */
 };
 
 /* Compute the body of a release: canonical-JSON-able object, see docs/protocol.md "Release body". `events` (borrowed,

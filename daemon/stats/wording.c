@@ -21,6 +21,13 @@ const struct wording *wording_of(enum study_measure_kind kind)
 static const char *const release_note =
 	"Counts are releases to liberty, a person's first in a period; pooled periods may count a person once each.";
 
+static const char correction_note[] =
+	"Corrected rates allow for missed links, as if these were missed equally often in every group, which need not "
+	"be so. "
+	"Their intervals hold sampling, noise, and links found up to 15 points fewer than the model expects, and count "
+	"every "
+	"false link as wrong; crude rates are not corrected, and their intervals hold sampling and noise alone.";
+
 static const char *const notes[][3] = {
 	[MEASURE_CONTINUITY] =
 		{release_note,
@@ -73,7 +80,7 @@ void wording_notes(const struct answer *a, void (*put)(void *ctx, const char *no
 		put(ctx, "Every count carries random noise; a small one may be negative.");
 	put(ctx, "Hidden rows are unknown, not zero.");
 	for (unsigned i = 0; i < 3 && notes[kind][i] != NULL; i++)
-		put(ctx, notes[kind][i]);
+		put(ctx, answer_is_corrected(a) && i == 1 ? correction_note : notes[kind][i]);
 	if (a->compare_at >= 0)
 		put(ctx,
 		    "Differences and ratios compare groups as they are, or standardised over the other dimensions of "

@@ -535,6 +535,7 @@ static void digests(void **state)
 	same_digests("bands: [7, 21, 90]", "bands: [7, 21, 91]", true, false);
 	same_digests("bands: [7, 21, 90]", "bands: [7, 21, 90], eligible: {sex: [male]}", true, false);
 	same_digests("kind: continuity,", "kind: mortality,", true, false);
+	same_digests("provisional: false", "provisional: false\n  linkage_sigma2: 9", true, false);
 	same_digests("floor: 2.5", "floor: 2.6", true, false);
 	same_digests("levels: [0.5, 0.75, 1]", "levels: [0.5, 0.76, 1]", true, false);
 	same_digests("reporting_lag_days: 30", "reporting_lag_days: 31", true, false);
@@ -763,6 +764,10 @@ static const struct {
 	{"by: [sex, age]", "by: [sex, region]", "study.yaml:47: tables.by_sex.by[1]: there is no dimension"},
 	{"by: [sex, age]", "by: [sex, sex]", "study.yaml:47: tables.by_sex.by[1]: stands twice"},
 	{"by: [sex, age]", "by: [sex, age, country, sex]", "study.yaml:47: tables.by_sex.by: 4 items; at most 3"},
+	{"provisional: false", "provisional: false\n  linkage_sigma2: 0",
+	 "disclosure.linkage_sigma2: 0 is below 0.001"},
+	{"provisional: false", "provisional: false\n  linkage_sigma2: 0.2",
+	 "disclosure.rho_limit: one release costs rho 5.433334"},
 	{"sigma2: 10}", "sigma2: 0}", "study.yaml:46: tables.all.sigma2: a sigma2 above 0 is needed"},
 	{", sigma2: 10}", "}", "study.yaml:46: tables.all: a sigma2 above 0 is needed"},
 	{"sigma2: 10}", "sigma2: -1}", "study.yaml:46: tables.all.sigma2: -1 is below 0"},
