@@ -110,6 +110,13 @@ enum link_outcome {
 	LINK_NOT_IDENTIFIABLE, /* the model finds no matches it can tell from chance */
 };
 
+/* Two comparisons that agree together far more often among non-matches than if they were independent: they say the same
+ * thing twice, and belong in one comparison of the study. */
+struct link_dependence {
+	uint8_t a, b;      /* comparisons, a < b */
+	int32_t excess;    /* log2 of how much more often, 1/65536 units: what is counted twice when both agree */
+};
+
 /* One accepted link between rows, for lab and tests. */
 struct link_link {
 	uint32_t a, b;
@@ -127,6 +134,8 @@ struct link_result {
 	size_t n_links;
 	struct link_quality *quality; /* one a pair of sources with records */
 	size_t n_quality;
+	struct link_dependence dependences[STUDY_MAX_COMPARISONS * (STUDY_MAX_COMPARISONS - 1) / 2];
+	size_t n_dependences; /* of the model; 0 where there was nothing to estimate */
 };
 
 /* Estimate the model over `pairs` (all candidate pairs of rows < end, any order, borrowed), weigh, choose the

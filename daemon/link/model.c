@@ -74,6 +74,21 @@ static int32_t reference_weight(const struct study_domain *domain, const struct 
 	return weight;
 }
 
+static void count_agreement(struct run *run, const struct link_pattern *pattern, double count)
+{
+	unsigned agrees[STUDY_MAX_COMPARISONS], n = 0;
+
+	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
+		if (dependence_agrees(&run->domain->comparisons[c], pattern->level[c]))
+			agrees[n++] = c;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		for (unsigned j = i; j < n; j++)
+			run->model.agree[agrees[i]][agrees[j]] += count;
+	}
+	run->model.n_sampled += count;
+}
+
 static enum rc sample_pair(struct fit *fit, uint32_t a, uint32_t b)
 {
 	const struct run *run = fit->run;
@@ -82,6 +97,7 @@ static enum rc sample_pair(struct fit *fit, uint32_t a, uint32_t b)
 
 	for (unsigned c = 0; c < run->domain->n_comparisons; c++)
 		sample->counts[c][pattern.level[c]] += 1;
+	count_agreement(fit->run, &pattern, 1);
 	if (reference_weight(run->domain, &pattern) < run->domain->floor)
 		return RC_OK;
 	if (sample->n_high == sample->cap) {
@@ -452,6 +468,8 @@ enum rc model_fit(struct run *run)
 	fit->best = calloc(n_pairs, sizeof *fit->best);
 	if (fit->row_sum == NULL || fit->odds == NULL || fit->best == NULL)
 		goto out;
+	memset(run->model.agree, 0, sizeof run->model.agree);
+	run->model.n_sampled = 0;
 	rc = draw_sample(fit);
 	if (rc != RC_OK)
 		goto out;
@@ -472,6 +490,8 @@ enum rc model_fit(struct run *run)
 		update_m(fit);
 		update_u(fit, lambda);
 	}
+	for (size_t i = 0; i < fit->sample.n_high; i++)
+		count_agreement(run, &fit->sample.high[i], -sampled_probability(fit, &fit->sample.high[i], lambda));
 	for (size_t i = 0; i < run->n_pairs; i++)
 		run->pairs[i].ratio = pair_ratio(fit, &run->pairs[i]);
 	rc = run_share_above_floor(run->domain, (const double(*)[STUDY_MAX_LEVELS + 1]) fit->matches,

@@ -108,8 +108,10 @@ static enum rc link_sources(struct run *run)
 		rc = run_choose_threshold(run, &run->segments[s], &estimates[s]);
 		any = any || (rc == RC_OK && estimates[s].threshold != INT32_MAX);
 	}
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		run_find_dependences(run);
 		rc = run_form_persons(run, estimates);
+	}
 	if (rc == RC_OK && any)
 		conclude(run, LINK_DONE, "persons were linked across sources");
 	else if (rc == RC_OK)

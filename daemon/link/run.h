@@ -40,6 +40,8 @@ struct model {
 	double m[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], u[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
 	int32_t weight[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
 	double share_above_floor; /* of the matches */
+	/* Non-matches of the sample in which both comparisons agree; on the diagonal, the one does. */
+	double agree[STUDY_MAX_COMPARISONS][STUDY_MAX_COMPARISONS], n_sampled;
 };
 
 struct run {
@@ -104,6 +106,10 @@ void model_weigh(struct run *run);
  * Errors: NOMEM. */
 enum rc run_share_above_floor(const struct study_domain *domain,
 			      const double counts[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], double *ret) MUST_CHECK;
+
+/* dependence.c: which comparisons say the same thing twice, into run->result; after model_fit. */
+bool dependence_agrees(const struct study_comparison *comparison, unsigned level);
+void run_find_dependences(struct run *run);
 
 /* An edge between two persons of a run: their best pair of records. */
 struct run_edge {

@@ -85,6 +85,29 @@ def test_invented_registers(secret, tmp_path):
         assert one[key] == found[key], key
 
 
+def test_dependent_comparisons_are_named(secret, tmp_path):
+    """A postcode that follows from the place says nothing new; as a comparison of its own it must be noticed."""
+    study = tmp_path / 'study.yaml'
+    joint = '    address: {filters: [place, postcode]}    # dependent fields are compared as one\n'
+    assert joint in STUDY.read_text()
+    study.write_text(STUDY.read_text().replace(joint, '    place: {filters: [place]}\n    postcode: {filters: [postcode]}\n'))
+    registers(tmp_path, range(200), range(120, 320))
+    towns = ['aldmoor', 'brinkhal', 'corvesta', 'dunwick', 'elsprig', 'fornholm', 'gratzen', 'hulmby', 'ivrea', 'jostedal', 'kvernes',
+             'lomza', 'mirovar', 'nyborg', 'ostrava', 'pruszkow', 'quimper', 'rovigo', 'sundsval', 'trutnov']
+    for name in ('prison', 'treatment'):
+        with open(tmp_path / f'{name}.csv', newline='') as f:
+            rows = list(csv.DictReader(f))
+        for row in rows:
+            town = int(row['record_id'][1:]) * 7 % 20
+            row['place'], row['postcode'] = towns[town], str(1000 + 457 * town)
+        write(tmp_path, f'{name}.csv', COLUMNS, [[row[c] for c in COLUMNS] for row in rows])
+    command = ['lab', 'link', '--secret', secret, '--truth', tmp_path / 'truth.csv']
+    for path, expected in ((study, [['place', 'postcode']]), (STUDY, [])):
+        found = json.loads(tool(*command, '--study', path, tmp_path / 'prison.csv', tmp_path / 'treatment.csv').stdout)
+        assert [d['comparisons'] for d in found['dependent_comparisons']] == expected
+        assert all(d['excess_bits'] >= 3 for d in found['dependent_comparisons'])
+
+
 def test_no_overlap_links_nobody(secret, tmp_path):
     registers(tmp_path, range(150), range(1000, 1150))
     found = lab_link(secret, tmp_path)

@@ -39,6 +39,24 @@ static double pairs_per_second(const struct lab_registers *registers, const stru
 	return times->compare > 0 ? n * (n - 1) / 2 / times->compare : 0;
 }
 
+static json_t *dependences(const struct lab_registers *registers, const struct link_result *result)
+{
+	const struct study_comparison *comparisons = registers->study->domains[registers->domain].comparisons;
+	json_t *list = json_array();
+
+	for (size_t i = 0; list != NULL && i < result->n_dependences; i++) {
+		const struct link_dependence *d = &result->dependences[i];
+
+		if (json_array_append_new(list,
+					  json_pack("{s:[s, s], s:f}", "comparisons", comparisons[d->a].name,
+						    comparisons[d->b].name, "excess_bits", d->excess / 65536.0)) != 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
 static json_int_t peak_memory(void)
 {
 	struct rusage usage;
@@ -71,6 +89,7 @@ static json_t *report(const struct lab_registers *registers, const struct lab_in
 		    0 ||
 	    json_object_set_new(json, "expected_recall_interval",
 				json_pack("[f, f]", quality->recall_low / 1e6, quality->recall_high / 1e6)) != 0 ||
+	    json_object_set_new(json, "dependent_comparisons", dependences(registers, result)) != 0 ||
 	    json_object_set_new(json, "true_pairs_below_floor", json_integer((json_int_t)score->below_floor)) != 0 ||
 	    json_object_set_new(json, "crowded", json_integer(result->n_crowded)) != 0 ||
 	    json_object_set_new(json, "pairs_per_second", json_real(pairs_per_second(registers, times))) != 0 ||
@@ -149,7 +168,8 @@ int lab_link(int argc, char **argv)
 			 "floor; records\n"
 			 "left unlinked because nobody could tell them apart or they say too little (crowded); pairs "
 			 "compared a second;\n"
-			 "peak memory; seconds a stage. For labelled test data only.",
+			 "comparisons that are not independent, which belong in one; peak memory; seconds a stage. For "
+			 "labelled test data only.",
 		.example = "throughcare lab link --study tests/data/study-labelled.yaml --secret main.secret \\\n"
 			   "    --truth truth.csv prison.csv treatment.csv",
 		OPTION_ROWS(rows),
