@@ -95,7 +95,7 @@ static const struct option options[] = {
 	PATH(store_directory, NULL, "Folder of the store; made when absent."),
 	SIZE(store_map_bytes, (uint64_t)16 * MI, (uint64_t)64 * TI, "1T",
 	    "Address space for the store, hence its largest size; costs nothing until used."),
-	SIZE(store_min_free_bytes, 0, TI, "256M", "Free disk space below which batches are refused."),
+	SIZE(store_min_free_bytes, 0, TI, "256M", "Free disk space that batches and candidate pairs leave."),
 	PATH(study, NULL, "The study file."),
 	PATH(test_release_secret, "",
 	    "For tests: a file with a fixed release secret. Refused unless the study says synthetic: true."),

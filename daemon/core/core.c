@@ -255,6 +255,12 @@ enum rc core_check(const struct conf *conf, struct diag *diag)
 	return rc;
 }
 
+struct store_reserve core_reserve(const struct core *core)
+{
+	enum { MIN_MAP_FREE = 2 << 20 };
+	return (struct store_reserve){.map_bytes = MIN_MAP_FREE, .disk_bytes = core->conf->store_min_free_bytes};
+}
+
 /* ---- entries ---- */
 
 void core_batch_committed(struct core *core, const struct batch_record *record)

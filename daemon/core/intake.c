@@ -14,7 +14,6 @@
 
 enum {
 	ID_BYTES = 4 * RECORD_ID_LEN, /* a record takes of the reader's set of ids, while that grows */
-	MIN_MAP_FREE = 2 << 20,       /* of the store's map: below it no batch is begun */
 };
 static const size_t max_intake_bytes = (size_t)8 * BATCH_MAX_BYTES;
 
@@ -182,14 +181,8 @@ static enum rc take_inflated(void *ctx, const uint8_t *data, size_t len)
 
 static enum rc check_room(struct core *core, int64_t content_length)
 {
-	uint64_t map_free, disk_free;
-	enum rc rc = store_space(core->store, &map_free, &disk_free);
-	if (rc != RC_OK)
-		return rc;
-	uint64_t length = content_length > 0 ? (uint64_t)content_length : 0;
-	if (map_free < length + MIN_MAP_FREE || disk_free < length + core->conf->store_min_free_bytes)
-		return RC_NOSPACE;
-	return RC_OK;
+	struct store_reserve reserve = core_reserve(core);
+	return store_check_room(core->store, content_length > 0 ? (uint64_t)content_length : 0, &reserve);
 }
 
 static enum rc new_reader(struct intake *intake)

@@ -167,6 +167,7 @@ static enum rc compare_domain(struct linker *linker, int domain)
 	struct link_pool *pool = linker->pools[domain];
 	struct pairs_position *position = &linker->positions[domain];
 	const struct study_domain *d = &linker->core->study->domains[domain];
+	const struct store_reserve leave = core_reserve(linker->core);
 	enum rc rc = RC_OK;
 	uint32_t n_rows = link_pool_n_rows(pool);
 	while (rc == RC_OK && position->compared < n_rows && !rows_have_changed(linker)) {
@@ -177,7 +178,7 @@ static enum rc compare_domain(struct linker *linker, int domain)
 		uint32_t end = position->compared + (left < step ? left : (uint32_t)step);
 		rc = link_compare(pool, position->compared, end, &linker->cancel, &pairs, &n);
 		if (rc == RC_OK)
-			rc = pairs_store(linker->core->writes, d, position, end, pairs, n);
+			rc = pairs_store(linker->core->writes, &leave, d, position, end, pairs, n);
 		free(pairs);
 		note_progress(linker);
 	}

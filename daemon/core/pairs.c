@@ -166,10 +166,11 @@ static enum rc put_apply(struct write_job *job, struct txn *txn)
 	return store_put(txn, &put->key, put->value.data, put->value.len);
 }
 
-static enum rc put_slice(struct write_queue *writes, const struct study_domain *domain, struct pairs_position *position,
-			 uint32_t to, const struct link_pair *pairs, size_t n)
+static enum rc put_slice(struct write_queue *writes, const struct store_reserve *leave,
+			 const struct study_domain *domain, struct pairs_position *position, uint32_t to,
+			 const struct link_pair *pairs, size_t n)
 {
-	struct put_job put = {.job = {.apply = put_apply, .bulk = true}};
+	struct put_job put = {.job = {.apply = put_apply, .bulk = true, .leave = leave}};
 	buffer_init(&put.value);
 	slice_key(&put.key, domain, position->next_slice);
 	enum rc rc = slice_encode(domain, position->compared, to, pairs, n, &put.value);
@@ -184,8 +185,8 @@ static enum rc put_slice(struct write_queue *writes, const struct study_domain *
 	return rc;
 }
 
-enum rc pairs_store(struct write_queue *writes, const struct study_domain *domain, struct pairs_position *position,
-		    uint32_t end, const struct link_pair *pairs, size_t n)
+enum rc pairs_store(struct write_queue *writes, const struct store_reserve *leave, const struct study_domain *domain,
+		    struct pairs_position *position, uint32_t end, const struct link_pair *pairs, size_t n)
 {
 	enum rc rc = RC_OK;
 	for (size_t at = 0; rc == RC_OK && (at < n || position->compared < end);) {
@@ -194,7 +195,7 @@ enum rc pairs_store(struct write_queue *writes, const struct study_domain *domai
 		while (at + take < n && pairs[at + take].b == pairs[at + take - 1].b)
 			take++;
 		uint32_t to = at + take < n ? pairs[at + take].b : end;
-		rc = put_slice(writes, domain, position, to, pairs + at, take);
+		rc = put_slice(writes, leave, domain, position, to, pairs + at, take);
 		at += take;
 	}
 	return rc;

@@ -29,9 +29,9 @@ enum rc pairs_open(struct store *store, struct write_queue *writes, const struct
 enum rc pairs_drop(struct write_queue *writes, const struct study_domain *domain, uint64_t rows_version,
                    struct pairs_position *ret) MUST_CHECK;
 /* Store the pairs of rows [position->compared, end), ascending (b, a), in slices of bounded size, each durable before
- * the next; position moves with every slice. Errors: NOSPACE, IO, STOPPING. */
-enum rc pairs_store(struct write_queue *writes, const struct study_domain *domain, struct pairs_position *position,
-                    uint32_t end, const struct link_pair *pairs, size_t n) MUST_CHECK;
+ * the next; position moves with every slice. Errors: NOSPACE (less than `leave` would be left), IO, STOPPING. */
+enum rc pairs_store(struct write_queue *writes, const struct store_reserve *leave, const struct study_domain *domain,
+                    struct pairs_position *position, uint32_t end, const struct link_pair *pairs, size_t n) MUST_CHECK;
 /* All pairs of rows below `end`. The caller frees with free(). Errors: DAMAGED (a gap), NOMEM. */
 enum rc pairs_load(struct store *store, const struct study_domain *domain, uint32_t end, struct link_pair **ret,
                    size_t *ret_n) MUST_CHECK;

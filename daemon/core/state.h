@@ -76,6 +76,8 @@ void core_close(struct core *core);
 /* End the workers and the linker: what workers have begun is done, nothing new is begun. A release that is being made is
  * left to the next start, so that no entry of it can follow `stop`. */
 void core_drain(struct core *core);
+/* What batches and candidate pairs leave of the store's room, for log entries, receipts and releases. */
+struct store_reserve core_reserve(const struct core *core);
 /* A batch was committed (writer thread): count it and let the linker know. */
 void core_batch_committed(struct core *core, const struct batch_record *record);
 /* Append one entry durably; waits. Not from the writer thread. */

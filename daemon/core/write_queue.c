@@ -74,7 +74,9 @@ static enum rc apply_all(struct write_queue *q, struct job_list *group, struct t
 {
 	for (struct write_job *job = group->first; job != NULL; job = job->next) {
 		uint64_t size = audit_log_size(q->log);
-		job->rc = job->apply(job, txn);
+		job->rc = job->leave == NULL ? RC_OK : store_check_room(q->store, job->bytes, job->leave);
+		if (job->rc == RC_OK)
+			job->rc = job->apply(job, txn);
 		if (txn_status(txn) != RC_OK)
 			return txn_status(txn);
 		/* A refusal must not leave half an effect behind. */
@@ -310,6 +312,7 @@ enum rc write_queue_call(struct write_queue *q, struct write_job *job)
 		.done = call_done,
 		.bytes = job->bytes,
 		.bulk = job->bulk,
+		.leave = job->leave,
 	};
 	pthread_mutex_init(&call.lock, NULL);
 	pthread_cond_init(&call.wake, NULL);

@@ -25,6 +25,7 @@ struct write_job {
 	void (*done)(struct write_job *job, enum rc rc);
 	size_t bytes;                     /* of what it will write, roughly */
 	bool bulk;
+	const struct store_reserve *leave; /* refused with NOSPACE where less would be left; NULL = takes the last room */
 
 	bool committed;                   /* set by the queue: what apply did is durable, whatever became of the rest */
 	enum rc rc;                       /* the queue's own */

@@ -46,6 +46,12 @@ void store_close(struct store *store);
 bool store_must_stop(const struct store *store);
 /* Free bytes of the map and of the disk below it. */
 enum rc store_space(struct store *store, uint64_t *ret_map_free, uint64_t *ret_disk_free) MUST_CHECK;
+/* Room that bulk leaves, so that there is some for what must be written whatever happens. */
+struct store_reserve {
+	uint64_t map_bytes, disk_bytes;
+};
+/* NOSPACE unless `bytes` more leave the reserve untouched. */
+enum rc store_check_room(struct store *store, uint64_t bytes, const struct store_reserve *reserve) MUST_CHECK;
 
 /* A transaction has a sticky error: after the first failure every call returns it and commit fails. */
 enum rc txn_begin_read(struct store *store, struct txn **ret) MUST_CHECK;

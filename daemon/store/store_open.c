@@ -290,3 +290,15 @@ enum rc store_space(struct store *store, uint64_t *ret_map_free, uint64_t *ret_d
 {
 	return engine_space(store->engine, ret_map_free, ret_disk_free);
 }
+
+enum rc store_check_room(struct store *store, uint64_t bytes, const struct store_reserve *reserve)
+{
+	uint64_t map_free, disk_free;
+	enum rc rc = store_space(store, &map_free, &disk_free);
+	if (rc != RC_OK)
+		return rc;
+	if (map_free < reserve->map_bytes || map_free - reserve->map_bytes < bytes || disk_free < reserve->disk_bytes ||
+	    disk_free - reserve->disk_bytes < bytes)
+		return RC_NOSPACE;
+	return RC_OK;
+}

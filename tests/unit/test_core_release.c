@@ -464,6 +464,45 @@ static void test_no_room_to_finish_a_release(void **state)
 	(void)publish_without_room(*state, 2000);
 }
 
+static enum rc wait_compare_error(struct cf *f)
+{
+	struct linker_status status = {.compare_error = RC_OK};
+	for (int i = 0; i < 3000 && status.compare_error == RC_OK; i++) {
+		wait_a_moment();
+		linker_status(f->core->linker, &status);
+	}
+	return status.compare_error;
+}
+
+/* Candidate pairs do not take the last room: comparing stands still and says so, the log goes on, and a release that
+ * failed for it is taken up again. */
+static void test_pairs_leave_the_last_room(void **state)
+{
+	struct cf *f = *state;
+	struct buffer out;
+	buffer_init(&out);
+	push_both(f, 0, 60);
+	cf_close(f);
+	/* With another floor all pairs are made again. */
+	cf_write_study(f, "floor: 5", "floor: 4");
+	f->conf.store_min_free_bytes = UINT64_MAX / 2;
+	open_core(f);
+	assert_int_equal(wait_compare_error(f), RC_NOSPACE);
+	get(f, REQUEST_STATUS, ROLE_OPERATOR, "", "", 200, &out);
+	assert_non_null(strstr((char *)out.data, "\"comparing\":{\"error\":\"no-space\",\"pending_records\":120}"));
+	get(f, REQUEST_METRICS, ROLE_OPERATOR, "", "", 200, &out);
+	assert_non_null(strstr((char *)out.data, "throughcare_compare_failed 1\n"));
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_FAILED);
+	f->conf.store_min_free_bytes = 0;
+	publish(f, AS_OF, 202, "resumed");
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	assert_int_equal(cf_count_entries(f, "release_started"), 1);
+	get(f, REQUEST_STATUS, ROLE_OPERATOR, "", "", 200, &out);
+	assert_non_null(strstr((char *)out.data, "\"comparing\":{\"error\":null,\"pending_records\":0}"));
+	buffer_deinit(&out);
+}
+
 static const char *last_kind(struct cf *f)
 {
 	static const char *const kinds[] = {"stop", "release"};
@@ -588,6 +627,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_two_starts_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_to_start_a_release, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_to_finish_a_release, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pairs_leave_the_last_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_follows_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_does_not_count_pairs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_release_keeps_its_study, setup, teardown),

@@ -72,11 +72,13 @@ static size_t make_pairs(uint32_t from, uint32_t to, struct link_pair **ret)
 	return n;
 }
 
+static const struct store_reserve reserve = {.map_bytes = 2 << 20};
+
 static void store(struct fixture *f, struct pairs_position *at, uint32_t to)
 {
 	struct link_pair *pairs;
 	size_t n = make_pairs(at->compared, to, &pairs);
-	assert_int_equal(pairs_store(f->q, f->domain, at, to, pairs, n), RC_OK);
+	assert_int_equal(pairs_store(f->q, &reserve, f->domain, at, to, pairs, n), RC_OK);
 	assert_int_equal(at->compared, to);
 	free(pairs);
 }
@@ -125,6 +127,34 @@ static void test_a_row_stays_in_one_slice(void **state)
 	uint64_t slices = at.next_slice;
 	store(f, &at, 50002);
 	assert_true(slices >= 2 && at.next_slice <= slices + 2);
+}
+
+/* Pairs stop before the last room is taken, whole slice by whole slice; what must be written still can be. */
+static void test_last_room_is_left(void **state)
+{
+	struct fixture *f = *state;
+	struct pairs_position at, again;
+	struct link_pair *pairs;
+	uint64_t map_free, disk_free;
+	enum rc rc = RC_OK;
+	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &at), RC_OK);
+	assert_int_equal(store_space(f->store, &map_free, &disk_free), RC_OK);
+	struct store_reserve leave = {.map_bytes = map_free - (1 << 20)};
+	size_t n = make_pairs(0, 49990, &pairs);
+	rc = pairs_store(f->q, &leave, f->domain, &at, 49990, pairs, n);
+	assert_int_equal(rc, RC_NOSPACE);
+	assert_true(at.next_slice >= 2 && at.compared > 0 && at.compared < 49990);
+	assert_int_equal(store_space(f->store, &map_free, &disk_free), RC_OK);
+	assert_true(map_free > leave.map_bytes - (64 << 10));
+	free(pairs);
+	/* The disk's room is kept as well. */
+	leave = (struct store_reserve){.disk_bytes = disk_free + ((uint64_t)1 << 40)};
+	assert_int_equal(pairs_store(f->q, &leave, f->domain, &at, at.compared + 1, NULL, 0), RC_NOSPACE);
+	/* What was stored stands, and it goes on from there once there is room. */
+	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &again), RC_OK);
+	assert_int_equal(again.compared, at.compared);
+	store(f, &again, 49990);
+	expect(f, 49990);
 }
 
 static void test_other_settings(void **state)
@@ -182,6 +212,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_store_and_resume, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_row_stays_in_one_slice, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_room_is_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_settings, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
 	};
