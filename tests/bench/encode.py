@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 """Records a second of `throughcare encode`, one core and all, beside what the bare hash calls would take.
 
-    python3 tests/bench/encode.py [--build build/release] [--persons 150000] [--repeat 3]
+    python3 tests/bench/encode.py [--build build/release] [--persons 150000] [--repeat 3] [--rows 10000000]
 
 A synthetic register of the six-field sample schema (tests/data/study-labelled.yaml) is encoded under the profiles `quality`
 and `balanced`. One-core figures are by processor time, so that other load on the machine counts for little. Nothing here is
-asserted: the figures of docs/benchmarks.md are from it.
+asserted: the figures of docs/benchmarks.md are from it. With --rows the register is repeated under new record numbers up to so many rows, encoded once
+with `quality`, and the peak memory is printed.
 """
 import argparse
 import json
 import os
 import pathlib
 import re
-import resource
 import subprocess
 import tempfile
 import time
@@ -32,14 +32,26 @@ def study(profile):
 
 
 def encode(tool, keys, register, folder, threads):
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run([tool, 'encode', '--study', keys / 'study.yaml', '--secret', keys / 'custodians/main.secret',
-                           '--record-key', keys / 'prison/record.key', '--source', 'prison', '-o', folder / 'out.batch',
-                           *(['--threads', str(threads)] if threads else []), register],
-                          check=True, capture_output=True, text=True)
-    wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    n = int(re.search(r'(\d+) records', done.stdout)[1])
-    return n / (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime), n / wall
+    """Records per second of processor time and by the clock, and peak memory in KiB."""
+    start = time.monotonic()
+    process = subprocess.Popen([tool, 'encode', '--study', keys / 'study.yaml', '--secret', keys / 'custodians/main.secret',
+                                '--record-key', keys / 'prison/record.key', '--source', 'prison', '-o', folder / 'out.batch',
+                                *(['--threads', str(threads)] if threads else []), register], stdout=subprocess.PIPE, text=True)
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f'encode ended with {process.returncode}')
+    n = int(re.search(r'(\d+) records', out)[1])
+    return n / (usage.ru_utime + usage.ru_stime), n / (time.monotonic() - start), usage.ru_maxrss
+
+
+def enlarge(register, out, rows):
+    header, *lines = register.read_text().splitlines(keepends=True)
+    with open(out, 'w') as f:
+        f.write(header)
+        for i in range(rows):
+            f.write(f'{i // len(lines)}x{lines[i % len(lines)]}')
 
 
 def main():
@@ -47,6 +59,7 @@ def main():
     args.add_argument('--build', default=ROOT / 'build/release', type=pathlib.Path)
     args.add_argument('--persons', default=150_000, type=int)
     args.add_argument('--repeat', default=3, type=int)
+    args.add_argument('--rows', type=int)
     args = args.parse_args()
     tool = args.build / 'tools/throughcare'
     with tempfile.TemporaryDirectory() as name:
@@ -58,6 +71,12 @@ def main():
         bare = json.loads(subprocess.run([args.build / 'tests/bench_hash', folder / 'quality.yaml', register, '20000'],
                                          check=True, capture_output=True, text=True).stdout)
         print(f'bare hash calls: {bare["records_per_s"]:,} records/s on one core ({bare["calls_per_record"]} calls a record)')
+        if args.rows:
+            enlarge(register, folder / 'large.csv', args.rows)
+            subprocess.run([tool, 'keys', 'init', folder / 'k', '--study', folder / 'quality.yaml'], check=True, capture_output=True)
+            _, by_clock, peak = encode(tool, folder / 'k', folder / 'large.csv', folder, 0)
+            print(f'{args.rows:,} rows: at most {peak / 1024:.0f} MiB of memory; {by_clock:,.0f} records/s by the clock')
+            return
         for profile in ('quality', 'balanced'):
             (folder / f'{profile}.yaml').write_text(study(profile))
             keys = folder / profile

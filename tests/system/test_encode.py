@@ -1,12 +1,15 @@
 """throughcare encode from outside: what it checks before it reads a person, what it leaves behind, and its summary."""
 import html.parser
 import json
+import os
+import pty
 import re
 import stat
+import subprocess
 
 import pytest
 
-from harness import SHARED, SOURCE, STUDY, make_registers, read_csv, tool, write_csv
+from harness import SHARED, SOURCE, STUDY, THROUGHCARE, make_registers, read_csv, tool, write_csv
 
 NAME = 'Zyxwvutquist'                 # stands in the data and may stand in no message
 
@@ -424,3 +427,25 @@ def test_clks_need_a_study_that_sends_them_as_they_are(keys, tmp_path):
     done = tool('encode', '--study', keys / 'study.yaml', '--record-key', keys / 'prison/record.key', '--source', 'prison',
                 '--from-clks', tmp_path / 'clks.json', '-o', tmp_path / 'o', tmp_path / 'events.csv', check=False)
     refused(done, 65, 'one filter')
+
+
+def test_progress_on_a_terminal(keys, tmp_path):
+    register = make_registers(tmp_path / 'r', 3000) / 'prison.csv'
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([THROUGHCARE, 'encode', '--study', keys / 'study.yaml', '--secret', keys / 'custodians/main.secret',
+                                '--record-key', keys / 'prison/record.key', '--source', 'prison', '-o', tmp_path / 'o', register],
+                               stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    shown = b''
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:         # how Linux says that nobody holds the other end any more
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    process.communicate()
+    assert process.returncode == 0
+    assert re.search(rb'\[[#.]+\] +\d+ %  [\d.]+ [kM]?B/s  \d+:\d\d left', shown) and shown.endswith(b'\r\x1b[K')
