@@ -4,6 +4,9 @@ import csv
 import datetime
 import io
 import json
+import os
+import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree
 
@@ -237,3 +240,50 @@ def test_corrected_rates(tmp_path):
     # What the counts of links cost is in the charge: two tables at 10 and these at 20.
     started = next(e for e in entries if e['kind'] == 'release_started')
     assert started['rho_micro'] == 250000 and body['linkage']['sigma2_milli'] == 20000
+
+
+@pytest.fixture(scope='module')
+def toolkit(tmp_path_factory):
+    """jsonstat-toolkit as its lock file has it, from the npm registry; without npm or network this check says so."""
+    if shutil.which('npm') is None or shutil.which('node') is None:
+        pytest.skip('npm and node are not here: the answers were not read with jsonstat-toolkit')
+    folder = tmp_path_factory.mktemp('jsonstat')
+    for name in ('package.json', 'package-lock.json'):
+        shutil.copy(SOURCE / 'tests' / 'jsonstat' / name, folder)
+    done = subprocess.run(['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], cwd=folder, capture_output=True,
+                          text=True, timeout=120)
+    if done.returncode != 0 and any(word in done.stderr for word in ('ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ETIMEDOUT')):
+        pytest.skip('the npm registry cannot be reached: the answers were not read with jsonstat-toolkit')
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_jsonstat_toolkit_reads_every_table(unit, toolkit):
+    """The package that others read JSON-stat with finds every dimension, code, unit and cell where the release has them."""
+    body = json.loads(unit.release_body())
+    for t in body['tables']:
+        text = unit.as_('analyst', 'query', t['name'], '--format', 'json').stdout
+        done = subprocess.run(['node', SOURCE / 'tests' / 'jsonstat' / 'check.mjs'], input=text, capture_output=True, text=True,
+                              env={**os.environ, 'CHECK_MODULES': str(toolkit)}, timeout=60)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        dimensions = {d['id']: d for d in found['dimensions']}
+        assert list(dimensions) == ['period', *(d['name'] for d in t['by']), 'outcome']
+        assert dimensions['period']['role'] == 'time' and dimensions['outcome']['role'] == 'metric'
+        assert dimensions['outcome']['categories'] == t['outcomes'] and all(u['label'] for u in dimensions['outcome']['units'])
+        cells = {tuple(c['where'].values()): c for c in found['cells']}
+        n = 0
+        for period in t['periods']:
+            for row in period['rows']:
+                codes = [d['codes'][c] for d, c in zip(t['by'], row['codes'])]
+                for i, outcome in enumerate(t['outcomes']):
+                    cell = cells[(period['period'], *codes, outcome)]
+                    assert cell['value'] == (row['cells'][i] if row['shown'] else None)
+                    assert (cell['status'] == 'hidden') == (not row['shown'])
+                    n += 1
+        assert n == len(cells) > 0
+    broken = json.loads(text)
+    broken['class'] = 'datasets'
+    done = subprocess.run(['node', SOURCE / 'tests' / 'jsonstat' / 'check.mjs'], input=json.dumps(broken), capture_output=True,
+                          text=True, env={**os.environ, 'CHECK_MODULES': str(toolkit)}, timeout=60)
+    assert done.returncode != 0
