@@ -6,7 +6,10 @@
 
 #include <string.h>
 
-enum { SMALL_MESSAGE_CAP = PIPE_HEADER_LEN + 4096 };
+enum {
+	SMALL_MESSAGE_CAP = PIPE_HEADER_LEN + 4096,
+	COUNTS_LEN = 6 * 8 + 4 + 8,
+};
 
 /* ---- writing ---- */
 
@@ -101,6 +104,23 @@ enum rc pipe_put_ready(struct buffer *out, const struct pipe_ready *ready)
 	return put_message(out, PIPE_FRONT_READY, 0, &w);
 }
 
+enum rc pipe_put_counts(struct buffer *out, const struct pipe_counts *counts)
+{
+	uint8_t bytes[SMALL_MESSAGE_CAP];
+	struct writer w;
+
+	payload_init(&w, bytes, sizeof bytes);
+	write_u64(&w, counts->accepted);
+	write_u64(&w, counts->requests);
+	write_u64(&w, counts->refused);
+	write_u64(&w, counts->tls_failures);
+	write_u64(&w, counts->timeouts);
+	write_u64(&w, counts->overloads);
+	write_u32(&w, counts->n_connections);
+	write_u64(&w, counts->expires_at);
+	return put_message(out, PIPE_COUNTS, 0, &w);
+}
+
 enum rc pipe_put_credit(struct buffer *out, uint64_t id, uint32_t n_bytes)
 {
 	uint8_t bytes[SMALL_MESSAGE_CAP];
@@ -167,6 +187,7 @@ static const struct rule {
 	{PIPE_BODY_END, PIPE_CORE, ABOUT_REQUEST, 0, 0},
 	{PIPE_CANCEL, PIPE_CORE, ABOUT_REQUEST, 0, 0},
 	{PIPE_REFUSED, PIPE_CORE, ABOUT_PROCESS, 1, SMALL_MESSAGE_CAP},
+	{PIPE_COUNTS, PIPE_CORE, ABOUT_PROCESS, COUNTS_LEN, COUNTS_LEN},
 	{PIPE_REPLY, PIPE_FRONT, ABOUT_REQUEST, 16, 16},
 	{PIPE_REPLY_BODY, PIPE_FRONT, ABOUT_REQUEST, 1, PIPE_MAX_PAYLOAD},
 	{PIPE_REPLY_END, PIPE_FRONT, ABOUT_REQUEST, 0, 0},
@@ -342,6 +363,31 @@ enum rc pipe_get_ready(const struct pipe_message *m, struct pipe_ready *ret)
 		return rc;
 	ret->port = port;
 	return RC_OK;
+}
+
+enum rc pipe_get_counts(const struct pipe_message *m, struct pipe_counts *ret)
+{
+	struct pipe_counts counts;
+	struct reader r;
+
+	if (m->type != PIPE_COUNTS)
+		return RC_MALFORMED;
+	reader_init(&r, m->data, m->len);
+	counts.accepted = read_u64(&r);
+	counts.requests = read_u64(&r);
+	counts.refused = read_u64(&r);
+	counts.tls_failures = read_u64(&r);
+	counts.timeouts = read_u64(&r);
+	counts.overloads = read_u64(&r);
+	counts.n_connections = read_u32(&r);
+	counts.expires_at = read_u64(&r);
+	enum rc rc = get_end(&r);
+	/* Beyond the year 9999 is no date, and would overflow what is computed from it. */
+	if (rc == RC_OK && counts.expires_at > UINT64_C(253402300799))
+		rc = RC_MALFORMED;
+	if (rc == RC_OK)
+		*ret = counts;
+	return rc;
 }
 
 enum rc pipe_get_credit(const struct pipe_message *m, uint32_t *ret)

@@ -44,6 +44,7 @@ enum pipe_type {
 	PIPE_BODY_END,        /* empty */
 	PIPE_CANCEL,          /* empty: the client has gone, no answer is wanted */
 	PIPE_REFUSED,         /* struct pipe_refused: the front refused somebody; for the log */
+	PIPE_COUNTS,          /* struct pipe_counts: what the front counted since its start; for the operator */
 	/* core → front */
 	PIPE_REPLY = 32, /* struct pipe_reply: head of the answer */
 	PIPE_REPLY_BODY, /* raw bytes of the answer */
@@ -97,11 +98,18 @@ struct pipe_ready {
 	uint16_t port;
 };
 
+struct pipe_counts {
+	uint64_t accepted, requests, refused, tls_failures, timeouts, overloads; /* since the start */
+	uint32_t n_connections;                                                  /* open now */
+	uint64_t expires_at; /* seconds since 1970: the first of certificate, authorities and revocation list */
+};
+
 /* Encode a message into `out` (appended). Errors: TOO_LARGE, NOMEM. */
 enum rc pipe_put_request(struct buffer *out, uint64_t id, const struct pipe_request *request) MUST_CHECK;
 enum rc pipe_put_reply(struct buffer *out, uint64_t id, const struct pipe_reply *reply) MUST_CHECK;
 enum rc pipe_put_refused(struct buffer *out, const struct pipe_refused *refused) MUST_CHECK;
 enum rc pipe_put_ready(struct buffer *out, const struct pipe_ready *ready) MUST_CHECK;
+enum rc pipe_put_counts(struct buffer *out, const struct pipe_counts *counts) MUST_CHECK;
 enum rc pipe_put_credit(struct buffer *out, uint64_t id, uint32_t bytes) MUST_CHECK;
 /* Types with a raw payload: BODY, REPLY_BODY (1 … PIPE_MAX_PAYLOAD bytes); or an empty one. */
 enum rc pipe_put_raw(struct buffer *out, enum pipe_type type, uint64_t id, const void *data, size_t len) MUST_CHECK;
@@ -125,6 +133,7 @@ enum rc pipe_get_request(const struct pipe_message *m, struct pipe_request *ret)
 enum rc pipe_get_reply(const struct pipe_message *m, struct pipe_reply *ret) MUST_CHECK;
 enum rc pipe_get_refused(const struct pipe_message *m, struct pipe_refused *ret) MUST_CHECK;
 enum rc pipe_get_ready(const struct pipe_message *m, struct pipe_ready *ret) MUST_CHECK;
+enum rc pipe_get_counts(const struct pipe_message *m, struct pipe_counts *ret) MUST_CHECK;
 enum rc pipe_get_credit(const struct pipe_message *m, uint32_t *ret) MUST_CHECK;
 /* *ret_pem borrows the message. */
 enum rc pipe_get_revoked(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_pem,

@@ -22,6 +22,7 @@
 #include "daemon/core/publish.h"
 #include "daemon/core/request.h"
 #include "daemon/core/state.h"
+#include "daemon/core/watch.h"
 
 enum {
 	READ_BYTES = 256 * 1024,
@@ -46,6 +47,7 @@ struct loop {
 	bool front_gone, stop_sent, protocol_error;
 	int64_t stop_deadline, next_schedule, next_revocation_check;
 	struct timespec revocation_mtime;
+	struct watch watch;
 
 	pthread_mutex_t lock; /* guards outbox */
 	struct buffer outbox;
@@ -184,6 +186,7 @@ static enum rc on_message(struct loop *loop, const struct pipe_message *m)
 {
 	struct pipe_refused refused;
 	struct pipe_ready ready;
+	struct pipe_counts counts;
 	enum rc rc;
 	switch (m->type) {
 	case PIPE_FRONT_READY:
@@ -197,6 +200,11 @@ static enum rc on_message(struct loop *loop, const struct pipe_message *m)
 		rc = pipe_get_refused(m, &refused);
 		if (rc == RC_OK)
 			core_log_refused(loop->core, &refused);
+		return rc;
+	case PIPE_COUNTS:
+		rc = pipe_get_counts(m, &counts);
+		if (rc == RC_OK)
+			watch_front(loop->core, &counts);
 		return rc;
 	case PIPE_BODY:
 	case PIPE_BODY_END:
@@ -365,6 +373,7 @@ static void on_tick(struct loop *loop)
 		     st.st_mtim.tv_nsec != loop->revocation_mtime.tv_nsec))
 			send_revocations(loop);
 	}
+	watch_limits(&loop->watch, loop->core, now);
 	if (loop->conf->publish_every_hours > 0 && now >= loop->next_schedule && !loop->stop_sent) {
 		loop->next_schedule = now + (int64_t)loop->conf->publish_every_hours * 3600;
 		publish_by_schedule(loop->core);

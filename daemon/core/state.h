@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "daemon/base/conf.h"
+#include "daemon/base/pipe.h"
 #include "daemon/base/workq.h"
 #include "daemon/core/audit_log.h"
 #include "daemon/core/batches.h"
@@ -59,6 +60,7 @@ struct core {
 	struct history history;
 	uint64_t n_batches, n_records;    /* committed */
 	struct source_volume volumes[STUDY_MAX_SOURCES];
+	struct pipe_counts front;         /* as the front last told */
 	int64_t refused_window;           /* start of the minute that is being counted */
 	unsigned refused_in_window, refused_dropped;
 };

@@ -7,6 +7,7 @@
 
 #include "daemon/core/handlers.h"
 #include "daemon/core/linker.h"
+#include "daemon/core/watch.h"
 #include "proto/json.h"
 
 /* One consistent look. */
@@ -16,6 +17,8 @@ struct state {
 	uint32_t n_releases; /* published */
 	int64_t uptime_s;
 	struct linker_status linker;
+	struct pipe_counts front;
+	struct write_times commits;
 	bool keys_locked;
 };
 
@@ -37,10 +40,12 @@ static enum rc look(struct core *core, struct state *ret)
 	ret->n_records = core->n_records;
 	memcpy(ret->volumes, core->volumes, sizeof ret->volumes);
 	ret->rho_total_micro = core->history.rho_total_micro;
+	ret->front = core->front;
 	const struct release_info *last = history_last_released(&core->history);
 	ret->n_releases = last == NULL ? 0 : last->number;
 	pthread_mutex_unlock(&core->lock);
 	linker_status(core->linker, &ret->linker);
+	write_queue_times(core->writes, &ret->commits);
 	ret->log_size = audit_log_signed_size(core->log);
 	ret->keys_locked = log_signer_is_locked(core->signer) && seal_is_locked(core->seal);
 	enum rc rc = store_space(core->store, &ret->map_free, &ret->disk_free);
@@ -136,6 +141,27 @@ static void source_metrics(struct buffer *out, const struct core *core, const st
 			      core->study->sources[i].name, s->volumes[i].n_records);
 }
 
+static void front_metrics(struct buffer *out, const struct pipe_counts *front)
+{
+	metric(out, "connections", "gauge", "Connections open.", front->n_connections);
+	metric(out, "connections_total", "counter", "Connections accepted.", front->accepted);
+	metric(out, "http_requests_total", "counter", "Requests that the front read.", front->requests);
+	metric(out, "http_refused_total", "counter", "Requests that the front refused by itself.", front->refused);
+	metric(out, "tls_failures_total", "counter", "Handshakes that failed.", front->tls_failures);
+	metric(out, "timeouts_total", "counter", "Connections ended for their slowness.", front->timeouts);
+	metric(out, "overloads_total", "counter", "Requests and connections turned away for want of room.",
+	       front->overloads);
+	metric(out, "expiry_timestamp_seconds", "gauge",
+	       "When the first of certificate, authority and revocation list runs out.", front->expires_at);
+}
+
+static void commit_metrics(struct buffer *out, const struct write_times *commits)
+{
+	metric(out, "commits_total", "counter", "Durable, signed commits of batches and entries.", commits->n);
+	metric(out, "commit_microseconds_total", "counter", "Time they took together.", commits->total_us);
+	metric(out, "commit_slowest_microseconds", "gauge", "The slowest of them.", commits->slowest_us);
+}
+
 void metrics_run(struct request *request, const uint8_t *body, size_t len)
 {
 	struct core *core = request_core(request);
@@ -169,6 +195,10 @@ void metrics_run(struct request *request, const uint8_t *body, size_t len)
 	metric(&out, "requests_total", "counter", "Requests answered.", atomic_load(&core->n_answered));
 	metric(&out, "problems_total", "counter", "Requests answered with a problem.", atomic_load(&core->n_problems));
 	metric(&out, "write_queue_depth", "gauge", "Jobs waiting for the writer.", write_queue_depth(core->writes));
+	metric(&out, "rho_left_millionths", "gauge", "Privacy budget left.",
+	       core->study->disclosure.rho_limit_micro - s.rho_total_micro);
+	commit_metrics(&out, &s.commits);
+	front_metrics(&out, &s.front);
 	request_reply_text(request, 200, MEDIA_METRICS, &out);
 	buffer_deinit(&out);
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum {
 	MAX_JOBS = 1024,
@@ -26,6 +27,7 @@ struct write_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct job_list urgent, bulk;
+	struct write_times times;
 	bool stopping, failed;
 };
 
@@ -140,8 +142,27 @@ static void finish_group(struct job_list *group)
 		job->done(job, job->rc);
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void count_time(struct write_queue *q, uint64_t us)
+{
+	pthread_mutex_lock(&q->lock);
+	q->times.n++;
+	q->times.total_us += us;
+	if (us > q->times.slowest_us)
+		q->times.slowest_us = us;
+	pthread_mutex_unlock(&q->lock);
+}
+
 static void run_group(struct write_queue *q, struct job_list *group)
 {
+	uint64_t began = now_us();
+	bool bulk = group->first->bulk;
 	enum rc rc = commit_group(q, group);
 	if (rc != RC_OK && group->n > 1 && !store_must_stop(q->store)) {
 		/* One that does not fit must not take the others with it. */
@@ -159,6 +180,8 @@ static void run_group(struct write_queue *q, struct job_list *group)
 		rc = audit_log_sign(q->log);
 		if (rc == RC_OK) {
 			settle_group(q, group);
+			if (!bulk)
+				count_time(q, now_us() - began);
 		} else {
 			set_result(group, rc);
 			set_fault(q, rc);
@@ -335,4 +358,11 @@ size_t write_queue_depth(struct write_queue *q)
 	size_t n = q->urgent.n + q->bulk.n;
 	pthread_mutex_unlock(&q->lock);
 	return n;
+}
+
+void write_queue_times(struct write_queue *q, struct write_times *ret)
+{
+	pthread_mutex_lock(&q->lock);
+	*ret = q->times;
+	pthread_mutex_unlock(&q->lock);
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "daemon/core/audit_log.h"
 #include "daemon/store/store.h"
@@ -46,5 +47,11 @@ enum rc write_queue_push(struct write_queue *q, struct write_job *job) MUST_CHEC
 /* Push and wait for the result; job->done may be NULL. Not from the writer thread. */
 enum rc write_queue_call(struct write_queue *q, struct write_job *job) MUST_CHECK;
 size_t write_queue_depth(struct write_queue *q);
+
+/* How long groups took to be durable and signed. Bulk jobs are left out: how many there are comes from linkage. */
+struct write_times {
+	uint64_t n, total_us, slowest_us;
+};
+void write_queue_times(struct write_queue *q, struct write_times *ret);
 
 #endif

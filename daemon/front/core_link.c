@@ -209,6 +209,11 @@ void core_link_ready(struct core_link *core, uint16_t port)
 	send_scratch(core, pipe_put_ready(&core->server->scratch, &(struct pipe_ready){port}));
 }
 
+void core_link_counts(struct core_link *core, const struct pipe_counts *counts)
+{
+	send_scratch(core, pipe_put_counts(&core->server->scratch, counts));
+}
+
 uint64_t core_link_request(struct core_link *core, const struct pipe_request *request)
 {
 	uint64_t id = ++core->last_id;

@@ -23,6 +23,8 @@ uint64_t core_link_request(struct core_link *core, const struct pipe_request *re
 void core_link_body(struct core_link *core, uint64_t id, const uint8_t *data, size_t len);
 void core_link_body_end(struct core_link *core, uint64_t id);
 void core_link_cancel(struct core_link *core, uint64_t id);
+/* Tell the operator's side what was counted. */
+void core_link_counts(struct core_link *core, const struct pipe_counts *counts);
 /* Report a refusal for the log; at most a few a second, the rest are counted in our own log. */
 void core_link_refused(struct core_link *core, const struct pipe_refused *refused);
 

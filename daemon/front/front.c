@@ -206,16 +206,37 @@ static void front_close(struct server *server)
 	buffer_deinit(&server->scratch);
 }
 
+static void on_count(evutil_socket_t fd, short what, void *ctx)
+{
+	const struct server *server = ctx;
+	struct pipe_counts counts = {
+		.accepted = server->count.accepted,
+		.requests = server->count.requests,
+		.refused = server->count.refused,
+		.tls_failures = server->count.tls_failures,
+		.timeouts = server->count.timeouts,
+		.overloads = server->count.overloads,
+		.n_connections = server->n_connections,
+		.expires_at = (uint64_t)tls_expires_at(server->tls),
+	};
+
+	core_link_counts(server->core, &counts);
+}
+
 static enum rc serve(struct server *server, uint16_t port)
 {
+	static const struct timeval second = {1, 0};
 	struct event *on_term = evsignal_new(server->base, SIGTERM, on_signal, server);
 	struct event *on_int = evsignal_new(server->base, SIGINT, on_signal, server);
+	struct event *on_second = event_new(server->base, -1, EV_PERSIST, on_count, server);
 	enum rc rc = RC_NOMEM;
 
-	if (on_term != NULL && on_int != NULL) {
+	if (on_term != NULL && on_int != NULL && on_second != NULL) {
 		event_add(on_term, NULL);
 		event_add(on_int, NULL);
+		event_add(on_second, &second);
 		core_link_ready(server->core, port);
+		on_count(-1, 0, server);
 		log_info("listening on %s port %u", server->conf->listen_address, (unsigned)port);
 		tell_systemd("READY=1");
 		rc = event_base_dispatch(server->base) < 0 ? RC_INTERNAL : RC_OK;
@@ -224,6 +245,8 @@ static enum rc serve(struct server *server, uint16_t port)
 		event_free(on_term);
 	if (on_int != NULL)
 		event_free(on_int);
+	if (on_second != NULL)
+		event_free(on_second);
 	return rc;
 }
 

@@ -368,3 +368,30 @@ enum rc tls_peer_identity(SSL *ssl, struct identity *ret, time_t *ret_not_after,
 	/* Whatever is wrong with a certificate that our own authority signed, its holder may do nothing here. */
 	return rc == RC_OK || rc == RC_ROLE_PAIR ? rc : RC_FORBIDDEN;
 }
+
+/* ---- dates ---- */
+
+static void earliest(const ASN1_TIME *when, time_t *at)
+{
+	struct tm tm;
+
+	if (when == NULL || ASN1_TIME_to_tm(when, &tm) != 1)
+		return;
+	time_t t = timegm(&tm);
+	if (t > 0 && (*at == 0 || t < *at))
+		*at = t;
+}
+
+time_t tls_expires_at(const struct tls *tls)
+{
+	const X509 *own = SSL_CTX_get0_certificate(tls->ctx);
+	time_t at = 0;
+
+	if (own != NULL)
+		earliest(X509_get0_notAfter(own), &at);
+	for (int i = 0; i < sk_X509_num(tls->authorities); i++)
+		earliest(X509_get0_notAfter(sk_X509_value(tls->authorities, i)), &at);
+	for (int i = 0; tls->revoked != NULL && i < sk_X509_CRL_num(tls->revoked); i++)
+		earliest(X509_CRL_get0_nextUpdate(sk_X509_CRL_value(tls->revoked, i)), &at);
+	return at;
+}

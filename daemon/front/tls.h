@@ -26,6 +26,9 @@ SSL *tls_session_new(struct tls *tls);
  * in use; otherwise that one stays. Errors: INVALID, CRYPTO. */
 enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, struct diag *diag) MUST_CHECK;
 
+/* When the first of our certificate, the clients' authorities and the revocation list runs out; 0 = cannot be told. */
+time_t tls_expires_at(const struct tls *tls);
+
 /* What a connected peer's certificate says. ret->fingerprint and *ret_not_after are filled on every outcome but
  * UNAUTHENTIC. Errors: UNAUTHENTIC (no certificate), FORBIDDEN, ROLE_PAIR (nothing this holder may do). */
 enum rc tls_peer_identity(SSL *ssl, struct identity *ret, time_t *ret_not_after, struct diag *diag) MUST_CHECK;

@@ -20,6 +20,7 @@ static bool again(const struct pipe_message *m, struct buffer *b)
 	struct pipe_reply reply;
 	struct pipe_refused refused;
 	struct pipe_ready ready;
+	struct pipe_counts counts;
 	uint32_t credit;
 	bool last;
 	const uint8_t *pem;
@@ -32,6 +33,8 @@ static bool again(const struct pipe_message *m, struct buffer *b)
 		return pipe_get_reply(m, &reply) == RC_OK && pipe_put_reply(b, m->id, &reply) == RC_OK;
 	case PIPE_REFUSED:
 		return pipe_get_refused(m, &refused) == RC_OK && pipe_put_refused(b, &refused) == RC_OK;
+	case PIPE_COUNTS:
+		return pipe_get_counts(m, &counts) == RC_OK && pipe_put_counts(b, &counts) == RC_OK;
 	case PIPE_FRONT_READY:
 		return pipe_get_ready(m, &ready) == RC_OK && pipe_put_ready(b, &ready) == RC_OK;
 	case PIPE_CREDIT:

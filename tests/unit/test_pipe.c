@@ -229,6 +229,32 @@ static void test_refused_there_and_back(void **state)
 	buffer_deinit(&b);
 }
 
+static void test_counts(void **state)
+{
+	const struct pipe_counts in = {1, 2, 3, 4, UINT64_MAX, 6, 7, UINT64_C(253402300799)};
+	struct pipe_counts out;
+	struct buffer b;
+
+	buffer_init(&b);
+	assert_int_equal(pipe_put_counts(&b, &in), RC_OK);
+	struct pipe_message m = only_message(PIPE_CORE, &b);
+	assert_int_equal(pipe_get_counts(&m, &out), RC_OK);
+	assert_true(out.accepted == 1 && out.requests == 2 && out.refused == 3 && out.tls_failures == 4);
+	assert_true(out.timeouts == UINT64_MAX && out.overloads == 6 && out.n_connections == 7);
+	assert_true(out.expires_at == in.expires_at);
+
+	/* No date; and the outcome stays as it was. */
+	struct pipe_counts late = in;
+	late.expires_at++;
+	buffer_reset(&b);
+	assert_int_equal(pipe_put_counts(&b, &late), RC_OK);
+	m = only_message(PIPE_CORE, &b);
+	out.accepted = 99;
+	assert_int_equal(pipe_get_counts(&m, &out), RC_MALFORMED);
+	assert_int_equal(out.accepted, 99);
+	buffer_deinit(&b);
+}
+
 static void test_ready_and_credit(void **state)
 {
 	struct buffer b;
@@ -399,17 +425,12 @@ static void test_each_byte_mutated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_request_there_and_back),
-		cmocka_unit_test(test_longest_request_fits),
-		cmocka_unit_test(test_request_truncated_or_long),
-		cmocka_unit_test(test_request_fields_out_of_range),
-		cmocka_unit_test(test_reply_there_and_back),
-		cmocka_unit_test(test_reply_fields_out_of_range),
-		cmocka_unit_test(test_refused_there_and_back),
-		cmocka_unit_test(test_ready_and_credit),
-		cmocka_unit_test(test_raw_messages),
-		cmocka_unit_test(test_revoked_in_pieces),
-		cmocka_unit_test(test_hostile_headers),
+		cmocka_unit_test(test_request_there_and_back),    cmocka_unit_test(test_longest_request_fits),
+		cmocka_unit_test(test_request_truncated_or_long), cmocka_unit_test(test_request_fields_out_of_range),
+		cmocka_unit_test(test_reply_there_and_back),      cmocka_unit_test(test_reply_fields_out_of_range),
+		cmocka_unit_test(test_refused_there_and_back),    cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_ready_and_credit),          cmocka_unit_test(test_raw_messages),
+		cmocka_unit_test(test_revoked_in_pieces),         cmocka_unit_test(test_hostile_headers),
 		cmocka_unit_test(test_each_byte_mutated),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

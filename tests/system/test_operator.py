@@ -1,0 +1,76 @@
+# labels: quick once
+"""What an operator sees at night: figures that answer a question, and warnings before a limit is met."""
+import datetime
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from harness import Unit, batches_of, make_registers
+
+
+def metrics(unit):
+    code, headers, body = unit.request('operator', 'GET', '/metrics')
+    assert code == 200 and headers['Content-Type'].startswith('text/plain')
+    lines = [line for line in body.decode().splitlines() if not line.startswith('#')]
+    found = {name: int(value) for name, value in (line.rsplit(' ', 1) for line in lines)}
+    assert len(found) == len(lines), 'each figure once'
+    return {name.removeprefix('throughcare_'): value for name, value in found.items()}
+
+
+def wait_for(condition, what, limit_s=60):
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def ends_of(unit):
+    """When the certificate, the authority and the revocation list run out, as openssl reads them."""
+    out = []
+    for kind, path, option in (('x509', 'daemon/tls.crt', '-enddate'), ('x509', 'ca/ca.crt', '-enddate'),
+                               ('crl', 'ca/revoked.crl', '-nextupdate')):
+        text = subprocess.run(['openssl', kind, '-noout', option, '-in', unit.keys / path], capture_output=True, text=True,
+                              check=True).stdout.split('=', 1)[1].strip()
+        when = datetime.datetime.strptime(text, '%b %d %H:%M:%S %Y %Z').replace(tzinfo=datetime.timezone.utc)
+        out.append(int(when.timestamp()))
+    return out
+
+
+def test_figures(tmp_path):
+    registers = make_registers(tmp_path / 'registers', 200)
+    with Unit(tmp_path / 'unit') as unit:
+        wait_for(lambda: metrics(unit)['expiry_timestamp_seconds'] > 0, 'the front has counted')
+        before = metrics(unit)
+        assert before['expiry_timestamp_seconds'] == min(ends_of(unit))
+        unit.push_registers(registers)
+        assert unit.request('analyst', 'GET', '/v1/status')[0] == 403
+        with unit.tls('analyst'):
+            wait_for(lambda: metrics(unit)['connections'] >= 2, 'an open connection is counted')
+        pushed = sum(len(batches_of(unit.folder / f'{s}.batch')) for s in ('prison', 'treatment'))
+
+        def counted():
+            now = metrics(unit)
+            return now['http_refused_total'] > before['http_refused_total'] and \
+                now['connections_total'] > before['connections_total']
+        wait_for(counted, 'what the front refused is counted')
+        unit.publish()
+        after = metrics(unit)
+        assert after['commits_total'] >= before['commits_total'] + min(pushed, 1)
+        assert after['commit_microseconds_total'] >= after['commit_slowest_microseconds'] > 0
+        assert after['rho_left_millionths'] == after['rho_limit_millionths'] - after['rho_spent_millionths']
+        assert after['rho_spent_millionths'] > 0 == before['rho_spent_millionths']
+        assert 'less than' not in unit.log(), 'nothing is near its limit'
+
+
+def test_warnings(tmp_path):
+    """A disk that is nearly full, as the configuration has it: said once, not at every look."""
+    if shutil.disk_usage(tmp_path).free >= 2 << 40:
+        pytest.skip('more than 2 TiB are free here: no configuration calls that nearly full')
+    with Unit(tmp_path / 'unit', store_min_free_bytes='1T') as unit:
+        wait_for(lambda: 'twice store_min_free_bytes' in unit.log(), 'a warning')
+        time.sleep(2.5)
+        assert len(re.findall('twice store_min_free_bytes', unit.log())) == 1
+        assert 'store_map_bytes is left' not in unit.log()
