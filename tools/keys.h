@@ -29,6 +29,13 @@ int keys_fail(enum rc rc, const struct diag *diag);
 enum rc keys_make_file(const char *path, const char *kind, struct diag *diag) MUST_CHECK;
 /* Draw a linkage secret, write it, and give its key check for `domain`. */
 enum rc keys_make_linkage(const char *path, const char *domain, uint8_t ret_check[16], struct diag *diag) MUST_CHECK;
+/* Split the secret in a file into FILE.share-1 …, "3/5" = any 3 of 5; check one for typing errors; join some into a new
+ * file, against the key check that the study pins (NULL = none). Errors: USAGE, KEY, CONFLICT, DIGEST (mistyped),
+ * INVALID (too few, of different splits), SECRET. */
+enum rc keys_split_linkage(const char *path, const char *domain, const char *split, struct diag *diag) MUST_CHECK;
+enum rc keys_check_share(const char *path, struct diag *diag) MUST_CHECK;
+enum rc keys_join_linkage(const char *path, const char *domain, const uint8_t *pinned, const char *const *files,
+			  size_t n, uint8_t ret_check[16], struct diag *diag) MUST_CHECK;
 /* Log key, signer state beside it, and the verifier key as text. */
 enum rc keys_make_log(const char *path, const char *origin, char *ret_vkey, size_t vkey_cap,
 		      struct diag *diag) MUST_CHECK;

@@ -89,7 +89,13 @@ enum rc keys_read_study(const char *path, struct buffer *text, struct study **re
 /* ---- linkage ------------------------------------------------------------------------------------------------- */
 
 /* The domain that is meant: named, or the study's only one. */
-static enum rc choose_domain(const char *study_path, const char *domain, char ret[STUDY_NAME_CAP], struct diag *diag)
+struct domain_choice {
+	char name[STUDY_NAME_CAP];
+	bool is_pinned;
+	uint8_t key_check[LINKAGE_KEY_CHECK_LEN];
+};
+
+static enum rc choose_domain(const char *study_path, const char *domain, struct domain_choice *ret, struct diag *diag)
 {
 	struct buffer text;
 	struct study *study = NULL;
@@ -100,9 +106,12 @@ static enum rc choose_domain(const char *study_path, const char *domain, char re
 	if (rc != RC_OK)
 		return rc;
 	int i = domain ? study_find_domain(study, domain) : study->n_domains == 1 ? 0 : -1;
-	if (i >= 0)
-		memcpy(ret, study->domains[i].name, STUDY_NAME_CAP);
-	else if (domain == NULL)
+	if (i >= 0) {
+		const struct study_domain *d = &study->domains[i];
+		memcpy(ret->name, d->name, sizeof ret->name);
+		memcpy(ret->key_check, d->key_check, sizeof ret->key_check);
+		ret->is_pinned = d->has_key_check;
+	} else if (domain == NULL)
 		rc = diag_set(diag, RC_USAGE, "the study has %d encoding domains; say which with --domain",
 			      study->n_domains);
 	else
@@ -128,16 +137,24 @@ static enum rc show_check(const char *path, const char *domain, uint8_t ret[LINK
 int keys_linkage(int argc, char **argv)
 {
 	const char *study = NULL, *domain = NULL;
-	bool show = false, help = false;
+	const char *split = NULL;
+	struct option_list join = {.n = 0};
+	bool show = false, check_share = false, help = false;
 	const struct option_row rows[] = {
 		{"study", 's', OPTION_TEXT, &study, .argument = "FILE", .required = true,
 		 .help = "the study that the secret is for"},
 		{"domain", 'd', OPTION_TEXT, &domain, .argument = "NAME",
 		 .help = "encoding domain; needed where the study has several"},
 		{"show", 0, OPTION_FLAG, &show, .help = "make nothing; print the key check of the secret in FILE"},
+		{"split", 0, OPTION_TEXT, &split, .argument = "K/N",
+		 .help = "split the secret in FILE into FILE.share-1 … N, any K of which give it back"},
+		{"join", 0, OPTION_LIST, &join, .argument = "SHARE",
+		 .help = "make FILE from shares; given once for each"},
+		{"check-share", 0, OPTION_FLAG, &check_share, .help = "FILE is a share: is it typed right?"},
 	};
 	const struct option_table table = {.command = "throughcare keys linkage",
-					   .usage = "FILE --study FILE [--domain NAME] [--show]",
+					   .usage = "FILE --study FILE [--domain NAME] [--show | --split K/N | --join "
+						    "SHARE... | --check-share]",
 					   .about = "Make the linkage secret of an encoding domain and print its key "
 						    "check, which is then pinned in the\n"
 						    "study (linkage.key_check). The file is for the domain's "
@@ -147,16 +164,29 @@ int keys_linkage(int argc, char **argv)
 					   .min_operands = 1,
 					   .max_operands = 1};
 	struct diag diag = {""};
-	char name[STUDY_NAME_CAP], hex[2 * LINKAGE_KEY_CHECK_LEN + 1];
+	struct domain_choice d = {.name = ""};
+	char hex[2 * LINKAGE_KEY_CHECK_LEN + 1];
 	uint8_t check[LINKAGE_KEY_CHECK_LEN];
 	int at = 0;
 
 	enum rc rc = options_parse(&table, argc, argv, &at, &help);
 	if (rc != RC_OK || help)
 		return rc_exit_code(rc);
-	rc = choose_domain(study, domain, name, &diag);
+	if (show + check_share + (split != NULL) + (join.n > 0) > 1)
+		rc = diag_set(&diag, RC_USAGE, "--show, --split, --join and --check-share exclude each other");
 	if (rc == RC_OK)
-		rc = show ? show_check(argv[at], name, check, &diag) : keys_make_linkage(argv[at], name, check, &diag);
+		rc = choose_domain(study, domain, &d, &diag);
+	if (rc == RC_OK && (check_share || split != NULL)) {
+		rc = check_share ? keys_check_share(argv[at], &diag)
+				 : keys_split_linkage(argv[at], d.name, split, &diag);
+		return rc == RC_OK ? 0 : keys_fail(rc, &diag);
+	}
+	if (rc == RC_OK && join.n > 0)
+		rc = keys_join_linkage(argv[at], d.name, d.is_pinned ? d.key_check : NULL, join.item, join.n, check,
+				       &diag);
+	else if (rc == RC_OK)
+		rc = show ? show_check(argv[at], d.name, check, &diag)
+			  : keys_make_linkage(argv[at], d.name, check, &diag);
 	if (rc != RC_OK)
 		return keys_fail(rc, &diag);
 	hex_encode(check, sizeof check, hex);

@@ -244,3 +244,43 @@ def test_help(command):
     text = tool('keys', command, '--help').stdout
     assert 'usage: throughcare keys ' + command in text and 'example' in text
     assert command in tool('keys', '--help').stdout
+
+
+def test_shares_of_the_linkage_secret(keys, tmp_path):
+    """Any three of five printed shares give the secret back, checked against the study; each can be checked alone."""
+    secret, study = tmp_path / 'main.secret', keys / 'study.yaml'
+    secret.write_text((keys / 'custodians/main.secret').read_text())
+    secret.chmod(0o600)
+    tool('keys', 'linkage', secret, '--study', study, '--split', '3/5')
+    shares = [tmp_path / f'main.secret.share-{n}' for n in range(1, 6)]
+    for share in shares:
+        assert stat.S_IMODE(share.stat().st_mode) == 0o600
+        assert 'typed right' in tool('keys', 'linkage', share, '--study', study, '--check-share').stdout
+        assert secret.read_text().strip().split(':')[1] not in share.read_text()
+    assert refused(65, 'linkage', secret, '--study', study, '--split', '3/5'), 'never overwritten'
+
+    def join(name, *which, study=study):
+        options = [x for share in which for x in ('--join', share)]
+        return ['linkage', tmp_path / name, '--study', study, *options]
+
+    joined = tool('keys', *join('joined.secret', shares[4], shares[0], shares[2])).stdout
+    assert joined == tool('keys', 'linkage', secret, '--study', study, '--show').stdout
+    assert (tmp_path / 'joined.secret').read_text() == secret.read_text()
+    tool('keys', *join('all.secret', *shares))
+    assert '3 shares are needed, 2 given' in refused(65, *join('x', *shares[:2]))
+    assert 'given twice' in refused(65, *join('x', shares[0], shares[1], shares[0]))
+    # Typed in from paper with a slip, or of another secret.
+    text = shares[1].read_text()
+    at = text.index('throughcare-share-v1') + 60
+    shares[1].write_text(text[:at] + ('0' if text[at] != '0' else '1') + text[at + 1:])
+    assert 'mistyped' in refused(65, 'linkage', shares[1], '--study', study, '--check-share')
+    assert 'mistyped' in refused(65, *join('x', *shares[:3]))
+    tool('keys', 'linkage', tmp_path / 'other.secret', '--study', study)
+    tool('keys', 'linkage', tmp_path / 'other.secret', '--study', study, '--split', '2/2')
+    others = [tmp_path / f'other.secret.share-{n}' for n in (1, 2)]
+    assert 'different splits' in refused(65, *join('x', shares[0], others[1]))
+    assert 'key check the study has pinned' in refused(65, *join('x', *others))
+    assert not (tmp_path / 'x').exists()
+    for wrong in ('1/3', '4/3', '3', '2/17', '3/5x'):
+        refused(64, 'linkage', secret, '--study', study, '--split', wrong)
+    refused(64, 'linkage', secret, '--study', study, '--split', '2/2', '--show')
