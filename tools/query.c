@@ -123,7 +123,7 @@ static enum rc print_answer(struct query *q, const struct buffer *body)
 		     : q->plot        ? query_plot_format(answer, &q->view, &text, &q->diag)
 		     : q->svg != NULL ? write_svg(q, answer)
 				      : query_table_format(answer, &q->view, &text, &q->diag);
-	if (rc == RC_OK)
+	if (rc == RC_OK && text.len > 0) /* an SVG went to its file */
 		fwrite(text.data, 1, text.len, stdout);
 	buffer_deinit(&text);
 	json_decref(answer);
