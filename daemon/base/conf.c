@@ -82,6 +82,9 @@ static const struct option options[] = {
 	U32(max_connections_per_client, 1, 100000, "32", "Connections open at once of one client."),
 	SIZE(max_inflight_bytes, KI, TI, "256M",
 	    "Bodies being received at once, of all clients together; beyond it a request is answered 503 with Retry-After."),
+	U32(max_pairs_per_record, 1, 10000, "256",
+	    "Candidate pairs a record that a domain may have on average, beside a million; beyond it comparing stands still. "
+	    "A pair takes some 100 bytes of memory while a release is made."),
 	{"memory_lock", OPTION_LOCK, FIELD(memory_lock_required), 0, 0, "require | try", "try", false,
 	    "Whether the daemon refuses to start when decrypted filters cannot be locked into memory."},
 	U32(min_body_bytes_per_s, 1, 1U << 30, "4096",

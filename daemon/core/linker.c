@@ -19,7 +19,8 @@
 
 enum {
 	MIN_COMPARE_ROWS = 256,
-	LOAD_BATCHES = 64, /* at a time, so that pairs are stored as rows come */
+	MAX_COMPARE_PAIRS = 1 << 23, /* found at a time: 160 MB */
+	LOAD_BATCHES = 64,           /* at a time, so that pairs are stored as rows come */
 	RETRY_S = 10,
 };
 
@@ -71,6 +72,7 @@ static enum rc open_domain(struct linker *linker, int domain)
 		rc = pairs_open(linker->core->store, linker->core->writes, d, linker->rows_version[domain],
 				&linker->positions[domain]);
 	if (rc == RC_OK) {
+		link_pool_limit_pairs(linker->pools[domain], MAX_COMPARE_PAIRS);
 		linker->opened[domain] = true;
 	} else {
 		link_pool_free(linker->pools[domain]);
@@ -162,23 +164,43 @@ static void note_progress(struct linker *linker)
 	pthread_mutex_unlock(&linker->lock);
 }
 
+/* Keep what was found, unless the domain then had more pairs than its rows allow. */
+static enum rc store_pairs(struct linker *linker, int domain, uint32_t end, const struct link_pair *pairs, size_t n)
+{
+	struct core *core = linker->core;
+	struct pairs_position *position = &linker->positions[domain];
+	const struct study_domain *d = &core->study->domains[domain];
+	const struct store_reserve leave = core_reserve(core);
+	if (position->n_pairs + n >
+	    pairs_max(link_pool_n_rows(linker->pools[domain]), core->conf->max_pairs_per_record)) {
+		log_error("domain %s: too many records are nearly equal; comparing stands still (max_pairs_per_record)",
+			  d->name);
+		return RC_TOO_LARGE;
+	}
+	return pairs_store(core->writes, &leave, d, position, end, pairs, n);
+}
+
 static enum rc compare_domain(struct linker *linker, int domain)
 {
 	struct link_pool *pool = linker->pools[domain];
 	struct pairs_position *position = &linker->positions[domain];
-	const struct study_domain *d = &linker->core->study->domains[domain];
-	const struct store_reserve leave = core_reserve(linker->core);
 	enum rc rc = RC_OK;
 	uint32_t n_rows = link_pool_n_rows(pool);
+	if (n_rows == 0)
+		return RC_OK;
+	uint64_t step = compare_step / n_rows < MIN_COMPARE_ROWS ? MIN_COMPARE_ROWS : compare_step / n_rows;
 	while (rc == RC_OK && position->compared < n_rows && !rows_have_changed(linker)) {
 		struct link_pair *pairs = NULL;
 		size_t n = 0;
 		uint32_t left = n_rows - position->compared;
-		uint64_t step = compare_step / n_rows < MIN_COMPARE_ROWS ? MIN_COMPARE_ROWS : compare_step / n_rows;
-		uint32_t end = position->compared + (left < step ? left : (uint32_t)step);
-		rc = link_compare(pool, position->compared, end, &linker->cancel, &pairs, &n);
-		if (rc == RC_OK)
-			rc = pairs_store(linker->core->writes, &leave, d, position, end, pairs, n);
+		uint32_t rows = left < step ? left : (uint32_t)step;
+		rc = link_compare(pool, position->compared, position->compared + rows, &linker->cancel, &pairs, &n);
+		if (rc == RC_OK) {
+			rc = store_pairs(linker, domain, position->compared + rows, pairs, n);
+		} else if (rc == RC_TOO_LARGE && rows > 1) {
+			step = rows / 2;
+			rc = RC_OK;
+		}
 		free(pairs);
 		note_progress(linker);
 	}

@@ -12,7 +12,7 @@
 
 enum {
 	SLICE_PAIRS = 16384, /* about 20 ms of writing */
-	SLICE_HEAD_LEN = 4 + 4 + 1 + 4,
+	SLICE_HEAD_LEN = 4 + 4 + 8 + 1 + 4,
 	DROP_BATCH = 256,
 };
 
@@ -34,6 +34,12 @@ static void settings_key(struct store_key *key, const struct study_domain *domai
 	store_key_init(key, STORE_META);
 	store_key_string(key, "pairs");
 	store_key_string(key, domain->name);
+}
+
+uint64_t pairs_max(uint32_t n_rows, uint32_t per_record)
+{
+	enum { ALWAYS = 1 << 20 };
+	return ALWAYS + (uint64_t)n_rows * per_record;
 }
 
 /* ---- rows ---- */
@@ -103,7 +109,7 @@ static enum rc settings_digest(const struct study_domain *domain, uint64_t rows_
 	}
 	enum rc rc = b.failed ? RC_NOMEM : RC_OK;
 	if (rc == RC_OK)
-		sha256_labelled("throughcare candidate pairs v2", b.data, b.len, ret);
+		sha256_labelled("throughcare candidate pairs v3", b.data, b.len, ret);
 	buffer_deinit(&b);
 	return rc;
 }
@@ -112,6 +118,7 @@ static enum rc settings_digest(const struct study_domain *domain, uint64_t rows_
 
 struct slice {
 	uint32_t from, to, n;
+	uint64_t total;       /* pairs in this slice and all before it */
 	const uint8_t *pairs; /* borrowed: be32 a, be32 b, a byte a comparison */
 	size_t pair_len;
 };
@@ -123,6 +130,7 @@ static enum rc slice_decode(const struct study_domain *domain, const uint8_t *va
 	reader_init(&r, value, len);
 	s.from = read_u32(&r);
 	s.to = read_u32(&r);
+	s.total = read_u64(&r);
 	uint8_t n_comparisons = read_u8(&r);
 	s.n = read_u32(&r);
 	s.pair_len = 8 + (size_t)domain->n_comparisons;
@@ -133,14 +141,15 @@ static enum rc slice_decode(const struct study_domain *domain, const uint8_t *va
 	return RC_OK;
 }
 
-static enum rc slice_encode(const struct study_domain *domain, uint32_t from, uint32_t to,
+static enum rc slice_encode(const struct study_domain *domain, const struct pairs_position *position, uint32_t to,
 			    const struct link_pair *pairs, size_t n, struct buffer *out)
 {
 	uint8_t head[SLICE_HEAD_LEN], one[8];
 	struct writer w;
 	writer_init(&w, head, sizeof head);
-	write_u32(&w, from);
+	write_u32(&w, position->compared);
 	write_u32(&w, to);
+	write_u64(&w, position->n_pairs + n);
 	write_u8(&w, domain->n_comparisons);
 	write_u32(&w, (uint32_t)n);
 	buffer_append(out, head, sizeof head);
@@ -173,13 +182,14 @@ static enum rc put_slice(struct write_queue *writes, const struct store_reserve 
 	struct put_job put = {.job = {.apply = put_apply, .bulk = true, .leave = leave}};
 	buffer_init(&put.value);
 	slice_key(&put.key, domain, position->next_slice);
-	enum rc rc = slice_encode(domain, position->compared, to, pairs, n, &put.value);
+	enum rc rc = slice_encode(domain, position, to, pairs, n, &put.value);
 	put.job.bytes = put.value.len;
 	if (rc == RC_OK)
 		rc = write_queue_call(writes, &put.job);
 	buffer_wipe(&put.value);
 	if (rc == RC_OK) {
 		position->next_slice++;
+		position->n_pairs += n;
 		position->compared = to;
 	}
 	return rc;
@@ -264,7 +274,7 @@ static enum rc last_position(struct txn *txn, const struct study_domain *domain,
 	struct slice slice;
 	struct reader r;
 	domain_prefix(&prefix, domain);
-	*ret = (struct pairs_position){0, 0};
+	*ret = (struct pairs_position){0, 0, 0};
 	enum rc rc = store_last(txn, &prefix, &last);
 	if (rc == RC_NOTFOUND)
 		return RC_OK;
@@ -279,7 +289,7 @@ static enum rc last_position(struct txn *txn, const struct study_domain *domain,
 	if (rc == RC_OK && reader_end(&r) != RC_OK)
 		rc = RC_DAMAGED;
 	if (rc == RC_OK)
-		*ret = (struct pairs_position){number + 1, slice.to};
+		*ret = (struct pairs_position){number + 1, slice.to, slice.total};
 	buffer_wipe(&value);
 	return rc;
 }
@@ -292,7 +302,7 @@ enum rc pairs_drop(struct write_queue *writes, const struct study_domain *domain
 	if (rc == RC_OK)
 		rc = drop_all(writes, domain, digest);
 	if (rc == RC_OK)
-		*ret = (struct pairs_position){0, 0};
+		*ret = (struct pairs_position){0, 0, 0};
 	return rc;
 }
 

@@ -13,7 +13,12 @@
 struct pairs_position {
 	uint64_t next_slice;
 	uint32_t compared;                /* rows 0 … compared-1 are compared with all rows before them */
+	uint64_t n_pairs;                 /* stored */
 };
+
+/* How many candidate pairs a domain of so many rows may have: n nearly equal records make n²/2 of them, which no memory
+ * holds. A million, and per_record (max_pairs_per_record of the configuration) a row. */
+uint64_t pairs_max(uint32_t n_rows, uint32_t per_record);
 
 /* Which rows there are: a withdrawal takes some away, and the numbers of those behind them change. A slice is of one
  * version of the rows; read the version before the rows. */

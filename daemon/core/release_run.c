@@ -133,7 +133,12 @@ static enum rc link_domain(struct release_work *work, int d, const struct link_p
 	const struct study_domain *domain = &work->core->study->domains[d];
 	const struct domain_rows *rows = &work->domains[d];
 	struct link_run_options options = {
-		.end = rows->n, .last_day = rows->last_day, .death_day = rows->death_day, .cancel = cancel};
+		.end = rows->n,
+		.last_day = rows->last_day,
+		.death_day = rows->death_day,
+		.cancel = cancel,
+		.max_pairs = pairs_max(rows->n, work->core->conf->max_pairs_per_record),
+	};
 	struct link_result *result = NULL;
 	struct link_pair *pairs = NULL;
 	size_t n_pairs = 0;

@@ -81,6 +81,7 @@ struct comparison {
 	const atomic_bool *cancel;
 	struct pair_list *chunks;
 	size_t n_chunks;
+	struct pair_budget budget;
 };
 
 static bool is_worth_an_index(const struct comparison *cmp, uint32_t n_rows)
@@ -167,6 +168,11 @@ static enum rc collect(struct comparison *cmp, struct link_pair **ret_pairs, siz
 	return RC_OK;
 }
 
+void link_pool_limit_pairs(struct link_pool *pool, size_t max_pairs)
+{
+	pool->max_pairs = max_pairs;
+}
+
 enum rc link_compare(struct link_pool *pool, uint32_t first_new, uint32_t end, const atomic_bool *cancel,
 		     struct link_pair **ret_pairs, size_t *ret_n)
 {
@@ -179,6 +185,9 @@ enum rc link_compare(struct link_pool *pool, uint32_t first_new, uint32_t end, c
 	cmp.chunks = calloc(cmp.n_chunks + 1, sizeof *cmp.chunks);
 	if (cmp.chunks == NULL)
 		return RC_NOMEM;
+	cmp.budget.max = pool->max_pairs;
+	for (size_t i = 0; i < cmp.n_chunks; i++)
+		cmp.chunks[i].budget = &cmp.budget;
 	rc = compare_all(&cmp);
 	if (rc == RC_OK)
 		rc = collect(&cmp, ret_pairs, ret_n);

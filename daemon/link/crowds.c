@@ -140,6 +140,8 @@ static enum rc count_pairs(const struct run *run, const struct crowds *crowds, c
 		n += size > 1 ? size * (size - 1) / 2 : 0;
 	}
 	*ret = n;
+	if (run->options->max_pairs != 0 && n > run->options->max_pairs)
+		return RC_TOO_LARGE;
 	return n > UINT32_MAX ? RC_NOMEM : RC_OK;
 }
 

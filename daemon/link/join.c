@@ -41,9 +41,13 @@ struct query {
 enum rc pair_list_add(struct pair_list *list, const struct link_pair *pair)
 {
 	if (list->n == list->cap) {
-		size_t cap = list->cap * 2 + 64;
-		struct link_pair *grown = realloc(list->pairs, cap * sizeof *grown);
+		size_t cap = list->cap * 2 + 64, more = cap - list->cap;
+		struct link_pair *grown;
 
+		if (list->budget != NULL && list->budget->max != 0 &&
+		    atomic_fetch_add(&list->budget->taken, more) + more > list->budget->max)
+			return RC_TOO_LARGE;
+		grown = realloc(list->pairs, cap * sizeof *grown);
 		if (grown == NULL)
 			return RC_NOMEM;
 		list->pairs = grown;

@@ -57,7 +57,14 @@ struct similar_list similar_list_of(const struct similar_lists *lists, unsigned 
 struct pair_list {
 	struct link_pair *pairs; /* owned */
 	size_t n, cap;
+	struct pair_budget *budget; /* borrowed; NULL = no limit */
 };
+/* Of all lists of one call. */
+struct pair_budget {
+	atomic_size_t taken; /* pairs that lists have room for */
+	size_t max;          /* 0 = no limit */
+};
+/* Errors: NOMEM, TOO_LARGE (beyond the budget). */
 enum rc pair_list_add(struct pair_list *list, const struct link_pair *pair) MUST_CHECK;
 
 enum { JOIN_CHUNK = 256 }; /* rows that ask at a time */

@@ -40,6 +40,8 @@ struct link_pool;
 enum rc link_pool_new(const struct study_domain *domain, const struct link_options *options,
 		      struct link_pool **ret) MUST_CHECK;
 void link_pool_free(struct link_pool *pool); /* wipes */
+/* How many pairs one link_compare may make room for, up to twice as many as it finds; 0 = no limit, as at first. */
+void link_pool_limit_pairs(struct link_pool *pool, size_t max_pairs);
 
 /* One record as it arrives. Filters are borrowed for the call and copied. */
 struct link_row {
@@ -76,7 +78,8 @@ struct link_pair {
  * options.n_threads; polls *cancel (may be NULL) every few milliseconds while it compares, and between the steps of
  * building an index (a second for a million rows). The caller frees *ret_pairs with free(). Rows 0 … end-1 must not
  * change meanwhile; rows may be added. One call at a time: it keeps indexes of the rows in the pool.
- * Errors: NOMEM, STOPPING (cancelled), IO (memory that must be locked was not). */
+ * Errors: NOMEM, STOPPING (cancelled), TOO_LARGE (link_pool_limit_pairs: ask for fewer rows), IO (memory that must
+ * be locked was not). */
 enum rc link_compare(struct link_pool *pool, uint32_t first_new, uint32_t end, const atomic_bool *cancel,
 		     struct link_pair **ret_pairs, size_t *ret_n) MUST_CHECK;
 /* Levels of one pair, whatever their weight. */
@@ -90,6 +93,8 @@ struct link_run_options {
 	const int32_t *last_day, *death_day; /* of each row: its last event, its death (INT32_MAX = none);
 					      * for contradictions; NULL = unknown */
 	const atomic_bool *cancel;           /* polled in each step; may be NULL */
+	uint64_t max_pairs;                  /* of records, each person of a content with each of another; 0 = no limit
+					      * but that of the memory's layout */
 };
 
 /* What is known of the quality of linkage between two sources, all in millionths; nothing of it leaves the core but
@@ -139,7 +144,7 @@ struct link_result {
 };
 
 /* Estimate the model over `pairs` (all candidate pairs of rows < end, any order, borrowed), weigh, choose the
- * threshold, form persons. Deterministic. Errors: NOMEM, INVALID, STOPPING (cancelled). */
+ * threshold, form persons. Deterministic. Errors: NOMEM, INVALID, TOO_LARGE (options.max_pairs), STOPPING (cancelled). */
 enum rc link_run(const struct link_pool *pool, const struct link_pair *pairs, size_t n_pairs,
 		 const struct link_run_options *options, struct link_result **ret) MUST_CHECK;
 void link_result_free(struct link_result *result);

@@ -36,6 +36,7 @@ struct link_pool {
 	const struct study_domain *domain;
 	const struct kernel *kernel;
 	struct link_options options;
+	size_t max_pairs; /* of one link_compare; 0 = no limit */
 	size_t n_lines[STUDY_MAX_FILTERS];
 	struct level_inverse inverse[STUDY_MAX_FILTERS];
 	struct pool_block **blocks; /* POOL_MAX_BLOCKS pointers, so that the directory does not move either */

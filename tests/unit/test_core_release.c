@@ -503,6 +503,33 @@ static void test_pairs_leave_the_last_room(void **state)
 	buffer_deinit(&out);
 }
 
+/* More candidate pairs than so many records may have: comparing stands still and says so, and everything else goes on.
+ */
+static void test_too_many_nearly_equal(void **state)
+{
+	struct cf *f = *state;
+	struct buffer out;
+	buffer_init(&out);
+	push_both(f, 0, 60);
+	cf_wait_compared(f);
+	f->conf.max_pairs_per_record = 1;
+	f->alike = true;
+	cf_push(f, CF_PRISON, 10000, 4500); /* ten million pairs: more than are looked for at a time */
+	f->alike = false;
+	assert_int_equal(wait_compare_error(f), RC_TOO_LARGE);
+	get(f, REQUEST_STATUS, ROLE_OPERATOR, "", "", 200, &out);
+	assert_non_null(strstr((char *)out.data, "\"comparing\":{\"error\":\"too-large\""));
+	assert_false(atomic_load(&f->core->must_stop));
+	push_both(f, 100, 20);
+	/* Nothing of it is lost at a restart, and what had been stored is known to have been. */
+	cf_close(f);
+	open_core(f);
+	assert_int_equal(wait_compare_error(f), RC_TOO_LARGE);
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_FAILED);
+	buffer_deinit(&out);
+}
+
 static const char *last_kind(struct cf *f)
 {
 	static const char *const kinds[] = {"stop", "release"};
@@ -628,6 +655,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_room_to_start_a_release, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_to_finish_a_release, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pairs_leave_the_last_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_many_nearly_equal, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_follows_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_does_not_count_pairs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_release_keeps_its_study, setup, teardown),

@@ -146,6 +146,15 @@ static void test_incremental_equals_all_at_once(void **state)
 		free(some);
 	}
 	assert_same_pairs(joined, n_joined, all, n_all);
+	/* Bounded: all at once is refused, rows at a time are not. */
+	struct link_pair *some = NULL;
+	size_t n_some = 0;
+	link_pool_limit_pairs(pool, n_all / 2);
+	assert_int_equal(link_compare(pool, 0, MANY, NULL, &some, &n_some), RC_TOO_LARGE);
+	assert_null(some);
+	assert_int_equal(link_compare(pool, 0, 700, NULL, &some, &n_some), RC_OK);
+	assert_same_pairs(some, n_some, all, n_some);
+	free(some);
 	free(joined);
 	free(all);
 	link_pool_free(pool);

@@ -109,6 +109,8 @@ static void test_store_and_resume(void **state)
 	assert_int_equal(pairs_open(f->store, f->q, f->domain, 0, &again), RC_OK);
 	assert_int_equal(again.compared, at.compared);
 	assert_int_equal(again.next_slice, at.next_slice);
+	assert_int_equal(again.n_pairs, at.n_pairs);
+	assert_true(at.n_pairs > 2000);
 	store(f, &again, 901);
 	expect(f, 901);
 	expect(f, 450); /* pairs beyond the cut are left out */
