@@ -20,7 +20,7 @@ struct index {
 	struct link_pool *pool;
 	uint32_t first, end; /* rows */
 	unsigned n_comparisons;
-	/* Comparisons with most values first: they rule a pair out soonest. */
+	/* Comparisons that rule a pair out soonest first. */
 	uint8_t order[STUDY_MAX_COMPARISONS];
 	struct dictionary dictionaries[STUDY_MAX_FILTERS];
 	struct index_values values[STUDY_MAX_COMPARISONS];

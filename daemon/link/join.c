@@ -5,7 +5,7 @@
 
 #include "daemon/base/workq.h"
 
-enum { TILE_ROWS = 65536, NO_CAP = 255 };
+enum { TILE_ROWS = 65536, NO_CAP = 255, FETCH_AHEAD = 12 };
 
 struct job {
 	const struct join_plan *plan;
@@ -172,11 +172,30 @@ static enum rc read_entries(struct query *query, const uint32_t *entry, const ui
 	return RC_OK;
 }
 
+/* Most lists are short and far apart, so they are fetched ahead: where they start, then what is there. */
+static enum rc read_group(struct query *query, unsigned c, const uint32_t *list, const struct similar_group *group,
+			  const struct check *checks)
+{
+	const struct index_values *values = &query->job->indexed->values[c];
+	unsigned n_checks = query->job->indexed->n_comparisons - 1;
+	size_t width = n_checks + 1;
+	enum rc rc = RC_OK;
+
+	for (uint32_t i = 0; i < group->n && rc == RC_OK; i++) {
+		if (i + 2 * FETCH_AHEAD < group->n)
+			__builtin_prefetch(&values->start[list[i + 2 * FETCH_AHEAD]]);
+		if (i + FETCH_AHEAD < group->n)
+			__builtin_prefetch(values->entries + values->start[list[i + FETCH_AHEAD]] * width);
+		rc = read_entries(query, values->entries + values->start[list[i]] * width,
+				  values->entries + values->start[list[i] + 1] * width, group->bound, checks, n_checks);
+	}
+	return rc;
+}
+
 static enum rc read_lists(struct query *query, unsigned c, const bool *is_earlier)
 {
 	const struct job *job = query->job;
 	unsigned n_checks = job->indexed->n_comparisons - 1;
-	const struct index_values *values = &job->indexed->values[c];
 	const struct side *side = &query->side[c];
 	struct check checks[STUDY_MAX_COMPARISONS];
 	int32_t rest = 0;
@@ -194,14 +213,7 @@ static enum rc read_lists(struct query *query, unsigned c, const bool *is_earlie
 
 		if (group->bound + rest < job->plan->floor)
 			break;
-		for (uint32_t i = 0; i < group->n && rc == RC_OK; i++) {
-			uint32_t value = side->list.values[group->first + i];
-			size_t width = n_checks + 1;
-
-			rc = read_entries(query, values->entries + values->start[value] * width,
-					  values->entries + values->start[value + 1] * width, group->bound, checks,
-					  n_checks);
-		}
+		rc = read_group(query, c, side->list.values + group->first, group, checks);
 	}
 	return rc;
 }
