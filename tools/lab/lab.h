@@ -18,6 +18,10 @@ double lab_seconds(void); /* of a monotonic clock */
 /* Print as indented JSON on standard output and release it. Errors: NOMEM (json is NULL), IO. */
 enum rc lab_print(json_t *json) MUST_CHECK;
 
+/* How link_compare searches the records of the pool: an array, an object a comparison. The caller releases *ret.
+ * Errors: NOMEM, IO. */
+enum rc lab_plan(struct link_pool *pool, json_t **ret) MUST_CHECK;
+
 /* ---- registers of a study, encoded into a pool ---- */
 
 enum { LAB_SIDES = 2 };

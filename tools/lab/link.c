@@ -108,6 +108,7 @@ static json_t *report(const struct lab_registers *registers, const struct lab_in
 
 static enum rc link_registers(const struct lab_input *input, const char *truth, struct diag *diag)
 {
+	json_t *json, *search = NULL;
 	struct lab_registers registers;
 	struct link_pair *pairs = NULL;
 	size_t n_pairs = 0;
@@ -133,7 +134,14 @@ static enum rc link_registers(const struct lab_input *input, const char *truth, 
 	if (rc == RC_OK)
 		rc = lab_truth_score(truth, &registers, result->person, &score, diag);
 	if (rc == RC_OK)
-		rc = lab_print(report(&registers, input, n_pairs, result, &score, &times));
+		rc = lab_plan(registers.pool, &search);
+	if (rc == RC_OK) {
+		json = report(&registers, input, n_pairs, result, &score, &times);
+		if (json != NULL && json_object_set(json, "plan", search) != 0)
+			rc = RC_NOMEM;
+		rc = rc == RC_OK ? lab_print(json) : rc;
+	}
+	json_decref(search);
 	free(pairs);
 	link_result_free(result);
 	lab_registers_deinit(&registers);
