@@ -125,6 +125,10 @@ static void choose(struct chooser *c, double matches, bool by_null_alone, struct
 		}
 		if (i + 1 < c->n_links && c->links[i + 1].weight == link->weight)
 			continue;
+		/* Further down, where chance makes most of the links, one to one assignment is saturated on both sides
+		 * and the difference says nothing. */
+		if (walk.false_by_null <= (double)(i + 1) / 2 && (double)(i + 1) - walk.false_by_null > ret->most_true)
+			ret->most_true = (double)(i + 1) - walk.false_by_null;
 		n_false = walk.false_by_null > walk.false_by_model || by_null_alone ? walk.false_by_null
 										    : walk.false_by_model;
 		if ((double)(i + 1) - 2 * n_false > best) {
@@ -181,6 +185,7 @@ enum rc run_choose_threshold(const struct run *run, const struct run_segment *se
 			estimate = (struct null_estimate){.threshold = INT32_MAX};
 		estimate.is_conditional = !run->all_numbered[segment->slot_a] || !run->all_numbered[segment->slot_b] ||
 					  c.null[0].within.numbers_repeat || c.null[1].within.numbers_repeat;
+		estimate.most_true = by_null.most_true;
 		*ret = estimate;
 	}
 	free(c.taken);

@@ -174,11 +174,17 @@ static void describe_quality(struct run *run, const struct null_estimate *estima
 		if (estimate->threshold == INT32_MAX)
 			continue;
 		quality->expected_precision = millionths(n_true / estimate->n_links);
-		n_matches = segment->expected_matches > n_true ? segment->expected_matches : n_true;
+		/* At little overlap EM takes many that merely resemble each other for matches; the null does not. */
+		n_matches = segment->expected_matches < estimate->most_true ? segment->expected_matches
+									    : estimate->most_true;
+		if (n_matches < n_true)
+			n_matches = n_true;
 		if (run->model.share_above_floor > 0)
 			n_matches /= run->model.share_above_floor;
 		quality->expected_recall = millionths(n_true / n_matches);
 		bound_recall(estimate, n_true, n_matches, quality);
+		if (estimate->most_true < segment->expected_matches)
+			quality->recall_high = millionths(1); /* a difference of two large counts: no better limit */
 	}
 }
 

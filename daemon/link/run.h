@@ -142,6 +142,7 @@ struct null_estimate {
 	double n_links;      /* at the threshold, of this pair of sources alone */
 	bool is_conditional; /* on there being no duplicates that were not recognised */
 	double n_false;      /* of these, expected */
+	double most_true;    /* links less those that the null explains, at the threshold where that is most and they are half at least */
 	double n_near;       /* of these, less than RECALL_WINDOW above the threshold */
 };
 enum rc run_choose_threshold(const struct run *run, const struct run_segment *segment,
