@@ -122,24 +122,34 @@ static void default_cuts(const struct study_domain *domain, struct study_compari
 	memcpy(c->cuts[which], is_date ? date_cuts : text_cuts, c->n_cuts[which] * sizeof *date_cuts);
 }
 
+/* The default cuts are of the Dice coefficient, which a balanced filter does not show. */
+static enum rc need_no_levels(const struct study_reader *r, const struct yaml_node *node,
+			      const struct study_filter *filter)
+{
+	return filter->balanced
+		       ? READ_ERROR(r, node, "the filter %s is balanced, so its levels must be written", filter->name)
+		       : RC_OK;
+}
+
 /* `levels` is one list for every filter, or a mapping from filter to list. */
-static enum rc read_levels(const struct study_reader *r, const struct yaml_node *node,
+static enum rc read_levels(const struct study_reader *r, const struct yaml_node *comparison,
 			   const struct study_domain *domain, struct study_comparison *c)
 {
+	const struct yaml_node *node = yaml_get(comparison, "levels");
 	const char *names[STUDY_MAX_COMPARED + 1] = {NULL};
 
 	for (unsigned i = 0; i < c->n_filters; i++) {
 		default_cuts(domain, c, i);
 		names[i] = domain->filters[c->filters[i]].name;
 	}
-	if (node == NULL)
-		return RC_OK;
-	bool is_mapping = node->kind == YAML_MAPPING;
+	bool is_mapping = node != NULL && node->kind == YAML_MAPPING;
 	enum rc rc = is_mapping ? read_keys(r, node, names) : RC_OK;
 	for (unsigned i = 0; rc == RC_OK && i < c->n_filters; i++) {
 		const struct yaml_node *list = is_mapping ? yaml_get(node, names[i]) : node;
 		if (list != NULL)
 			rc = read_cuts(r, list, c->cuts[i], &c->n_cuts[i]);
+		else
+			rc = need_no_levels(r, node != NULL ? node : comparison, &domain->filters[c->filters[i]]);
 	}
 	return rc;
 }
@@ -197,7 +207,7 @@ static enum rc read_comparison(const struct study_reader *r, const struct yaml_n
 	if (rc == RC_OK)
 		rc = read_compared(r, filters, domain, c, used);
 	if (rc == RC_OK)
-		rc = read_levels(r, yaml_get(node, "levels"), domain, c);
+		rc = read_levels(r, node, domain, c);
 	if (rc == RC_OK)
 		rc = count_levels(r, node, c);
 	if (rc != RC_OK)
@@ -244,13 +254,19 @@ void study_default_comparisons(struct study_domain *domain)
 	}
 }
 
-enum rc study_read_comparisons(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain)
+enum rc study_read_comparisons(const struct study_reader *r, const struct yaml_node *node,
+			       const struct yaml_node *linkage, struct study_domain *domain)
 {
 	uint32_t used = 0;
 
 	if (node == NULL && domain->n_filters > STUDY_MAX_COMPARISONS)
 		return READ_ERROR(r, NULL, "linkage: more than %d filters; give comparisons that join some",
 				  STUDY_MAX_COMPARISONS);
+	for (unsigned i = 0; node == NULL && i < domain->n_filters; i++) {
+		enum rc rc = need_no_levels(r, linkage, &domain->filters[i]);
+		if (rc != RC_OK)
+			return rc;
+	}
 	if (node == NULL) {
 		study_default_comparisons(domain);
 		return RC_OK;

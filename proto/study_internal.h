@@ -62,8 +62,9 @@ enum rc study_read_normalise(const struct study_reader *r, const struct yaml_nod
 			     struct study_domain *domain) MUST_CHECK;
 /* The rules as they stand in the encoding digest: further rules only where they are on. */
 json_t *study_normalise_json(const struct study_normalise *normalise);
+/* `linkage` is what errors point at where `node` is NULL. */
 enum rc study_read_comparisons(const struct study_reader *r, const struct yaml_node *node,
-			       struct study_domain *domain) MUST_CHECK;
+			       const struct yaml_node *linkage, struct study_domain *domain) MUST_CHECK;
 enum rc study_read_sources(const struct study_reader *r, const struct yaml_node *sources,
 			   struct study *study) MUST_CHECK;
 enum rc study_read_events(const struct study_reader *r, const struct yaml_node *events, struct study *study) MUST_CHECK;

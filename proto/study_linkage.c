@@ -144,14 +144,46 @@ static enum rc check_filter_bits(const struct study_reader *r, const struct yaml
 	return RC_OK;
 }
 
-static enum rc read_filter(const struct study_reader *r, const struct yaml_node *node, struct study_domain *domain)
+struct hardness {
+	int64_t diffusion;
+	bool balanced;
+	int incomplete;
+};
+
+/* What `node`, a filter or `hardening`, says; the rest stays. */
+static enum rc read_hardness(const struct study_reader *r, const struct yaml_node *node, struct hardness *hardness)
+{
+	const struct yaml_node *diffusion = yaml_get(node, "diffusion");
+
+	enum rc rc = read_integer(r, diffusion, 0, STUDY_MAX_DIFFUSION, &hardness->diffusion);
+	if (rc == RC_OK && diffusion != NULL && hardness->diffusion == 1)
+		rc = READ_ERROR(r, diffusion, "1 input a bit hides nothing; 0 is none");
+	if (rc == RC_OK)
+		rc = read_bool(r, yaml_get(node, "balanced"), &hardness->balanced);
+	if (rc == RC_OK)
+		rc = read_word(r, yaml_get(node, "incomplete"), study_incompletes, &hardness->incomplete);
+	return rc;
+}
+
+/* The features are known. */
+static void harden_filter(const struct study_domain *domain, const struct hardness *hardness, struct study_filter *f)
+{
+	f->diffusion = (uint16_t)hardness->diffusion;
+	f->balanced = hardness->balanced;
+	study_number_parts(domain, f);
+	f->incomplete = study_filter_n_parts(f) > 1 ? (enum study_incomplete)hardness->incomplete : INCOMPLETE_KEEP;
+}
+
+/* `hardening` is what holds for filters that say nothing else, or NULL. */
+static enum rc read_filter(const struct study_reader *r, const struct yaml_node *node,
+			   const struct yaml_node *hardening, struct study_domain *domain)
 {
 	static const char *const keys[] = {"features",   "bits", "sorted_digits", "diffusion", "balanced",
 					   "incomplete", NULL};
 	struct study_filter *f = &domain->filters[domain->n_filters];
 	const struct yaml_node *features, *bits_node = yaml_get(node, "bits");
-	int64_t bits = STUDY_DEFAULT_FILTER_BITS, diffusion = 0;
-	int incomplete = domain->profile == PROFILE_NONE ? INCOMPLETE_KEEP : INCOMPLETE_PAD;
+	struct hardness hardness = {.incomplete = domain->profile == PROFILE_NONE ? INCOMPLETE_KEEP : INCOMPLETE_PAD};
+	int64_t bits = STUDY_DEFAULT_FILTER_BITS;
 
 	enum rc rc = read_key_name(r, node, f->name);
 	if (rc == RC_OK)
@@ -165,19 +197,13 @@ static enum rc read_filter(const struct study_reader *r, const struct yaml_node 
 	if (rc == RC_OK)
 		rc = read_bool(r, yaml_get(node, "sorted_digits"), &f->sorted_digits);
 	if (rc == RC_OK)
-		rc = read_integer(r, yaml_get(node, "diffusion"), 0, STUDY_MAX_DIFFUSION, &diffusion);
-	if (rc == RC_OK && diffusion == 1)
-		rc = READ_ERROR(r, yaml_get(node, "diffusion"), "1 input a bit hides nothing; 0 is none");
+		rc = read_hardness(r, hardening, &hardness);
 	if (rc == RC_OK)
-		rc = read_bool(r, yaml_get(node, "balanced"), &f->balanced);
-	if (rc == RC_OK)
-		rc = read_word(r, yaml_get(node, "incomplete"), study_incompletes, &incomplete);
+		rc = read_hardness(r, node, &hardness);
 	if (rc != RC_OK)
 		return rc;
 	f->bits = (uint16_t)bits;
-	f->diffusion = (uint16_t)diffusion;
-	study_number_parts(domain, f);
-	f->incomplete = study_filter_n_parts(f) > 1 ? (enum study_incomplete)incomplete : INCOMPLETE_KEEP;
+	harden_filter(domain, &hardness, f);
 	domain->n_filters++;
 	return check_filter_bits(r, bits_node != NULL ? bits_node : node, domain, f);
 }
@@ -187,21 +213,40 @@ static int compare_filters(const void *a, const void *b)
 	return strcmp(((const struct study_filter *)a)->name, ((const struct study_filter *)b)->name);
 }
 
+/* Those of the profile, or clkhash's own; `hardening` stands above what the profile says. */
+static enum rc default_filters(const struct study_reader *r, const struct scope *scope,
+			       const struct yaml_node *hardening, struct study_domain *domain)
+{
+	enum rc rc = study_default_filters(r, scope_node(scope), domain);
+
+	for (unsigned i = 0; rc == RC_OK && i < domain->n_filters; i++) {
+		struct study_filter *f = &domain->filters[i];
+		struct hardness hardness = {f->diffusion, f->balanced, (int)f->incomplete};
+		rc = check_filter_bits(r, scope_node(scope), domain, f);
+		if (rc == RC_OK)
+			rc = read_hardness(r, hardening, &hardness);
+		harden_filter(domain, &hardness, f);
+		if (rc == RC_OK && hardening != NULL)
+			rc = check_filter_bits(r, hardening, domain, f);
+	}
+	/* The order of written ones, so that leaving the defaults out or in makes no difference. */
+	qsort(domain->filters, domain->n_filters, sizeof *domain->filters, compare_filters);
+	return rc;
+}
+
 static enum rc read_filters(const struct study_reader *r, const struct scope *scope, struct study_domain *domain)
 {
-	const struct yaml_node *node = scope_get(scope, "filters");
+	static const char *const keys[] = {"diffusion", "balanced", "incomplete", NULL};
+	const struct yaml_node *node = scope_get(scope, "filters"), *hardening = scope_get(scope, "hardening");
 
-	if (node == NULL) {
-		enum rc rc = study_default_filters(r, scope_node(scope), domain);
-		for (unsigned i = 0; rc == RC_OK && i < domain->n_filters; i++)
-			rc = check_filter_bits(r, scope_node(scope), domain, &domain->filters[i]);
-		/* The order of written ones, so that leaving the defaults out or in makes no difference. */
-		qsort(domain->filters, domain->n_filters, sizeof *domain->filters, compare_filters);
+	enum rc rc = hardening != NULL ? read_keys(r, hardening, keys) : RC_OK;
+	if (rc != RC_OK)
 		return rc;
-	}
-	enum rc rc = read_mapping(r, node, STUDY_MAX_FILTERS);
+	if (node == NULL)
+		return default_filters(r, scope, hardening, domain);
+	rc = read_mapping(r, node, STUDY_MAX_FILTERS);
 	for (const struct yaml_node *child = node->first; rc == RC_OK && child != NULL; child = child->next)
-		rc = read_filter(r, child, domain);
+		rc = read_filter(r, child, hardening, domain);
 	return rc;
 }
 
@@ -279,14 +324,14 @@ static enum rc read_domain(const struct study_reader *r, const struct scope *sco
 	if (rc == RC_OK)
 		rc = read_filters(r, scope, domain);
 	if (rc == RC_OK)
-		rc = study_read_comparisons(r, scope_get(scope, "comparisons"), domain);
+		rc = study_read_comparisons(r, scope_get(scope, "comparisons"), scope_node(scope), domain);
 	return rc;
 }
 
 enum rc study_read_linkage(const struct study_reader *r, const struct yaml_node *linkage, struct study *study)
 {
-	static const char *const keys[] = {"profile",     "key_check", "floor",   "normalise", "schema", "filters",
-					   "comparisons", "language",  "domains", "roles",     NULL};
+	static const char *const keys[] = {"profile",     "key_check", "floor",   "normalise", "schema",    "filters",
+					   "comparisons", "language",  "domains", "roles",     "hardening", NULL};
 	const struct yaml_node *domains = yaml_get(linkage, "domains");
 
 	enum rc rc = read_keys(r, linkage, keys);

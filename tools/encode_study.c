@@ -117,12 +117,12 @@ static enum rc open_clks(struct study_job *s, struct diag *diag)
 	const struct study_filter *filter = &domain->filters[0];
 	const struct register_source source = {read_clks, &s->clk_fd};
 	struct diag inner = {""};
-	if (domain->n_filters != 1 || filter->diffusion != 0 || filter->balanced)
+	bool hardened = filter->diffusion != 0 || filter->balanced || filter->incomplete != INCOMPLETE_KEEP;
+	if (domain->n_filters != 1 || hardened)
 		return diag_set(
 			diag, RC_NOT_ALLOWED,
 			"%s: --from-clks needs a domain with one filter that is sent as it is; this one has %u%s",
-			s->job->study, domain->n_filters,
-			filter->diffusion != 0 || filter->balanced ? ", and hardens them" : "");
+			s->job->study, domain->n_filters, hardened ? ", and hardens them" : "");
 	if (!domain->has_key_check)
 		return diag_set(diag, RC_NOT_ALLOWED,
 				"%s: linkage.key_check is unset; take the study that 'throughcare keys init' pinned",

@@ -53,16 +53,28 @@ def random_record(rng, features):
     return [value(feature) for feature in features]
 
 
-def study_text(schema, filters, roles):
+HARDNESS = ('diffusion', 'balanced', 'incomplete')
+
+
+def hardening_of(rng, filters):
+    """Some of what the first filter says, said once for all filters, which then need not say it."""
+    return {key: filters[0][key] for key in HARDNESS if rng.random() < 0.5}
+
+
+def study_text(schema, filters, roles, hardening):
     names = [f['identifier'] for f in schema['features']]
     text = (SOURCE / 'deploy/study-two-registers.yaml').read_text()
     rest = re.search(r'\nsources:.*', text, re.S).group().replace('column: date_of_birth', 'column: born')
     written = {f['name']: {'features': [names[i] for i in f['features']],
-                           **{key: f[key] for key in ('bits', 'diffusion', 'balanced', 'incomplete', 'sorted_digits')}}
+                           **{key: f[key] for key in ('bits', 'sorted_digits', *HARDNESS) if hardening.get(key) != f[key]}}
                for f in filters}
+    # Levels decide nothing here, but a balanced filter must have some.
+    compared = {f['name']: {'filters': [f['name']], 'levels': [0.8, 1]} for f in filters}
     given = {name: role for name, role in zip(names, roles) if role}
     return ('study: 1\nname: random\ntitle: random\nsynthetic: true\nlinkage:\n  key_check: unset\n  normalise: none\n'
-            f'  schema: {json.dumps(schema)}\n' + (f'  roles: {json.dumps(given)}\n' if given else '') + f'  filters: {json.dumps(written)}\n' + rest)
+            f'  schema: {json.dumps(schema)}\n' + (f'  roles: {json.dumps(given)}\n' if given else '') +
+            (f'  hardening: {json.dumps(hardening)}\n' if hardening else '') +
+            f'  filters: {json.dumps(written)}\n  comparisons: {json.dumps(compared)}\n' + rest)
 
 
 def encode_with_c(folder, study, names, records):
@@ -90,7 +102,8 @@ def test_c_equals_reference(tmp_path, seed):
               'features': features}
     filters = random_filters(rng, features, roles)
     records = [random_record(rng, features) for _ in range(N_RECORDS)]
-    encoded, secret_file = encode_with_c(tmp_path, study_text(schema, filters, roles), names, records)
+    text = study_text(schema, filters, roles, hardening_of(rng, filters))
+    encoded, secret_file = encode_with_c(tmp_path, text, names, records)
     secret = secret_of(secret_file)
     _, chunks = batch.read(encoded, [f['bits'] // 8 for f in filters])
     for at in range(len(filters)):

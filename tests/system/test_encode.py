@@ -429,6 +429,18 @@ def test_clks_need_a_study_that_sends_them_as_they_are(keys, tmp_path):
     refused(done, 65, 'one filter')
 
 
+@pytest.mark.parametrize('hardening', ['diffusion: 2', 'incomplete: pad'])
+def test_clks_are_refused_where_the_study_hardens_them(clk_study, tmp_path, hardening):
+    (tmp_path / 'clks.json').write_text(json.dumps({'clks': [CLK] * 3}))
+    write_csv(tmp_path / 'events.csv', EVENTS)
+    text = (clk_study / 'keys/study.yaml').read_text()
+    assert text.count('linkage:\n') == 1
+    (tmp_path / 'study.yaml').write_text(text.replace('linkage:\n', 'linkage:\n  hardening: {' + hardening + '}\n'))
+    done = tool('encode', '--study', tmp_path / 'study.yaml', '--record-key', clk_study / 'keys/prison/record.key', '--source',
+                'prison', '--from-clks', tmp_path / 'clks.json', '-o', tmp_path / 'o', tmp_path / 'events.csv', check=False)
+    refused(done, 65, 'one filter', 'hardens')
+
+
 def test_progress_on_a_terminal(keys, tmp_path):
     register = make_registers(tmp_path / 'r', 3000) / 'prison.csv'
     ours, theirs = pty.openpty()

@@ -373,6 +373,94 @@ static void profiles_of_all_roles(void **state)
 	}
 }
 
+/* A sample study with `linkage` added to the keys of linkage. */
+static struct study *parse_hardened(const char *profile, const char *linkage)
+{
+	static const char path[] = TC_SOURCE_DIR "/tests/data/study-hardened.yaml", line[] = "  profile: balanced\n";
+	char text[16384], longer[sizeof text + 1024];
+	FILE *file = fopen(path, "r");
+
+	assert_non_null(file);
+	text[fread(text, 1, sizeof text - 1, file)] = 0;
+	fclose(file);
+	const char *at = strstr(text, line);
+	assert_non_null(at);
+	snprintf(longer, sizeof longer, "%.*s  profile: %s\n%s%s", (int)(at - text), text, profile, linkage,
+		 at + strlen(line));
+	return parse(longer);
+}
+
+static void expect_hardness(const struct study_domain *d, const char *name, unsigned diffusion, bool balanced,
+			    enum study_incomplete incomplete)
+{
+	int filter = study_find_filter(d, name);
+
+	assert_true(filter >= 0);
+	assert_int_equal(d->filters[filter].diffusion, diffusion);
+	assert_int_equal(d->filters[filter].balanced, balanced);
+	assert_int_equal(d->filters[filter].incomplete, incomplete);
+}
+
+/* What `hardening` says stands above the profile, word by word, and is the same as writing it in every filter. */
+static void hardening_refines_a_profile(void **state)
+{
+	struct study *plain = parse_hardened("balanced", "");
+	struct study *kept = parse_hardened("balanced", "  hardening: {incomplete: keep}\n");
+	struct study *same =
+		parse_hardened("balanced", "  hardening: {diffusion: 2, balanced: false, incomplete: pad}\n");
+	struct study *wide = parse_hardened("hardened", "  hardening: {diffusion: 7}\n");
+	struct study *field = parse_hardened("quality", "  hardening: {diffusion: 5, incomplete: reject}\n");
+
+	expect_hardness(&kept->domains[0], "names", 2, false, INCOMPLETE_KEEP);
+	expect_hardness(&kept->domains[0], "birth", 2, false, INCOMPLETE_KEEP);
+	expect_hardness(&wide->domains[0], "names", 7, false, INCOMPLETE_PAD);
+	expect_hardness(&field->domains[0], "surname", 5, false, INCOMPLETE_KEEP); /* one part is never incomplete */
+	assert_memory_equal(same->domains[0].encoding_id, plain->domains[0].encoding_id, 32);
+	assert_memory_equal(same->digest, plain->digest, 32);
+	assert_memory_not_equal(kept->domains[0].encoding_id, plain->domains[0].encoding_id, 32);
+
+	struct study *written = parse_hardened("balanced", "  filters:\n"
+							   "    names: {features: [given_name, middle_name, surname], "
+							   "bits: 1024, diffusion: 2, incomplete: keep}\n"
+							   "    birth: {features: [date_of_birth, place, postcode], "
+							   "bits: 1024, sorted_digits: true, diffusion: 2, "
+							   "incomplete: keep}\n");
+	assert_memory_equal(written->domains[0].encoding_id, kept->domains[0].encoding_id, 32);
+	struct study *all[] = {plain, kept, same, wide, field, written};
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+		study_free(all[i]);
+}
+
+/* Filters that are written, and clkhash's own: each takes what it does not say itself. */
+static void hardening_of_filters(void **state)
+{
+	struct study *s =
+		parse_hardened("none", "  hardening:\n    diffusion: 3\n    balanced: true\n    incomplete: reject\n"
+				       "  filters:\n"
+				       "    plain: {features: [given_name, surname]}\n"
+				       "    own: {features: [place, date_of_birth], diffusion: 0, balanced: false, "
+				       "incomplete: pad}\n"
+				       "    some: {features: [postcode], diffusion: 4}\n"
+				       "  comparisons:\n"
+				       "    plain: {filters: [plain], levels: [0.8, 1]}\n"
+				       "    own: {filters: [own]}\n"
+				       "    some: {filters: [some], levels: [0.7, 1]}\n");
+
+	expect_hardness(&s->domains[0], "plain", 3, true, INCOMPLETE_REJECT);
+	expect_hardness(&s->domains[0], "own", 0, false, INCOMPLETE_PAD);
+	expect_hardness(&s->domains[0], "some", 4, true, INCOMPLETE_KEEP);
+	study_free(s);
+
+	s = parse_hardened("none", "  hardening: {diffusion: 3, incomplete: pad}\n");
+	expect_hardness(&s->domains[0], "clk", 3, false, INCOMPLETE_PAD);
+	struct study *written =
+		parse_hardened("none", "  filters:\n    clk: {features: [given_name, middle_name, surname, "
+				       "date_of_birth, place, postcode], diffusion: 3, incomplete: pad}\n");
+	assert_memory_equal(written->domains[0].encoding_id, s->domains[0].encoding_id, 32);
+	study_free(written);
+	study_free(s);
+}
+
 /* Left out without a profile: clkhash's own CLK. */
 static void clk_without_profile(void **state)
 {
@@ -439,7 +527,9 @@ static void reads_domains(void **state)
 {
 	static const char domains[] = "  domains:\n"
 				      "    nl: {language: nl, key_check: 000102030405060708090a0b0c0d0e0f}\n"
-				      "    be: {language: fr-BE, key_check: 'unset', floor: -1.5, normalise: none}\n"
+				      "    be: {language: fr-BE, key_check: 'unset', floor: -1.5, normalise: none,\n"
+				      "         hardening: {diffusion: 4}}\n"
+				      "  hardening: {diffusion: 2, incomplete: reject}\n"
 				      "sources:\n"
 				      "  prison: {kind: prison, domain: nl}\n"
 				      "  clinic: {kind: treatment, domain: be}\n"
@@ -458,6 +548,8 @@ static void reads_domains(void **state)
 	assert_string_equal(be->language, "fr-BE");
 	assert_int_equal(be->floor, -384);
 	assert_false(be->normalise.trim);
+	assert_int_equal(be->filters[0].diffusion, 4);
+	assert_int_equal(nl->filters[0].diffusion, 2);
 	assert_memory_equal(text + be->key_check_offset, "'unset'", 7);
 	assert_int_equal(be->key_check_length, 7);
 	assert_int_equal(nl->floor, 640);
@@ -662,6 +754,29 @@ static const struct {
 	 "study.yaml:28: linkage.filters.where: 512 doubled by xor_folds"},
 	{"bits: 512", "diffusion: 1", "study.yaml:26: linkage.filters.who.diffusion: 1 input a bit hides nothing"},
 	{"bits: 512", "diffusion: 65", "study.yaml:26: linkage.filters.who.diffusion: 65 is above 64"},
+	{"bits: 512", "balanced: yes", "study.yaml:26: linkage.filters.who.balanced: true or false"},
+	{"levels: [0.5, 0.75, 1]", "levels: {who: 1}", "study.yaml:30: linkage.comparisons.who.levels.who: "},
+	{"  filters:\n", "  filters:\n    x: {features: [id]}\n",
+	 "study.yaml:26: linkage.filters.x.features[0]: the schema ignores"},
+	/* hardening */
+	{"  floor: 2.5\n", "  hardening: {difusion: 2}\n",
+	 "study.yaml:8: linkage.hardening.difusion: unknown key; did you mean diffusion?"},
+	{"  floor: 2.5\n", "  hardning: {diffusion: 2}\n",
+	 "study.yaml:8: linkage.hardning: unknown key; did you mean hardening?"},
+	{"  floor: 2.5\n", "  hardening: 2\n", "study.yaml:8: linkage.hardening: a mapping"},
+	{"  floor: 2.5\n", "  hardening: {bits: 512}\n",
+	 "study.yaml:8: linkage.hardening.bits: unknown key; known here: diffusion, balanced, incomplete"},
+	{"  floor: 2.5\n", "  hardening: {diffusion: 65}\n",
+	 "study.yaml:8: linkage.hardening.diffusion: 65 is above 64"},
+	{"  floor: 2.5\n", "  hardening: {diffusion: 1}\n",
+	 "study.yaml:8: linkage.hardening.diffusion: 1 input a bit hides nothing"},
+	{"  floor: 2.5\n", "  hardening: {diffusion: -1}\n",
+	 "study.yaml:8: linkage.hardening.diffusion: -1 is below 0"},
+	{"  floor: 2.5\n", "  hardening: {balanced: 1}\n", "study.yaml:8: linkage.hardening.balanced: true or false"},
+	{"  floor: 2.5\n", "  hardening: {incomplete: drop}\n",
+	 "study.yaml:8: linkage.hardening.incomplete: one of these is needed here: keep, pad, reject"},
+	{"  floor: 2.5\n", "  hardening: {balanced: true}\n",
+	 "study.yaml:31: linkage.comparisons.rest.levels: the filter when is balanced, so its levels must be written"},
 	{"bits: 512", "bits: 64, balanced: true", "study.yaml:26: linkage.filters.who.bits: half of 64"},
 	{"bits: 512", "incomplete: drop", "study.yaml:26: linkage.filters.who.incomplete: one of these"},
 	{"bits: 512", "bit: 512", "study.yaml:26: linkage.filters.who.bit: unknown key; did you mean bits?"},
@@ -924,6 +1039,8 @@ int main(void)
 		cmocka_unit_test(default_filters),
 		cmocka_unit_test(composite_profiles),
 		cmocka_unit_test(profiles_of_all_roles),
+		cmocka_unit_test(hardening_refines_a_profile),
+		cmocka_unit_test(hardening_of_filters),
 		cmocka_unit_test(clk_without_profile),
 		cmocka_unit_test(weights_are_monotone),
 		cmocka_unit_test(reads_domains),
