@@ -209,6 +209,7 @@ static void test_no_room(void **state)
 	cf_batch(f, CF_PRISON, 100, 60, &other, id);
 	assert_int_equal(cf_post_batch(f, "prison", CONTENT_PROTOBUF, batch.data, batch.len, &a), 201);
 	cf_answer_deinit(&a);
+	cf_wait_compared(f); /* the linker reads the configuration too, as long as it has work */
 	f->conf.store_min_free_bytes = UINT64_MAX / 2;
 	/* What is known is answered; what is new is not taken, and that is not the submitter's fault. */
 	assert_int_equal(cf_post_batch(f, "prison", CONTENT_PROTOBUF, batch.data, batch.len, &a), 200);
