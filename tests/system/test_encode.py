@@ -202,6 +202,24 @@ def test_clks_stop_or_set_aside(tmp_path):
     assert clks == [v['clk_base64'] for v in vector['vectors']]
 
 
+def test_clks_take_the_secret_as_it_is_and_columns_by_name(tmp_path):
+    """From standard input, with columns in another order and one more; a newline at the end of the secret counts."""
+    vector = json.loads((SOURCE / 'tests/data/vectors/clkhash/18_xorFolds_camel_is_ignored.json').read_text())
+    names = [feature['identifier'] for feature in vector['schema']['features']]
+    (tmp_path / 'schema.json').write_text(json.dumps(vector['schema']))
+    rows = [dict(zip(names, v['record']), beyond=NAME) for v in vector['vectors']]
+    write_csv(tmp_path / 'in.csv', [dict(reversed(row.items())) for row in rows])
+    found = []
+    for end in ('', '\n'):
+        (tmp_path / 'secret').write_bytes((vector['secret'] + end).encode())
+        done = tool('encode', '--schema', tmp_path / 'schema.json', '--secret', tmp_path / 'secret', '--clks',
+                    tmp_path / 'out.json', '-', stdin=(tmp_path / 'in.csv').read_text())
+        assert 'warning: xorFolds is not read' in done.stderr
+        found.append(json.loads((tmp_path / 'out.json').read_text())['clks'])
+    assert found[0] == [v['clk_base64'] for v in vector['vectors']]
+    assert len(found[1]) == len(found[0]) and all(x != y for x, y in zip(*found))
+
+
 def test_labelled_registers_are_read_whole(tmp_path):
     """Every row of the public benchmark sets, wrong dates and all, fits tests/data/study-labelled.yaml."""
     data = SHARED / 'data'
@@ -347,6 +365,20 @@ def test_report_as_html(keys, tmp_path):
     for secret in (NAME, '1970-13-01', 'escape', 'Bourg'):
         assert secret not in page
     assert stat.S_IMODE((tmp_path / 'r.html').stat().st_mode) == 0o600
+
+
+def test_report_names_filters_out_of_limits(tmp_path):
+    """Filters too short for what is hashed into them; diffused ones are half full by design and not named."""
+    text = re.sub(r'  filters:.*?(?=^sources:)', '', (SOURCE / 'tests/data/study-labelled.yaml').read_text(), flags=re.S | re.M)
+    text = text.replace('[ost, psychosocial, none]', '[ost, psychosocial, naltrexone, none]')
+    register = make_registers(tmp_path / 'r', 1000) / 'prison.csv'
+    for name, hardening in (('plain', ''), ('diffused', '  hardening: {diffusion: 3}\n')):
+        (tmp_path / f'{name}.yaml').write_text(text.replace(
+            'sources:\n', hardening + '  filters:\n    all: {features: [given_name, middle_name, surname, date_of_birth, place, '
+            'postcode], bits: 128}\n\nsources:\n', 1))
+        tool('keys', 'init', tmp_path / name, '--study', tmp_path / f'{name}.yaml')
+        done = encode(tmp_path / name, register, tmp_path / f'{name}.batch', '--report', '-')
+        assert ('OUT OF LIMITS' in done.stdout) == (name == 'plain')
 
 
 @pytest.fixture(scope='module')
