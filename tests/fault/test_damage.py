@@ -1,12 +1,15 @@
-# labels: quick once
+# labels: full
 """Bits of the store flipped, one to 32 at a time: the daemon does not start, or says that it cannot answer, or answers as if
-nothing were (the bit was not in use, or not for this). It never gives another answer."""
+nothing were (the bit was not in use, or not for this). It never gives a wrong answer: a receipt that damage has hidden is
+made anew, with a newer checkpoint, and says and proves the same."""
+import json
 import random
 import shutil
 
 import pytest
 
 from history import History, World, ask_for_release, kill_hard, wait_for_port, wait_for_release
+from harness import tool               # history says where it is
 
 N_FLIPS = 24
 
@@ -25,12 +28,23 @@ def flip(path, rng, n=1):
     path.write_bytes(data)
 
 
+def same_receipt(unit, answer, receipt):
+    """The very bytes, or another proof of the same entry at the same place, which the log's key verifies."""
+    if answer == receipt:
+        return True
+    now, then = json.loads(answer), json.loads(receipt)
+    now.pop('proof'), then.pop('proof')
+    (unit.folder / 'anew.receipt').write_bytes(answer)
+    return now == then and tool('audit', 'proof', unit.folder / 'anew.receipt', '--vkey', unit.keys / 'log.vkey',
+                                check=False).returncode == 0
+
+
 def answers(unit, history, body):
-    """Everything asked again; returns how many answers were refused. Another answer is a failure."""
+    """Everything asked again; returns how many answers were refused. A wrong answer is a failure."""
     refused = 0
     for key, receipt in history.receipts.items():
         code, _, answer = unit.post_batch(*key)
-        assert code >= 500 or (code, answer) == (200, receipt), (code, answer)
+        assert code >= 500 or (code == 200 and same_receipt(unit, answer, receipt)), (code, answer)
         refused += code >= 500
     for path in [f'/audit/release/{digest}' for digest in history.digests]:
         code, _, answer = unit.request('auditor', 'GET', path)
