@@ -4,12 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "keys/durable.h"
 
 enum { KEY_LINE_CAP = 128 };
 
@@ -104,36 +104,6 @@ enum rc key_file_read(const char *path, const char *kind, struct secret_key **re
 	return rc;
 }
 
-static enum rc sync_folder(const char *path)
-{
-	char copy[PATH_MAX];
-
-	if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
-		return RC_INVALID;
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return RC_IO;
-	enum rc rc = fsync(fd) == 0 ? RC_OK : RC_IO;
-	close(fd);
-	return rc;
-}
-
-static enum rc write_all(int fd, const void *data, size_t len)
-{
-	const uint8_t *at = data;
-
-	while (len > 0) {
-		ssize_t n = write(fd, at, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return errno == ENOSPC ? RC_NOSPACE : RC_IO;
-		at += n;
-		len -= (size_t)n;
-	}
-	return RC_OK;
-}
-
 enum rc private_file_write(const char *path, const void *data, size_t len, struct diag *diag)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -143,13 +113,13 @@ enum rc private_file_write(const char *path, const void *data, size_t len, struc
 		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
 	enum rc rc = fchmod(fd, 0600) == 0 ? RC_OK : RC_IO;
 	if (rc == RC_OK)
-		rc = write_all(fd, data, len);
+		rc = durable_write(fd, data, len);
 	if (rc == RC_OK && fsync(fd) != 0)
 		rc = RC_IO;
 	if (close(fd) != 0 && rc == RC_OK)
 		rc = RC_IO;
 	if (rc == RC_OK)
-		rc = sync_folder(path);
+		rc = durable_sync_folder(path);
 	if (rc != RC_OK) {
 		unlink(path); /* ours alone: O_EXCL made it */
 		return diag_set(diag, rc, "%s: %s", path, rc_text(rc));

@@ -3,11 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "keys/durable.h"
 
 enum rc whole_file_read(const char *path, size_t max, struct buffer *out, struct diag *diag)
 {
@@ -35,37 +36,6 @@ enum rc whole_file_read(const char *path, size_t max, struct buffer *out, struct
 	return rc;
 }
 
-static enum rc write_all(int fd, const void *data, size_t len)
-{
-	const char *at = data;
-
-	while (len > 0) {
-		ssize_t n = write(fd, at, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return errno == ENOSPC ? RC_NOSPACE : RC_IO;
-		at += n;
-		len -= (size_t)n;
-	}
-	return fsync(fd) == 0 ? RC_OK : RC_IO;
-}
-
-/* A new name is durable only when its folder is. */
-static enum rc sync_folder(const char *path)
-{
-	char copy[PATH_MAX];
-
-	if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
-		return RC_INVALID;
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return RC_IO;
-	enum rc rc = fsync(fd) == 0 ? RC_OK : RC_IO;
-	close(fd);
-	return rc;
-}
-
 /* Open, write, sync, close; the file is removed when any of it fails. */
 static enum rc write_new(const char *path, int flags, mode_t mode, const void *data, size_t len, struct diag *diag)
 {
@@ -74,7 +44,9 @@ static enum rc write_new(const char *path, int flags, mode_t mode, const void *d
 		return diag_set(diag, RC_CONFLICT, "%s: is there already and is not overwritten", path);
 	if (fd < 0)
 		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
-	enum rc rc = write_all(fd, data, len);
+	enum rc rc = durable_write(fd, data, len);
+	if (rc == RC_OK && fsync(fd) != 0)
+		rc = RC_IO;
 	if (close(fd) != 0 && rc == RC_OK)
 		rc = RC_IO;
 	if (rc != RC_OK) {
@@ -88,7 +60,7 @@ enum rc whole_file_create(const char *path, const void *data, size_t len, struct
 {
 	enum rc rc = write_new(path, O_EXCL, 0644, data, len, diag);
 
-	if (rc == RC_OK && (rc = sync_folder(path)) != RC_OK)
+	if (rc == RC_OK && (rc = durable_sync_folder(path)) != RC_OK)
 		diag_set(diag, rc, "%s: %s", path, rc_text(rc));
 	return rc;
 }
@@ -106,6 +78,6 @@ enum rc whole_file_replace(const char *path, const void *data, size_t len, mode_
 		unlink(temporary);
 		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
 	}
-	rc = sync_folder(path);
+	rc = durable_sync_folder(path);
 	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "%s: %s", path, rc_text(rc));
 }

@@ -6,13 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "keys/durable.h"
 #include "keys/key_file.h"
 #include "proto/bytes.h"
 
@@ -73,20 +73,6 @@ static enum rc read_all(int fd, uint8_t *data, size_t len, uint64_t offset)
 	return RC_OK;
 }
 
-static enum rc sync_folder_of(const char *path)
-{
-	char *copy = strdup(path);
-	if (copy == NULL)
-		return RC_NOMEM;
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(copy);
-	if (fd < 0)
-		return RC_IO;
-	enum rc rc = fsync(fd) == 0 ? RC_OK : RC_IO;
-	close(fd);
-	return rc;
-}
-
 static void head_bytes(const struct slots *slots, uint8_t head[SLOT_LEN])
 {
 	struct writer w;
@@ -105,7 +91,7 @@ static enum rc make_head(struct slots *slots, const char *path)
 	enum rc rc = write_all(slots->fd, head, sizeof head, 0);
 	if (rc == RC_OK && fsync(slots->fd) != 0)
 		rc = errno_rc();
-	return rc == RC_OK ? sync_folder_of(path) : rc;
+	return rc == RC_OK ? durable_sync_folder(path) : rc;
 }
 
 static enum rc check_head(struct slots *slots, const char *path, uint64_t size, struct diag *diag)
