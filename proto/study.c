@@ -80,7 +80,8 @@ static enum rc read_parts(const struct study_reader *r, const struct yaml_node *
 		if (rc != RC_OK)
 			return rc;
 	}
-	return read_retention(r, yaml_get(root, "retention"), study);
+	enum rc rc = study_check_nested(r, root, study);
+	return rc == RC_OK ? read_retention(r, yaml_get(root, "retention"), study) : rc;
 }
 
 enum rc study_parse(const char *name, const char *yaml, size_t len, struct study **ret_study, struct diag *diag)

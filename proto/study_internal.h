@@ -75,6 +75,9 @@ enum rc study_read_measures(const struct study_reader *r, const struct yaml_node
 enum rc study_read_tables(const struct study_reader *r, const struct yaml_node *tables, struct study *study) MUST_CHECK;
 enum rc study_read_disclosure(const struct study_reader *r, const struct yaml_node *disclosure,
 			      struct study *study) MUST_CHECK;
+/* Once all parts are read: published partitions of one thing are nested, and no table stands twice. */
+enum rc study_check_nested(const struct study_reader *r, const struct yaml_node *root,
+			   const struct study *study) MUST_CHECK;
 
 /* A comparison for every filter; filters of residence alone are compared as one. At most STUDY_MAX_COMPARISONS filters.
  */

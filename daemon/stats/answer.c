@@ -128,6 +128,7 @@ static enum rc read_rows(struct answer *a, unsigned mask)
 		for (unsigned r = 0; r < a->n_rows; r++) {
 			rows[r].shown = true;
 			rows[r].n_periods = 1;
+			rows[r].variance_milli = (uint64_t)a->periods[p].variance_milli[mask];
 		}
 		for (unsigned at = 0; at < a->table.n_rows; at++) {
 			struct body_row row;
@@ -154,6 +155,7 @@ static void pool_periods(struct answer *a)
 			continue;
 		add_row(pooled, a->rows[i].cells, a->table.n_outcomes, a->rows[i].n_summed);
 		pooled->n_periods++;
+		pooled->variance_milli += a->rows[i].variance_milli;
 	}
 	for (unsigned r = 0; r < a->n_rows; r++)
 		a->pooled[r].shown = a->pooled[r].n_periods > 1 && a->table.shape.kind != MEASURE_POPULATION;
@@ -281,23 +283,27 @@ int64_t answer_observable(const struct answer *answer, const struct answer_row *
 	return answer_sum(answer, row, outcome_denominator(&answer->table.shape));
 }
 
+static struct rate rate_of(const struct answer *answer, const struct answer_row *row,
+			   const struct outcome_statistic *statistic, uint64_t variance_milli)
+{
+	uint32_t rest = outcome_denominator(&answer->table.shape) & ~statistic->mask;
+
+	return rate_interval(answer_sum(answer, row, statistic->mask), answer_sum(answer, row, rest),
+			     (unsigned)__builtin_popcount(statistic->mask), (unsigned)__builtin_popcount(rest),
+			     variance_milli);
+}
+
 struct rate answer_rate(const struct answer *answer, const struct answer_row *row,
 			const struct outcome_statistic *statistic)
 {
-	uint32_t rest = outcome_denominator(&answer->table.shape) & ~statistic->mask;
-	uint64_t k_in = (unsigned)__builtin_popcount(statistic->mask), k_rest = (unsigned)__builtin_popcount(rest);
-
-	return rate_interval(answer_sum(answer, row, statistic->mask), answer_sum(answer, row, rest),
-			     k_in * row->n_summed, k_rest * row->n_summed, (uint32_t)answer->table.sigma2_milli);
+	return rate_of(answer, row, statistic, row->variance_milli);
 }
 
 struct population answer_population(const struct answer *answer, const struct answer_row *row)
 {
-	uint32_t sigma2_milli = (uint32_t)answer->table.sigma2_milli;
-
 	/* Histories stand as the estimators want them: two lists give first, second, both. */
-	return answer->table.shape.n_lists == 2 ? population_two(row->cells, row->n_summed, sigma2_milli)
-						: population_three(row->cells, row->n_summed, sigma2_milli);
+	return answer->table.shape.n_lists == 2 ? population_two(row->cells, 1, row->variance_milli)
+						: population_three(row->cells, 1, row->variance_milli);
 }
 
 bool answer_is_corrected(const struct answer *answer)
@@ -324,10 +330,14 @@ static unsigned with_code(const struct answer *answer, unsigned row, unsigned co
 	return row - row / stride % n_codes * stride + code * stride;
 }
 
+/* Two rows of an adjusted table share noise. Least squares makes no linear combination of them worse than the table's
+ * own noise, which is independent between rows, made it: that is what the limits of a comparison are taken from. */
 static struct rate shown_rate(const struct answer *answer, const struct answer_row *row,
 			      const struct outcome_statistic *statistic)
 {
-	return row->shown ? answer_rate(answer, row, statistic) : (struct rate){false, 0, 0, RATE_SCALE};
+	if (!row->shown)
+		return (struct rate){false, 0, 0, RATE_SCALE};
+	return rate_of(answer, row, statistic, (uint64_t)answer->table.sigma2_milli * row->n_summed);
 }
 
 struct contrast answer_contrast(const struct answer *answer, const struct answer_row *rows, unsigned row,

@@ -12,9 +12,10 @@
 enum { ANSWER_MAX_COMPARED_ROWS = 1000 }; /* a period; what a comparison costs grows faster than the rows */
 
 struct answer_row {
-	bool shown;         /* every row that was summed is shown */
-	uint32_t n_summed;  /* rows (and, when pooled, periods) of the table in this one */
-	uint32_t n_periods; /* periods in this one */
+	bool shown;              /* every row that was summed is shown */
+	uint32_t n_summed;       /* rows (and, when pooled, periods) of the table in this one */
+	uint32_t n_periods;      /* periods in this one */
+	uint64_t variance_milli; /* of the noise of one outcome of this row */
 	int64_t cells[OUTCOMES_MAX];
 };
 

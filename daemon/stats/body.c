@@ -211,6 +211,27 @@ enum rc body_read_table(const json_t *json, struct body_table *ret)
 	return RC_OK;
 }
 
+static void read_variance(const struct body_table *table, const json_t *json, struct body_period *p, bool *ok)
+{
+	const json_t *list = json_object_get(json, "variance_milli");
+	unsigned n = 1U << table->n_by;
+
+	if (list != NULL)
+		get_array(json, "variance_milli", n, n, ok);
+	for (unsigned mask = 0; mask < n; mask++) {
+		const json_t *value = json_array_get(list, mask);
+		p->variance_milli[mask] = json_integer_value(value);
+		if (list != NULL && (!json_is_integer(value) || p->variance_milli[mask] < 0 ||
+				     p->variance_milli[mask] > BODY_MAX_VARIANCE_MILLI))
+			*ok = false;
+		if (list != NULL)
+			continue;
+		p->variance_milli[mask] = table->sigma2_milli;
+		for (unsigned i = 0; i < table->n_by; i++)
+			p->variance_milli[mask] *= (mask >> i & 1U) != 0 ? 1 : table->by[i].n_codes;
+	}
+}
+
 enum rc body_read_period(const struct body_table *table, size_t at, struct body_period *ret)
 {
 	const json_t *json = json_array_get(table->periods, at);
@@ -223,6 +244,7 @@ enum rc body_read_period(const struct body_table *table, size_t at, struct body_
 	p.is_final = strcmp(state, "final") == 0;
 	p.released_in = get_number(json, "released_in", 1, UINT32_MAX, &ok);
 	p.rows = get_array(json, "rows", table->n_rows, table->n_rows, &ok);
+	read_variance(table, json, &p, &ok);
 	if (!ok || (!p.is_final && strcmp(state, "provisional") != 0) ||
 	    period_parse(p.period, &kind, &p.index) != RC_OK || kind != table->period_kind)
 		return RC_DAMAGED;

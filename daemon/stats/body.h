@@ -15,6 +15,7 @@
 #include "proto/study.h"
 
 enum { BODY_MAX_COUNT = 1 << 30, BODY_MAX_PERIODS = 4096 };
+#define BODY_MAX_VARIANCE_MILLI (INT64_C(1) << 44) /* of a cell, or a sum of cells of one period */
 
 /* Strings are borrowed from the body. */
 struct body_head {
@@ -52,6 +53,9 @@ struct body_period {
 	int32_t index;
 	bool is_final;
 	int64_t released_in;
+	/* Of one cell's noise, summed to those by[i] with bit i in the place's mask. Bodies without it: σ² for each row
+	 * that is summed. */
+	int64_t variance_milli[1 << STUDY_MAX_BY];
 	const json_t *rows; /* array of n_rows */
 };
 

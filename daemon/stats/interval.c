@@ -48,7 +48,7 @@ static bool opens_upwards(const struct score *s)
 	return s->n * s->n * 1000000000 + Z2_MICRO * 1000 * s->n > Z2_MICRO * s->sigma2_milli * (s->k_a + s->k_b);
 }
 
-struct rate rate_interval(int64_t a, int64_t b, uint64_t k_a, uint64_t k_b, uint32_t sigma2_milli)
+struct rate rate_interval(int64_t a, int64_t b, uint64_t k_a, uint64_t k_b, uint64_t sigma2_milli)
 {
 	struct rate r = {false, 0, 0, RATE_SCALE};
 

@@ -19,7 +19,7 @@ struct rate {
  * Wilson's interval). The limits are those p with
  *   ((1−p)a − pb)² ≤ z² { (a+b) p(1−p) + σ² [k_a (1−p)² + k_b p²] },  z = 1.959964,
  * within [0, 1]; where these p are no interval (the noise drowns the count), 0 … 1. Wilson 1927, Fieller 1954. */
-struct rate rate_interval(int64_t a, int64_t b, uint64_t k_a, uint64_t k_b, uint32_t sigma2_milli);
+struct rate rate_interval(int64_t a, int64_t b, uint64_t k_a, uint64_t k_b, uint64_t sigma2_milli);
 
 /* The smallest r with r² ≥ v. */
 uint64_t integer_root_up(unsigned __int128 v);

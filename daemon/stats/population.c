@@ -60,7 +60,7 @@ static i128 two_limit(const struct two *t, i128 inside, i128 end)
 	return end;
 }
 
-struct population population_two(const int64_t counts[3], uint64_t k, uint32_t sigma2_milli)
+struct population population_two(const int64_t counts[3], uint64_t k, uint64_t sigma2_milli)
 {
 	struct population p = {0};
 
@@ -69,7 +69,7 @@ struct population population_two(const int64_t counts[3], uint64_t k, uint32_t s
 	int64_t m = counts[2], n1 = counts[0] + m, n2 = counts[1] + m, seen = n1 + n2 - m;
 	if (m <= 0 || n1 <= 0 || n2 <= 0)
 		return p;
-	struct two t = {n1, n2, m, (i128)k * sigma2_milli};
+	struct two t = {n1, n2, m, (i128)k * (i128)sigma2_milli};
 	i128 chapman = ((i128)(n1 + 1) * (n2 + 1) + (m + 1) / 2) / (m + 1) - 1, middle = (i128)n1 * n2 / m;
 	if (seen < 1)
 		seen = 1;
@@ -121,12 +121,12 @@ static i128 three_limit(const struct three *t, i128 end)
 	return end;
 }
 
-struct population population_three(const int64_t counts[7], uint64_t k, uint32_t sigma2_milli)
+struct population population_three(const int64_t counts[7], uint64_t k, uint64_t sigma2_milli)
 {
 	enum { A, B, AB, C, AC, BC, ABC };
 	struct population p = {0};
 	struct three t = {0};
-	i128 noise_milli = (i128)k * sigma2_milli, seen = 0;
+	i128 noise_milli = (i128)k * (i128)sigma2_milli, seen = 0;
 
 	if (!counts_are_sane(counts, 7, k))
 		return p;

@@ -148,23 +148,38 @@ enum rc stats_release_charge(const struct study *study, int32_t as_of, const jso
 	return RC_OK;
 }
 
-static enum rc fill_table(const struct study *study, const struct study_table *table, struct table_work *work,
-			  const struct timeline *timeline, const struct stats_params *params)
+/* The new periods of one table, after those that are carried forward. */
+static enum rc append_periods(const struct table_work *work, const struct table_cells *cells, uint32_t release)
 {
 	json_t *periods = json_object_get(work->table, "periods");
 	uint32_t n_periods = work->plan.n_final + work->plan.n_provisional;
-	struct table_cells cells;
-	enum rc rc = table_cells_init(&cells, study, table, &work->plan, timeline, params);
+	enum rc rc = RC_OK;
 
-	if (rc != RC_OK)
-		return rc;
-	for (uint32_t p = work->is_first ? table_skip_empty(&cells) : 0; rc == RC_OK && p < n_periods; p++) {
+	for (uint32_t p = work->is_first ? table_skip_empty(cells) : 0; rc == RC_OK && p < n_periods; p++) {
 		json_t *block = NULL;
-		rc = table_block_json(&cells, p, params->release, &block);
+		rc = table_block_json(cells, p, release, &block);
 		if (rc == RC_OK && json_array_append_new(periods, block) != 0)
 			rc = RC_NOMEM;
 	}
-	table_cells_deinit(&cells);
+	return rc;
+}
+
+/* Count and noise all tables, and only then let them be compared with each other. */
+static enum rc fill_tables(const struct study *study, struct release_work *work, const struct timeline *timeline,
+			   const struct stats_params *params)
+{
+	struct table_cells *cells = calloc(STUDY_MAX_TABLES, sizeof *cells);
+	enum rc rc = cells == NULL ? RC_NOMEM : RC_OK;
+
+	for (int i = 0; rc == RC_OK && i < study->n_tables; i++)
+		rc = table_cells_init(&cells[i], study, &study->tables[i], &work->tables[i].plan, timeline, params);
+	if (rc == RC_OK)
+		rc = table_cells_adjust(study, cells);
+	for (int i = 0; rc == RC_OK && i < study->n_tables; i++)
+		rc = append_periods(&work->tables[i], &cells[i], params->release);
+	for (int i = 0; cells != NULL && i < study->n_tables; i++)
+		table_cells_deinit(&cells[i]);
+	free(cells);
 	return rc;
 }
 
@@ -233,8 +248,8 @@ enum rc stats_release(const struct study *study, const struct stats_event *event
 	if (rc != RC_OK)
 		return rc;
 	rc = timeline_init(&timeline, study, events, n_events, params->as_of);
-	for (int i = 0; rc == RC_OK && i < study->n_tables; i++)
-		rc = fill_table(study, &study->tables[i], &work.tables[i], &timeline, params);
+	if (rc == RC_OK)
+		rc = fill_tables(study, &work, &timeline, params);
 	if (rc == RC_OK)
 		rc = assemble(study, params, &work, ret_body);
 	timeline_deinit(&timeline);

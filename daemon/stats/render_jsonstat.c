@@ -217,6 +217,8 @@ static void put_rates_of(struct buffer *out, const struct answer *a, const struc
 {
 	buffer_printf(out, ",\"n\":%" PRId64 ",\"observable\":%" PRId64, answer_total(a, row),
 		      answer_observable(a, row));
+	buffer_printf(out, ",\"variance\":");
+	text_milli(out, (int64_t)row->variance_milli);
 	if (a->table.shape.kind == MEASURE_POPULATION) {
 		put_population(out, a, row);
 		return;

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/stats/consistent.h"
 #include "daemon/stats/noise.h"
 #include "proto/day.h"
 #include "proto/json.h"
+#include "proto/lattice.h"
 
 enum { DEFAULT_REACH_YEARS = 10 };
 
@@ -65,9 +67,13 @@ uint32_t table_sigma2_milli(const struct study *study, const struct study_table 
 
 int64_t table_threshold(const struct study *study, const struct study_table *table)
 {
-	/* (2.5)² · cells · σ², compared as squares: 6.25 · cells · milli / 1000. */
-	uint64_t square = (uint64_t)table_n_cells(study, table) * table_sigma2_milli(study, table) * 25 / 4000;
+	struct lattice lattice;
 	int64_t raised = 0;
+
+	lattice_of_table(study, (unsigned)(table - study->tables), &lattice);
+	/* (2.5)² · cells · variance, compared as squares: 6.25 · cells · milli / 1000. */
+	uint64_t square = (uint64_t)table_n_cells(study, table) *
+			  lattice_variance_milli(&lattice, lattice_table_set(table)) * 25 / 4000;
 
 	while ((uint64_t)raised * (uint64_t)raised < square)
 		raised++;
@@ -213,15 +219,22 @@ enum rc table_cells_init(struct table_cells *cells, const struct study *study, c
 			 const struct table_plan *plan, const struct timeline *timeline,
 			 const struct stats_params *params)
 {
-	struct table_cells c = {study, table, *plan, table_n_rows(study, table), table_n_cells(study, table), NULL};
-	uint64_t n_values = ((uint64_t)plan->n_final + plan->n_provisional) * c.n_rows * c.n_cells;
+	struct table_cells c = {.study = study,
+				.table = table,
+				.plan = *plan,
+				.n_rows = table_n_rows(study, table),
+				.n_cells = table_n_cells(study, table)};
+	uint64_t n_periods = (uint64_t)plan->n_final + plan->n_provisional, n_values = n_periods * c.n_rows * c.n_cells;
 
 	if (n_values > STATS_MAX_CELLS)
 		return RC_TOO_LARGE;
 	c.values = calloc(n_values ? n_values : 1, sizeof *c.values);
-	if (c.values == NULL)
-		return RC_NOMEM;
-	enum rc rc = count_cells(&c, timeline, params->as_of);
+	c.adjusted_with = calloc(n_periods ? n_periods : 1, sizeof *c.adjusted_with);
+	for (uint64_t p = 0; c.adjusted_with != NULL && p < n_periods; p++)
+		c.adjusted_with[p] = UINT32_C(1) << (table - study->tables);
+	enum rc rc = c.values == NULL || c.adjusted_with == NULL ? RC_NOMEM : RC_OK;
+	if (rc == RC_OK)
+		rc = count_cells(&c, timeline, params->as_of);
 	if (rc == RC_OK)
 		rc = add_noise(&c, params);
 	if (rc != RC_OK) {
@@ -239,7 +252,71 @@ void table_cells_deinit(struct table_cells *cells)
 	if (cells->values != NULL)
 		explicit_bzero(cells->values, n * sizeof *cells->values);
 	free(cells->values);
+	free(cells->adjusted_with);
 	cells->values = NULL;
+	cells->adjusted_with = NULL;
+}
+
+/* ---- common margins ---- */
+
+static struct lattice lattice_of_mask(const struct study *study, uint32_t tables)
+{
+	struct lattice lattice = {.study = study};
+
+	for (uint8_t t = 0; t < study->n_tables; t++) {
+		if ((tables >> t & 1) != 0)
+			lattice.tables[lattice.n_tables++] = t;
+	}
+	return lattice;
+}
+
+/* Where a period of this index stands among those that are computed; false when it does not. */
+static bool find_slot(const struct table_cells *cells, int32_t index, uint32_t *ret)
+{
+	int64_t slot = (int64_t)index - cells->plan.first;
+
+	if (slot < 0 || slot >= (int64_t)cells->plan.n_final + cells->plan.n_provisional)
+		return false;
+	*ret = (uint32_t)slot;
+	return true;
+}
+
+/* One period, in all tables that have it. */
+static enum rc adjust_period(const struct study *study, struct table_cells *cells, uint32_t tables, int32_t index)
+{
+	struct lattice lattice = lattice_of_mask(study, tables);
+	int64_t *values[STUDY_MAX_TABLES];
+	uint32_t slot = 0;
+
+	for (unsigned i = 0; i < lattice.n_tables; i++) {
+		struct table_cells *c = &cells[lattice.tables[i]];
+		if (find_slot(c, index, &slot))
+			c->adjusted_with[slot] = tables;
+		values[i] = &c->values[(size_t)slot * c->n_rows * c->n_cells];
+	}
+	return consistent_adjust(&lattice, values, cells[lattice.tables[0]].n_cells);
+}
+
+enum rc table_cells_adjust(const struct study *study, struct table_cells *cells)
+{
+	enum rc rc = RC_OK;
+
+	for (unsigned t = 0; t < study->n_tables; t++) {
+		uint32_t n_periods = cells[t].plan.n_final + cells[t].plan.n_provisional, slot;
+		for (uint32_t p = 0; p < n_periods && rc == RC_OK; p++) {
+			int32_t index = cells[t].plan.first + (int32_t)p;
+			uint32_t tables = 0;
+			for (unsigned u = 0; u < study->n_tables; u++) {
+				if (lattice_same_events(study, &study->tables[t], &study->tables[u]) &&
+				    find_slot(&cells[u], index, &slot))
+					tables |= UINT32_C(1) << u;
+			}
+			/* Once, with the first table that has the period. */
+			if (tables != 0 && (unsigned)__builtin_ctz(tables) == t && (tables & (tables - 1)) != 0)
+				rc = adjust_period(study, cells, tables, index);
+		}
+	}
+	return rc;
 }
 
 /* ---- what noisy values decide ---- */
@@ -329,6 +406,26 @@ static json_t *row_json(const struct table_cells *cells, uint32_t period, unsign
 			 (json_int_t)table_row_total(cells, period, row), "cells", cell_list);
 }
 
+/* The noise of one cell, in the table as it is and summed to some of its dimensions: at bit mask m, to those by[i] with
+ * bit i in m. */
+static json_t *variance_json(const struct table_cells *cells, uint32_t period)
+{
+	struct lattice lattice = lattice_of_mask(cells->study, cells->adjusted_with[period]);
+	json_t *list = json_array();
+	bool ok = true;
+
+	for (unsigned mask = 0; mask < 1U << cells->table->n_by; mask++) {
+		lattice_set set = 0;
+		for (unsigned i = 0; i < cells->table->n_by; i++)
+			set |= (mask >> i & 1U) << cells->table->by[i];
+		ok &= json_array_append_new(list, json_integer((json_int_t)lattice_variance_milli(&lattice, set))) == 0;
+	}
+	if (ok)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
 enum rc table_block_json(const struct table_cells *cells, uint32_t period, uint32_t release, json_t **ret)
 {
 	char period_text[PERIOD_TEXT_LEN];
@@ -341,9 +438,9 @@ enum rc table_block_json(const struct table_cells *cells, uint32_t period, uint3
 		}
 	}
 	period_format(cells->table->period, cells->plan.first + (int32_t)period, period_text);
-	json_t *block = json_pack("{s:s, s:s, s:I, s:o}", "period", period_text, "state",
+	json_t *block = json_pack("{s:s, s:s, s:I, s:o, s:o}", "period", period_text, "state",
 				  period < cells->plan.n_final ? "final" : "provisional", "released_in",
-				  (json_int_t)release, "rows", rows);
+				  (json_int_t)release, "variance_milli", variance_json(cells, period), "rows", rows);
 	if (block == NULL)
 		return RC_NOMEM;
 	*ret = block;

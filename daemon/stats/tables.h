@@ -45,6 +45,9 @@ struct table_cells {
 	struct table_plan plan;
 	unsigned n_rows, n_cells;
 	int64_t *values; /* owned */
+	/* Of each period, the tables of the study (a bit each) whose common margins were made to agree; this one alone
+	 * after table_cells_init. Owned. */
+	uint32_t *adjusted_with;
 };
 
 /* Count and add noise. Errors: NOMEM, TOO_LARGE, or the PRF's. */
@@ -52,6 +55,9 @@ enum rc table_cells_init(struct table_cells *cells, const struct study *study, c
 			 const struct table_plan *plan, const struct timeline *timeline,
 			 const struct stats_params *params) MUST_CHECK;
 void table_cells_deinit(struct table_cells *cells); /* wipes */
+/* Make the margins agree that the study's tables have in common: `cells[t]` of table t, those periods that are computed
+ * in several of them. Reads noisy values alone. Errors: NOMEM. */
+enum rc table_cells_adjust(const struct study *study, struct table_cells *cells) MUST_CHECK;
 
 int64_t table_row_total(const struct table_cells *cells, uint32_t period, unsigned row);
 bool table_row_is_shown(const struct table_cells *cells, uint32_t period, unsigned row);

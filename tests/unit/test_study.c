@@ -228,7 +228,7 @@ static void reads_every_kind_of_measure(void **state)
 			     "  continuity: {kind: mortality, bands: [5]}\n");
 
 	(void)state;
-	assert_int_equal(s->n_measures, 4);
+	assert_int_equal(s->n_measures, 4); /* c and b stand in no table, so their bands need not nest */
 	const struct study_measure *a = &s->measures[0], *b = &s->measures[1], *c = &s->measures[2];
 	assert_int_equal(a->n_bands, 5); /* the default */
 	assert_int_equal(a->band_ends[4], 90);
@@ -888,6 +888,21 @@ static const struct {
 	{"sigma2: 10}", "sigma2: -1}", "study.yaml:46: tables.all.sigma2: -1 is below 0"},
 	{"tables:\n  all:", "tables:\n  by_sex:",
 	 "study.yaml:47: tables.by_sex: this key stands twice; the first is in line 46"},
+	/* what does not nest */
+	{"period: year, by: [sex, age]", "period: quarter, by: []",
+	 "study.yaml:47: tables.by_sex: has the very cells of table all"},
+	{"{kind: continuity, bands: [7, 21, 90]}\ntables:\n  all: {measure: continuity,",
+	 "{kind: continuity, bands: [7, 21, 90]}\n  other: {kind: continuity, bands: [7, 14, 90]}\n"
+	 "tables:\n  all: {measure: other,",
+	 "study.yaml:45: measures.other: its bands overlap those of continuity"},
+	{"  age: {derived: age_band, column: born, bands: [18, 25, 26, 40]}\n"
+	 "  country: {derived: source, codes: [nl, be], of: {prison: nl, clinic: be}}\n"
+	 "measures:\n  continuity: {kind: continuity, bands: [7, 21, 90]}\ntables:\n",
+	 "  age: {derived: age_band, column: born, bands: [18, 25, 26, 40]}\n"
+	 "  young: {derived: age_band, column: born, bands: [18, 21]}\n"
+	 "measures:\n  continuity: {kind: continuity, bands: [7, 21, 90]}\ntables:\n"
+	 "  by_young: {measure: continuity, period: year, by: [young], sigma2: 3}\n",
+	 "dimensions.young: its bands overlap those of age"},
 	/* disclosure */
 	{"method: keyed-noise", "method: none-at-all",
 	 "study.yaml:49: disclosure.method: one of these is needed here: keyed-noise, none"},
