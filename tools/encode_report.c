@@ -1,7 +1,6 @@
 /* Counting for the report: constant memory whatever the register, so common values and twins are found by sketches. */
 #include "tools/encode_report.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -26,9 +25,9 @@ enum rc encode_report_new(const struct study *study, int domain, const struct re
 	const struct study_domain *d = &study->domains[domain];
 	r->study = study;
 	r->domain = domain;
-	r->by_missing = calloc((size_t)1 << d->n_filters, sizeof *r->by_missing);
+	r->sample = calloc(COSTS_SAMPLE, sizeof *r->sample);
 	r->persons = calloc(REPORT_PERSONS, sizeof *r->persons);
-	if (r->by_missing == NULL || r->persons == NULL) {
+	if (r->sample == NULL || r->persons == NULL) {
 		encode_report_free(r);
 		return RC_NOMEM;
 	}
@@ -47,7 +46,9 @@ void encode_report_free(struct encode_report *r)
 	if (r->persons != NULL)
 		explicit_bzero(r->persons, REPORT_PERSONS * sizeof *r->persons);
 	free(r->persons);
-	free(r->by_missing);
+	if (r->sample != NULL)
+		explicit_bzero(r->sample, COSTS_SAMPLE * sizeof *r->sample);
+	free(r->sample);
 	explicit_bzero(r, sizeof *r);
 	free(r);
 }
@@ -131,8 +132,34 @@ static void look_at_text(struct report_field *field, const struct schema_feature
 	field->odd[ODD_PLACEHOLDER] += is_placeholder(v);
 }
 
+/* A place in the sample for the record at hand, so that all records have the same chance; NULL = not taken. Which ones
+ * depends on nothing but their places in the file. */
+static struct costs_sample *sample_place(struct encode_report *r)
+{
+	uint64_t n = r->records - 1, z = r->records * 0x9E3779B97F4A7C15u;
+
+	if (n < COSTS_SAMPLE)
+		return &r->sample[n];
+	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+	z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+	z = (z ^ z >> 31) % r->records;
+	return z < COSTS_SAMPLE ? &r->sample[z] : NULL;
+}
+
+static void add_pattern(struct encode_report *r, uint64_t missing)
+{
+	for (size_t i = 0; i < r->n_patterns; i++) {
+		if (r->patterns[i].missing == missing) {
+			r->patterns[i].n++;
+			return;
+		}
+	}
+	if (r->n_patterns < COSTS_PATTERNS)
+		r->patterns[r->n_patterns++] = (struct costs_pattern){missing, 1};
+}
+
 static void add_fields(struct encode_report *r, const struct register_row *row, const struct record_facts *facts,
-		       int32_t day)
+		       int32_t day, struct costs_sample *sample)
 {
 	const struct schema *schema = r->study->domains[r->domain].schema;
 	for (uint16_t f = 0; f < schema->n_features; f++) {
@@ -144,8 +171,11 @@ static void add_fields(struct encode_report *r, const struct register_row *row, 
 			continue;
 		}
 		const struct encode_value *v = &row->fields[field->column];
+		uint64_t hash = hash_bytes(f + 1, v->bytes, v->len);
 		field->present++;
-		count_value(field, hash_bytes(f + 1, v->bytes, v->len));
+		count_value(field, hash);
+		if (sample != NULL)
+			sample->values[f] = hash != 0 ? hash : 1;
 		if (encode_report_is_date(r, f))
 			look_at_date(field, &schema->features[f], v, day);
 		else if (schema->features[f].format == FORMAT_STRING)
@@ -223,7 +253,12 @@ void encode_report_add(struct encode_report *r, const struct register_row *row, 
 	uint32_t missing = 0;
 	uint64_t hash = 0, person;
 	r->records++;
-	add_fields(r, row, facts, chunk->days[i]);
+	memcpy(&person, chunk->person_ids[i], sizeof person);
+	struct costs_sample *sample = sample_place(r);
+	if (sample != NULL)
+		*sample = (struct costs_sample){.person = person};
+	add_fields(r, row, facts, chunk->days[i], sample);
+	add_pattern(r, facts->missing);
 	for (int f = 0; f < d->n_filters; f++) {
 		struct report_filter *filter = &r->filters[f];
 		size_t n = study_filter_bytes(d, f);
@@ -243,8 +278,6 @@ void encode_report_add(struct encode_report *r, const struct register_row *row, 
 		size_t bin = (size_t)ones * REPORT_FILL_BINS / (8 * n);
 		filter->bins[bin < REPORT_FILL_BINS ? bin : REPORT_FILL_BINS - 1]++;
 	}
-	r->by_missing[missing]++;
-	memcpy(&person, chunk->person_ids[i], sizeof person);
 	if (missing + 1 != 1u << d->n_filters)
 		add_person(r, hash, person);
 }
@@ -266,52 +299,4 @@ void encode_report_refuse(struct encode_report *r, const char *column, const cha
 	strncpy(refusal->column, column, sizeof refusal->column - 1);
 	strncpy(refusal->rule, rule, sizeof refusal->rule - 1);
 	refusal->n = 1;
-}
-
-unsigned encode_report_common(const struct report_field *f, double limit, double *ret_share)
-{
-	unsigned n = 0;
-	uint64_t sum = 0;
-	for (size_t i = 0; i < REPORT_COUNTERS; i++) {
-		if ((double)f->counts[i] <= limit * (double)f->present || f->counts[i] < 2)
-			continue;
-		n++;
-		sum += f->counts[i];
-	}
-	*ret_share = f->present > 0 ? (double)sum / (double)f->present : 0;
-	return n;
-}
-
-/* The most that a record with these filters missing can reach: reference weights of full agreement of the rest. */
-static double attainable(const struct study_domain *d, uint32_t missing)
-{
-	double sum = 0;
-	for (uint8_t c = 0; c < d->n_comparisons; c++) {
-		const struct study_comparison *cmp = &d->comparisons[c];
-		unsigned level = 0, radix = 1;
-		for (uint8_t i = 0; i < cmp->n_filters; i++) {
-			if ((missing >> cmp->filters[i] & 1) == 0)
-				level += radix * (cmp->n_cuts[i] + 1u);
-			radix *= cmp->n_cuts[i] + 2u;
-		}
-		sum += cmp->reference_weight[level] / 256.0;
-	}
-	return sum;
-}
-
-/* Of the pairs that a record makes with n records of another register at most one is true, so a pair needs log2 n bits
- * of weight to be likelier true than false, and 4 more to be true with odds of 16 to 1. */
-void encode_report_links(const struct encode_report *r, struct report_links *ret)
-{
-	const struct study_domain *d = &r->study->domains[r->domain];
-	*ret = (struct report_links){.needed = r->records > 1 ? log2((double)r->records) + 4 : 4};
-	for (uint32_t missing = 0; missing < 1u << d->n_filters; missing++) {
-		if (r->by_missing[missing] == 0 || attainable(d, missing) >= ret->needed)
-			continue;
-		ret->hopeless += r->by_missing[missing];
-		for (uint8_t f = 0; f < d->n_filters; f++) {
-			if ((missing >> f & 1) != 0 && attainable(d, missing & ~(1u << f)) >= ret->needed)
-				ret->by_filter[f] += r->by_missing[missing];
-		}
-	}
 }

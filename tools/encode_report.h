@@ -7,6 +7,7 @@
 
 #include "proto/batch.h"
 #include "proto/study.h"
+#include "tools/encode/costs.h"
 #include "tools/encode/record.h"
 #include "tools/encode/register.h"
 
@@ -52,8 +53,10 @@ struct encode_report {
 	struct report_filter filters[STUDY_MAX_FILTERS];
 	struct report_refusal refusals[REPORT_MAX_REFUSALS];
 	size_t n_refusals;
-	uint64_t refusals_beyond;      /* of kinds that found no place */
-	uint64_t *by_missing;          /* records by the set of missing filters, a bit each */
+	uint64_t refusals_beyond;                      /* of kinds that found no place */
+	struct costs_pattern patterns[COSTS_PATTERNS]; /* records by what is missing */
+	size_t n_patterns;
+	struct costs_sample *sample;   /* of the records, each with the same probability; COSTS_SAMPLE */
 	struct report_person *persons; /* open addressing, REPORT_PERSONS */
 	size_t n_persons;
 	unsigned sample_bits;
@@ -67,18 +70,30 @@ void encode_report_add(struct encode_report *report, const struct register_row *
 		       const struct batch_chunk *chunk, uint32_t i);
 void encode_report_refuse(struct encode_report *report, const char *column, const char *rule);
 
-/* What follows from the counts. */
-struct report_links {
-	double needed;                         /* weight in log2 units without which nothing links */
-	uint64_t hopeless;                     /* records that cannot reach it even if all that is there agrees */
-	uint64_t by_filter[STUDY_MAX_FILTERS]; /* of those: would reach it if this filter were there */
-};
-void encode_report_links(const struct encode_report *report, struct report_links *ret);
 /* Records whose filters all equal those of a record of another person number, and records with such twins. */
 uint64_t encode_report_twins(const struct encode_report *report);
-/* Values that stand in a larger share of a field than `limit`: how many, and their share together. */
-unsigned encode_report_common(const struct report_field *field, double limit, double *ret_share);
+/* Values that stand in a larger share of a field than may be: how many, and their share together. */
+unsigned encode_report_common(const struct encode_report *report, uint16_t feature, double *ret_share);
 bool encode_report_is_date(const struct encode_report *report, uint16_t feature);
+
+/* What each finding costs: links that would be there without it, if every row had one counterpart elsewhere. */
+struct report_costs {
+	double needed;         /* weight in log2 units without which nothing links */
+	uint64_t hopeless;     /* records that cannot reach it even if all that is there agrees */
+	double at_best, as_is; /* expected links, of rows complete and true, and of these */
+	double refused;        /* a row set aside */
+	double missing[SCHEMA_MAX_FEATURES], odd[SCHEMA_MAX_FEATURES][N_ODDITIES], common[SCHEMA_MAX_FEATURES];
+	double fill[STUDY_MAX_FILTERS]; /* out of limits */
+	double missing_all;             /* of all missing fields together */
+	double twins;
+};
+/* Errors: NOMEM. */
+enum rc encode_report_cost(const struct encode_report *report, uint64_t refused, struct report_costs *ret) MUST_CHECK;
+/* Which limits of fill a filter passes; diffused and balanced filters are half full by design and pass none. */
+enum report_fill { FILL_FINE, FILL_LOW, FILL_HIGH };
+enum report_fill encode_report_fill(const struct encode_report *report, uint8_t filter);
+/* One birthday in 365 is 1 January: only three times as many are a habit of clerks. */
+bool encode_report_is_habit(const struct report_field *field);
 
 struct report_summary {
 	const char *name; /* of the register */

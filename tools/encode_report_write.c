@@ -10,17 +10,22 @@
 #include "tools/output_file.h"
 #include "tools/progress.h"
 
-#define FEW_NAMES_SHARE 0.10 /* of one name or place in a field */
-#define FEW_DATES_SHARE 0.01
-#define FILL_LOW 0.02
-#define FILL_HIGH 0.50
+enum { CELL_CAP = 48, LINE_CAP = 512, MAX_FINDINGS = 256, MOST_SHOWN = 10 };
 
-enum { CELL_CAP = 48, LINE_CAP = 512 };
+#define NO_COST (-1.0)
+
+/* For the list of what costs most. */
+struct finding {
+	char name[LINE_CAP];
+	double cost;
+};
 
 struct page {
 	struct buffer *out;
 	bool html;
 	uint64_t threshold;
+	struct finding findings[MAX_FINDINGS];
+	size_t n_findings;
 };
 
 static void put(struct page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -68,6 +73,27 @@ static const char *cell(const struct page *p, uint64_t n, uint64_t of, char out[
 	return out;
 }
 
+/* Links lost, to two digits, since more would be pretence. Few are told as few, and nothing is told of few records. */
+static const char *cost_cell(const struct page *p, double cost, uint64_t n, char out[CELL_CAP])
+{
+	char count[COUNT_TEXT_CAP];
+	double unit = 1;
+
+	out[0] = '\0';
+	if (cost < 0 || n == 0 || n < p->threshold)
+		return out;
+	while (cost / unit >= 100)
+		unit *= 10;
+	uint64_t rounded = (uint64_t)(cost / unit + .5) * (uint64_t)unit;
+	if (rounded == 0)
+		snprintf(out, CELL_CAP, "none");
+	else if (rounded < p->threshold)
+		snprintf(out, CELL_CAP, "%s%llu", p->html ? "&lt;" : "<", (unsigned long long)p->threshold);
+	else
+		snprintf(out, CELL_CAP, "%s", count_text(rounded, count));
+	return out;
+}
+
 static void heading(struct page *p, const char *text)
 {
 	if (p->html)
@@ -76,165 +102,246 @@ static void heading(struct page *p, const char *text)
 		put(p, "\n%s\n", text);
 }
 
+/* In text, lines end at a space before column 100. */
 static void note(struct page *p, const char *text)
 {
+	while (!p->html && strlen(text) > 96) {
+		int n = 96;
+		while (n > 0 && text[n] != ' ')
+			n--;
+		put(p, "  %.*s\n", n, text);
+		text += n + 1;
+	}
 	put(p, p->html ? "<p>%s</p>\n" : "  %s\n", text);
 }
 
-/* A line of a table with a bar for its share. What is suppressed has no bar. */
-static void bar(struct page *p, const char *name, uint64_t n, uint64_t of)
+static void columns(struct page *p, const char *first, const char *second)
 {
-	char label[LINE_CAP], value[CELL_CAP];
-	double share = of > 0 && n >= p->threshold ? (double)n / (double)of : 0;
+	if (p->html)
+		put(p, "<div class=\"row head\"><span></span><span></span><b>%s</b><b>%s</b></div>\n", first, second);
+	else
+		put(p, "  %-52s %20s %12s\n", "", first, second);
+}
+
+/* A line of a table with a bar for its share. What is suppressed has no bar. */
+static void line_of(struct page *p, const char *name, double share, const char *value, const char *cost)
+{
+	char label[LINE_CAP];
+
 	safe(p, name, label);
-	cell(p, n, of, value);
 	if (!p->html) {
-		put(p, "  %-32s %20s\n", label, value);
+		put(p, cost[0] != '\0' ? "  %-52s %20s %12s\n" : "  %-52s %20s%s\n", label, value, cost);
 		return;
 	}
 	put(p,
-	    "<div class=row><span class=name>%s</span><svg width=300 height=14 role=img aria-label=\"%.1f percent\">"
-	    "<rect width=300 height=14 fill=\"#eee\"/><rect width=%.1f height=14 "
-	    "fill=\"#36c\"/></svg><span>%s</span></div>\n",
-	    label, 100 * share, 300 * share, value);
+	    "<div class=row><span>%s</span><svg width=200 height=12 role=img aria-label=\"%.1f percent\"><rect "
+	    "width=200 "
+	    "height=12 fill=\"#eee\"/><rect width=%.1f height=12 "
+	    "fill=\"#36c\"/></svg><span>%s</span><span>%s</span></div>\n",
+	    label, 100 * share, 200 * share, value, cost);
 }
 
-static void rows_part(struct page *p, const struct encode_report *r, const struct report_summary *s)
+static void add_finding(struct page *p, const char *name, uint64_t n, double cost)
+{
+	if (cost <= 0 || n < p->threshold || p->n_findings == MAX_FINDINGS)
+		return;
+	struct finding *finding = &p->findings[p->n_findings++];
+	snprintf(finding->name, sizeof finding->name, "%s", name);
+	finding->cost = cost;
+}
+
+static void bar(struct page *p, const char *name, uint64_t n, uint64_t of, double cost)
+{
+	char value[CELL_CAP], lost[CELL_CAP];
+	double share = of > 0 && n >= p->threshold ? (double)n / (double)of : 0;
+
+	line_of(p, name, share, cell(p, n, of, value), cost_cell(p, cost, n, lost));
+	add_finding(p, name, n, cost);
+}
+static void rows_part(struct page *p, const struct encode_report *r, const struct report_summary *s,
+		      const struct report_costs *c)
 {
 	heading(p, "Rows");
-	bar(p, "rows", s->rows, s->rows);
+	columns(p, "rows", "links lost");
+	bar(p, "rows", s->rows, s->rows, NO_COST);
 	/* With the rows it would give away a small number of those set aside. */
 	if (s->refused == 0 || s->refused >= p->threshold)
-		bar(p, "encoded", r->records, s->rows);
-	bar(p, "set aside", s->refused, s->rows);
+		bar(p, "encoded", r->records, s->rows, NO_COST);
+	bar(p, "set aside", s->refused, s->rows, NO_COST);
 	if (r->n_refusals > 0)
 		heading(p, "Impossible values: rows set aside, by column and rule");
 	for (size_t i = 0; i < r->n_refusals; i++) {
 		char line[LINE_CAP];
-		const char *column = r->refusals[i].column;
-		snprintf(line, sizeof line, "%.63s%s%.320s", column, column[0] != '\0' ? ": " : "",
-			 r->refusals[i].rule);
-		bar(p, line, r->refusals[i].n, s->rows);
+		const struct report_refusal *refusal = &r->refusals[i];
+		snprintf(line, sizeof line, "%.63s%s%.320s", refusal->column, refusal->column[0] != '\0' ? ": " : "",
+			 refusal->rule);
+		bar(p, line, refusal->n, s->rows, c->refused * (double)refusal->n / (double)s->refused);
 	}
 	if (r->refusals_beyond > 0)
-		bar(p, "other rules", r->refusals_beyond, s->rows);
+		bar(p, "other rules", r->refusals_beyond, s->rows,
+		    c->refused * (double)r->refusals_beyond / (double)s->refused);
 }
 
-static void fields_part(struct page *p, const struct encode_report *r)
+static void oddities_part(struct page *p, const struct encode_report *r, const struct report_costs *c)
 {
 	static const char *const oddities[N_ODDITIES] = {"digits in a name", "one letter alone",
 							 "a word for 'not known'", "1 January",
 							 "an age below 12 or above 100 at the event"};
 	const struct schema *schema = r->study->domains[r->domain].schema;
-	heading(p, "Missing, by field");
-	for (uint16_t f = 0; f < schema->n_features; f++) {
-		if (r->fields[f].column >= 0)
-			bar(p, schema->features[f].identifier, r->fields[f].missing, r->records);
-	}
+
 	heading(p, "Suspicious values, by field");
 	for (uint16_t f = 0; f < schema->n_features; f++) {
 		for (int o = 0; o < N_ODDITIES; o++) {
 			char line[LINE_CAP];
-			/* One birthday in 365 is that day: three times as many are a habit of clerks. */
-			bool few = o == ODD_FIRST_OF_JANUARY && r->fields[f].odd[o] * 365 <= 3 * r->fields[f].present;
-			if (r->fields[f].odd[o] == 0 || few)
+			uint64_t n = r->fields[f].odd[o];
+			if (n == 0 || (o == ODD_FIRST_OF_JANUARY && !encode_report_is_habit(&r->fields[f])))
 				continue;
 			snprintf(line, sizeof line, "%.200s: %s", schema->features[f].identifier, oddities[o]);
-			bar(p, line, r->fields[f].odd[o], r->records);
+			bar(p, line, n, r->records, c->odd[f][o]);
 		}
-	}
-	heading(p, "Values shared by too many");
-	note(p, "A name or place in more than 10 % of the records that have one, or a date in more than 1 %, "
-		"may stand for 'not known'; counted from below.");
-	for (uint16_t f = 0; f < schema->n_features; f++) {
-		char line[LINE_CAP];
-		double share, limit = encode_report_is_date(r, f) ? FEW_DATES_SHARE : FEW_NAMES_SHARE;
-		unsigned n = r->fields[f].column >= 0 ? encode_report_common(&r->fields[f], limit, &share) : 0;
-		if (n == 0)
-			continue;
-		snprintf(line, sizeof line, "%.200s: %u value%s", schema->features[f].identifier, n, n > 1 ? "s" : "");
-		bar(p, line, (uint64_t)(share * (double)r->fields[f].present), r->fields[f].present);
 	}
 }
 
-static void histogram(struct page *p, const struct report_filter *f)
+static void fields_part(struct page *p, const struct encode_report *r, const struct report_costs *c)
+{
+	const struct schema *schema = r->study->domains[r->domain].schema;
+	char line[LINE_CAP];
+
+	heading(p, "Missing, by field");
+	columns(p, "records", "links lost");
+	for (uint16_t f = 0; f < schema->n_features; f++) {
+		snprintf(line, sizeof line, "%.200s: missing", schema->features[f].identifier);
+		if (r->fields[f].column >= 0)
+			bar(p, line, r->fields[f].missing, r->records, c->missing[f]);
+	}
+	oddities_part(p, r, c);
+	heading(p, "Values shared by too many");
+	note(p, "A name or place in more than 10 % of the records that have one, or a date in more than 1 %, may stand "
+		"for 'not known'; counted from below.");
+	for (uint16_t f = 0; f < schema->n_features; f++) {
+		double share;
+		unsigned n = r->fields[f].column >= 0 ? encode_report_common(r, f, &share) : 0;
+		if (n == 0)
+			continue;
+		snprintf(line, sizeof line, "%.200s: %u value%s that many share", schema->features[f].identifier, n,
+			 n > 1 ? "s" : "");
+		bar(p, line, (uint64_t)(share * (double)r->fields[f].present), r->fields[f].present, c->common[f]);
+	}
+}
+
+static void histogram(struct page *p, const struct report_filter *f, bool limits)
 {
 	uint64_t highest = 1;
+
 	for (int i = 0; i < REPORT_FILL_BINS; i++)
 		highest = f->bins[i] > highest ? f->bins[i] : highest;
-	put(p, "<svg width=300 height=70 role=img aria-label=\"share of bits that are set\">");
+	put(p, "<svg width=320 height=86 role=img aria-label=\"records by share of bits that are set\">");
 	for (int i = 0; i < REPORT_FILL_BINS; i++) {
 		uint64_t n = f->bins[i] < p->threshold ? 0 : f->bins[i];
 		double height = 60.0 * (double)n / (double)highest;
-		put(p, "<rect x=%d y=%.1f width=14 height=%.1f fill=\"#36c\"/>", 15 * i, 60 - height, height);
+		put(p, "<rect x=%d y=%.1f width=14 height=%.1f fill=\"#36c\"/>", 10 + 15 * i, 64 - height, height);
 	}
-	put(p, "<path d=\"M0 60H300M%.0f 0V60M%.0f 0V60\" stroke=\"#c33\" fill=none /></svg>\n", 300 * FILL_LOW,
-	    300 * FILL_HIGH);
+	put(p, "<path d=\"M10 64H310\" stroke=\"#666\"/>");
+	if (limits)
+		put(p, "<path d=\"M%d 4V64M%d 4V64\" stroke=\"#c33\" stroke-dasharray=3 />", 10 + 300 * 2 / 100,
+		    10 + 300 / 2);
+	for (int percent = 0; percent <= 100; percent += 25)
+		put(p, "<text x=%d y=80 font-size=11 text-anchor=%s>%d %%</text>", 10 + 3 * percent,
+		    percent == 0     ? "start"
+		    : percent == 100 ? "end"
+				     : "middle",
+		    percent);
+	put(p, "</svg>\n");
 }
 
-static void filters_part(struct page *p, const struct encode_report *r)
+static void filters_part(struct page *p, const struct encode_report *r, const struct report_costs *c)
 {
 	const struct study_domain *d = &r->study->domains[r->domain];
+
 	heading(p, "Fill of the filters");
-	note(p, "Share of bits set. Above 50 % filters of different people look alike; below 2 % there is too little "
-		"in one to "
-		"compare. (Diffused or balanced filters are half full by design.)");
+	note(p,
+	     "Share of bits set, on average over the records. Above 50 % filters of different people look alike; below "
+	     "2 % there is too little in one to compare. Diffused or balanced filters are half full by design.");
+	columns(p, "bits set", "links lost");
 	for (uint8_t f = 0; f < d->n_filters; f++) {
 		const struct report_filter *filter = &r->filters[f];
 		double mean = filter->n > 0 ? (double)filter->bits / (double)filter->n / d->filters[f].bits : 0;
 		bool by_design = d->filters[f].diffusion > 0 || d->filters[f].balanced;
-		bool bad = filter->n >= p->threshold && !by_design && (mean > FILL_HIGH || mean < FILL_LOW);
-		put(p, "%s%s: %.1f %% on average%s%s\n", p->html ? "<h3>" : "  ", d->filters[f].name, 100 * mean,
-		    bad ? ", OUT OF LIMITS" : "", p->html ? "</h3>" : "");
-		if (p->html)
-			histogram(p, filter);
+		bool bad = encode_report_fill(r, f) != FILL_FINE;
+		char line[LINE_CAP], value[CELL_CAP], lost[CELL_CAP];
+		snprintf(line, sizeof line, "%s%s%s", d->filters[f].name, bad ? ": OUT OF LIMITS" : "",
+			 by_design ? ": half full by design" : "");
+		snprintf(value, sizeof value, "%.1f %%", 100 * mean);
+		line_of(p, line, mean, value, cost_cell(p, bad ? c->fill[f] : NO_COST, filter->n, lost));
+		if (bad)
+			add_finding(p, line, filter->n, c->fill[f]);
+		if (p->html && filter->n >= p->threshold)
+			histogram(p, filter, !by_design);
 	}
 }
 
-static void links_part(struct page *p, const struct encode_report *r)
+static int compare_findings(const void *x, const void *y)
 {
-	const struct study_domain *d = &r->study->domains[r->domain];
-	struct report_links links;
-	char line[LINE_CAP];
-	heading(p, "Possible duplicates");
-	note(p, "Records whose filters all equal those of a record with another person number.");
-	bar(p, r->sample_bits > 0 ? "such records, from a sample" : "such records", encode_report_twins(r), r->records);
-	encode_report_links(r, &links);
-	heading(p, "What it costs in links");
-	snprintf(line, sizeof line,
-		 "To link with one of as many records elsewhere a pair needs about %.1f bits of weight (log2 of their "
-		 "number, and "
-		 "4). Records that cannot reach it by the study's reference weights, even if all that is there agrees:",
-		 links.needed);
-	note(p, line);
-	bar(p, "cannot link", links.hopeless, r->records);
-	for (uint8_t f = 0; f < d->n_filters; f++) {
-		if (links.by_filter[f] == 0)
-			continue;
-		snprintf(line, sizeof line, "could, if %s were there", d->filters[f].name);
-		bar(p, line, links.by_filter[f], r->records);
-	}
+	const struct finding *a = x, *b = y;
+
+	return a->cost != b->cost ? (a->cost > b->cost ? -1 : 1) : strcmp(a->name, b->name);
 }
 
-static void build(struct page *p, const struct encode_report *r, const struct report_summary *s)
+static void costs_part(struct page *p, const struct encode_report *r, const struct report_summary *s,
+		       const struct report_costs *c)
+{
+	char line[LINE_CAP], all[CELL_CAP], now[CELL_CAP], lost[CELL_CAP];
+
+	heading(p, "Possible duplicates");
+	note(p, "Records whose filters all equal those of a record with another person number. Of two such persons a "
+		"person elsewhere links to one.");
+	columns(p, "records", "links lost");
+	bar(p, r->sample_bits > 0 ? "records with a twin, from a sample" : "records with a twin",
+	    encode_report_twins(r), r->records, c->twins);
+	heading(p, "What it costs in links");
+	cost_cell(p, c->at_best, s->rows, all);
+	cost_cell(p, c->as_is, s->rows, now);
+	snprintf(line, sizeof line,
+		 "If every row had one counterpart elsewhere, about %s would link were all complete and true, and "
+		 "about %s "
+		 "as they are. To link among as many records a pair needs %.1f bits (log2 of their number, and 1). "
+		 "This is "
+		 "an expectation by a model (docs/encoding.md), and each finding is taken by itself.",
+		 all, now, c->needed);
+	note(p, line);
+	bar(p, "too little there to link, whatever agrees", c->hopeless, r->records, NO_COST);
+	qsort(p->findings, p->n_findings, sizeof *p->findings, compare_findings);
+	if (p->n_findings > 0) {
+		heading(p, "What costs most");
+		columns(p, "", "links lost");
+	}
+	for (size_t i = 0; i < p->n_findings && i < MOST_SHOWN && p->findings[i].cost >= .5; i++)
+		line_of(p, p->findings[i].name, p->findings[i].cost / (c->at_best > 0 ? c->at_best : 1), "",
+			cost_cell(p, p->findings[i].cost, s->rows, lost));
+}
+
+static void build(struct page *p, const struct encode_report *r, const struct report_summary *s,
+		  const struct report_costs *c)
 {
 	char name[LINE_CAP];
+
 	safe(p, s->name, name);
-	if (p->html)
-		put(p,
-		    "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>Register "
-		    "report</title>\n<style>body{font:15px "
-		    "sans-serif;max-width:60em;margin:2em auto}.row{display:flex;gap:1em;margin:.2em "
-		    "0}.name{width:26em}"
-		    "</style>\n<h1>Register report: %s</h1>\n",
-		    name);
-	else
+	if (p->html) {
+		put(p, "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>Register report</title>\n<style>"
+		       "body{font:15px sans-serif;max-width:58em;margin:2em auto;color:#222}"
+		       "h2{font-size:1.15em;margin:1.6em 0 .4em}"
+		       ".row{display:grid;grid-template-columns:1fr 200px 10em 6em;gap:1em;margin:.2em "
+		       "0;align-items:center}"
+		       ".row>:nth-child(n+3){text-align:right}.head b{font-size:.9em;color:#666}</style>\n");
+		put(p, "<h1>Register report: %s</h1>\n", name);
+	} else {
 		put(p, "Register report: %s\n", name);
+	}
 	note(p, "Counts only; those below the study's threshold are not shown exactly.");
-	rows_part(p, r, s);
-	fields_part(p, r);
-	filters_part(p, r);
-	links_part(p, r);
+	rows_part(p, r, s, c);
+	fields_part(p, r, c);
+	filters_part(p, r, c);
+	costs_part(p, r, s, c);
 	if (p->html)
 		put(p, "</html>\n");
 }
@@ -244,13 +351,21 @@ enum rc encode_report_write(const struct encode_report *report, const struct rep
 {
 	struct buffer text;
 	struct output_file *out = NULL;
+	struct report_costs costs;
 	size_t len = strlen(path);
 	buffer_init(&text);
-	struct page page = {.out = &text,
-			    .html = len > 5 && strcmp(path + len - 5, ".html") == 0,
-			    .threshold = report->study->disclosure.threshold};
-	build(&page, report, summary);
-	enum rc rc = text.failed ? diag_set(diag, RC_NOMEM, "out of memory") : RC_OK;
+	struct page *page = calloc(1, sizeof *page);
+	enum rc rc = page != NULL ? encode_report_cost(report, summary->refused, &costs) : RC_NOMEM;
+	if (rc == RC_OK) {
+		page->out = &text;
+		page->html = len > 5 && strcmp(path + len - 5, ".html") == 0;
+		page->threshold = report->study->disclosure.threshold;
+		build(page, report, summary, &costs);
+		rc = text.failed ? RC_NOMEM : RC_OK;
+	}
+	free(page);
+	if (rc != RC_OK)
+		diag_set(diag, rc, "the report could not be made: %s", rc_text(rc));
 	if (rc == RC_OK && strcmp(path, "-") == 0) {
 		if (fwrite(text.data, 1, text.len, stdout) != text.len)
 			rc = diag_set(diag, RC_IO, "the report could not be written");

@@ -336,20 +336,36 @@ def test_report(keys, tmp_path):
     text = done.stdout[done.stdout.index('Register report'):]
 
     def count(start):
-        line = next(line for line in text.splitlines() if line.strip().startswith(start))
+        line = next(line for line in text.splitlines() if line.startswith('  ' + start))
         return int(line.split(start)[1].split()[0].replace(',', ''))
     assert count('rows') == n
     assert count('date_of_birth: expected a date in the form %Y-%m-%d') == sum(row['date_of_birth'] == '1970-13-01' for row in rows)
     assert 'event: expected one of the study\'s events' in text and '<10' in text
     encoded = [row for row in rows if row['date_of_birth'] != '1970-13-01' and row['event'] != 'escape'] + twins
     assert count('encoded') == len(encoded)
-    assert count('surname ') == sum(row['surname'] == '' for row in encoded)
+    assert count('surname: missing') == sum(row['surname'] == '' for row in encoded)
     assert count('surname: digits in a name') == sum('7' in row['surname'] for row in encoded)
     assert count("given_name: a word for 'not known'") == sum(row['given_name'] == 'unknown' for row in encoded)
     assert count('date_of_birth: 1 January') == sum(row['date_of_birth'][5:] == '01-01' for row in encoded)
     assert 'place: 1 value' in text and 'date_of_birth: 1 value' in text
-    assert count('such records') >= 2 * len(twins)
+    assert count('records with a twin') >= 2 * len(twins)
     assert 'surname: ' in text.split('Fill of the filters')[1] and 'OUT OF LIMITS' not in text
+    # Costs: a row set aside is a link lost, nearly; what is missing costs less; few rows are not told by their costs.
+    def cost(start):
+        line = next(line for line in text.splitlines() if line.startswith('  ' + start))
+        return line.split()[-1]
+    bad = sum(row['date_of_birth'] == '1970-13-01' for row in rows)
+    assert .8 * bad <= int(cost('date_of_birth: expected a date in the form %Y-%m-%d')) <= bad + 1
+    assert 0 < int(cost('surname: missing')) < count('surname: missing')
+    assert 0 < int(cost("given_name: a word for 'not known'")) < count("given_name: a word for 'not known'")
+    assert len(twins) - 20 <= int(cost('records with a twin')) <= count('records with a twin')
+    assert cost('event: expected one of the study\'s events') == '<10'
+    at_best, as_is = (int(n.replace(',', '')) for n in re.search(
+        r'about ([\d,]+) would link were all complete and true, and about ([\d,]+) as they are', ' '.join(text.split())).groups())
+    assert .85 * n <= at_best <= n and at_best - .15 * n <= as_is < at_best
+    worst = [line.split()[-1] for line in text.split('What costs most')[1].splitlines()[2:] if line.strip()]
+    numbers = [0 if w == '<10' else int(w.replace(',', '')) for w in worst]
+    assert len(numbers) >= 5 and numbers == sorted(numbers, reverse=True)
     for secret in (NAME, '1970-13-01', 'escape', 'Bourg'):
         assert secret not in text
 
@@ -361,7 +377,7 @@ def test_report_as_html(keys, tmp_path):
     parser = NoTag()
     parser.feed(page)
     assert parser.loads == [] and 'script' not in parser.tags and parser.tags.count('svg') > 10
-    assert 'What it costs in links' in parser.text and "expected one of the study's events" in parser.text
+    assert 'What it costs in links' in parser.text and 'What costs most' in parser.text and "expected one of the study's events" in parser.text
     for secret in (NAME, '1970-13-01', 'escape', 'Bourg'):
         assert secret not in page
     assert stat.S_IMODE((tmp_path / 'r.html').stat().st_mode) == 0o600
@@ -379,6 +395,8 @@ def test_report_names_filters_out_of_limits(tmp_path):
         tool('keys', 'init', tmp_path / name, '--study', tmp_path / f'{name}.yaml')
         done = encode(tmp_path / name, register, tmp_path / f'{name}.batch', '--report', '-')
         assert ('OUT OF LIMITS' in done.stdout) == (name == 'plain')
+        costs = [line.split()[-1] for line in done.stdout.splitlines() if 'OUT OF LIMITS' in line]
+        assert len(costs) == (2 if name == 'plain' else 0) and all(int(c) >= 10 for c in costs), costs
 
 
 @pytest.fixture(scope='module')
