@@ -27,6 +27,7 @@
 	X(ENTRY_QUERY,            "query")             /* table, canonical query, release, digest of the answer */ \
 	X(ENTRY_REFUSED,          "refused")           /* route, reason code */ \
 	X(ENTRY_KEYS,             "keys")              /* a key came into use: kind, public part or its digest */ \
+	X(ENTRY_KEY_ROTATED,      "key_rotated")       /* key; seal: state started or done, numbers of the old and new */ \
 	X(ENTRY_WITHDRAWAL,       "withdrawal")        /* source; ids asked for, records removed, chunks resealed */
 
 enum entry_kind {

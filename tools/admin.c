@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "keys/key_file.h"
 #include "proto/day.h"
 #include "proto/json.h"
 #include "tools/command.h"
@@ -12,12 +13,12 @@
 #include "tools/options.h"
 #include "tools/progress.h"
 
-enum { POLL_MS = 300 };
+enum { POLL_MS = 300, HANDOVER_MAX = 1024 };
 
 struct admin {
 	struct https_options https_options;
 	bool json, no_wait;
-	const char *as_of;
+	const char *as_of, *operand;
 	uint64_t timeout_s;
 	struct https *https;
 	struct diag diag;
@@ -272,6 +273,86 @@ static enum rc publish(struct admin *a)
 	return rc;
 }
 
+/* ---- rotate ---- */
+
+static enum rc send_handover(struct admin *a, const struct buffer *handover)
+{
+	struct https_response response;
+	struct buffer body;
+	size_t len = handover->len;
+
+	while (len > 0 && ((const char *)handover->data)[len - 1] == '\n')
+		len--;
+	json_t *json = json_pack("{s:s%}", "handover", (const char *)handover->data, len);
+	buffer_init(&body);
+	enum rc rc = json == NULL ? diag_set(&a->diag, RC_INVALID, "%s: is not a handover", a->operand)
+				  : json_canonical(json, &body);
+	json_decref(json);
+	if (rc != RC_OK)
+		goto out;
+	const struct https_request request = {
+		.method = "POST",
+		.path = "/v1/keys",
+		.content_type = "application/json",
+		.body = body.data,
+		.body_len = body.len,
+	};
+	rc = https_send(a->https, &request, &response, &a->diag);
+	if (rc != RC_OK)
+		goto out;
+	rc = https_check(&response, &a->diag);
+	https_response_deinit(&response);
+out:
+	buffer_deinit(&body);
+	return rc;
+}
+
+static enum rc wait_for_rotation(struct admin *a)
+{
+	int64_t start = monotonic_ms();
+	bool rotating = true;
+	enum rc rc = RC_OK;
+
+	while (rotating && rc == RC_OK) {
+		json_t *status = NULL;
+		if ((monotonic_ms() - start) / 1000 >= (int64_t)a->timeout_s)
+			return diag_set(&a->diag, RC_TIMEOUT,
+					"the rotation is not done after %llu s; it goes on, see 'throughcare admin "
+					"status'. Keep both keys until it is done",
+					(unsigned long long)a->timeout_s);
+		rc = https_get_json(a->https, "/v1/status", &status, &a->diag);
+		if (rc == RC_BUSY || rc == RC_RATE)
+			rc = RC_OK; /* ask again */
+		if (status != NULL)
+			rotating = !json_is_false(json_object_get(json_object_get(status, "sealing"), "rotating"));
+		json_decref(status);
+		if (rotating && rc == RC_OK)
+			nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+	}
+	return rc;
+}
+
+static enum rc rotate(struct admin *a)
+{
+	struct buffer handover;
+
+	buffer_init(&handover);
+	enum rc rc = private_file_read(a->operand, HANDOVER_MAX, &handover, &a->diag);
+	if (rc == RC_OK)
+		rc = send_handover(a, &handover);
+	buffer_wipe(&handover);
+	if (rc == RC_OK && a->no_wait) {
+		printf("the rotation has begun; keep both keys until it is done\n");
+		return RC_OK;
+	}
+	if (rc == RC_OK)
+		rc = wait_for_rotation(a);
+	if (rc == RC_OK)
+		printf("the store is sealed under the new key; put it in the place of the old one now, which opens "
+		       "nothing any more\n");
+	return rc;
+}
+
 /* ---- the commands ---- */
 
 static int run(struct admin *a, const struct option_table *table, int argc, char **argv,
@@ -284,6 +365,7 @@ static int run(struct admin *a, const struct option_table *table, int argc, char
 	enum rc rc = options_parse(table, argc, argv, &first, &help);
 	if (rc != RC_OK || help)
 		return rc_exit_code(rc);
+	a->operand = first < argc ? argv[first] : NULL;
 	if (a->as_of != NULL && day_parse(a->as_of, &day) != RC_OK)
 		rc = diag_set(&a->diag, RC_USAGE, "--as-of: expected a date YYYY-MM-DD");
 	if (rc == RC_OK)
@@ -347,11 +429,43 @@ static int admin_publish(int argc, char **argv)
 	return run(&a, &table, argc, argv, publish);
 }
 
+static int admin_rotate(int argc, char **argv)
+{
+	struct admin a = {.timeout_s = 3600};
+	const struct option_row rows[] = {
+		HTTPS_OPTION_ROWS(a.https_options),
+		{.name = "no-wait", .kind = OPTION_FLAG, .value = &a.no_wait, .help = "do not wait until it is done"},
+		{.name = "timeout",
+		 .kind = OPTION_NUMBER,
+		 .value = &a.timeout_s,
+		 .min = 1,
+		 .max = 1000000,
+		 .argument = "SECONDS",
+		 .help = "how long to wait (3600)"},
+	};
+	const struct option_table table = {
+		.command = "throughcare admin rotate",
+		.usage = "HANDOVER [OPTION]...",
+		.about = "Have the daemon take up the key that 'throughcare keys rotate' made, while it goes on "
+			 "serving, and wait until\n"
+			 "the store is sealed under it. Then put the new key in the place of the old before the next "
+			 "start.",
+		.example = "throughcare keys rotate --seal seal.key -o seal-2.key\n"
+			   "throughcare admin rotate seal-2.key.handover --url https://linkage.example:8443 \\\n"
+			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
+		OPTION_ROWS(rows),
+		.min_operands = 1,
+		.max_operands = 1,
+	};
+	return run(&a, &table, argc, argv, rotate);
+}
+
 static void usage(FILE *out)
 {
 	fprintf(out, "usage: throughcare admin COMMAND [OPTION]...\n\n"
 		     "  status   state of the linkage unit\n"
-		     "  publish  start a release and wait until it is readable\n\n"
+		     "  publish  start a release and wait until it is readable\n"
+		     "  rotate   have the daemon take up a new key\n\n"
 		     "'throughcare admin COMMAND --help' shows options and an example.\n"
 		     "example:\n"
 		     "  throughcare admin status --url https://linkage.example:8443 \\\n"
@@ -364,11 +478,13 @@ int cmd_admin(int argc, char **argv)
 		return admin_status(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "publish") == 0)
 		return admin_publish(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "rotate") == 0)
+		return admin_rotate(argc - 1, argv + 1);
 	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		usage(stdout);
 		return 0;
 	}
-	fprintf(stderr, "throughcare admin: expected 'status' or 'publish'\n");
+	fprintf(stderr, "throughcare admin: expected 'status', 'publish' or 'rotate'\n");
 	usage(stderr);
 	return rc_exit_code(RC_USAGE);
 }

@@ -19,6 +19,7 @@ static const struct {
 	{"linkage", keys_linkage, "make the linkage secret of a domain, print its key check"},
 	{"record", keys_record, "make the key that hides a custodian's record numbers"},
 	{"seal", keys_seal, "make a sealing key"},
+	{"rotate", keys_rotate, "make the key that follows one in use"},
 	{"log", keys_log, "make a log key, its signer state and its public key"},
 	{"witness", keys_witness, "make the key of a witness of the log and its public key"},
 	{"signer-state", keys_signer_state, "make a lost signer state anew from a checkpoint"},

@@ -16,6 +16,7 @@ int keys_revoke(int argc, char **argv);
 int keys_linkage(int argc, char **argv);
 int keys_record(int argc, char **argv);
 int keys_seal(int argc, char **argv);
+int keys_rotate(int argc, char **argv);
 int keys_log(int argc, char **argv);
 int keys_witness(int argc, char **argv);
 int keys_signer_state(int argc, char **argv);

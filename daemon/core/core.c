@@ -21,6 +21,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/pipe.h"
 #include "daemon/core/linker.h"
+#include "daemon/core/rotation.h"
 #include "daemon/core/start.h"
 #include "daemon/core/state.h"
 #include "daemon/core/witnesses.h"
@@ -194,6 +195,8 @@ enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag)
 		rc = start_log(core, diag);
 	if (rc == RC_OK)
 		rc = workq_new(core->n_threads, CORE_WORK_CAPACITY, &core->workers);
+	if (rc == RC_OK)
+		rc = rotator_new(core, &core->rotator);
 	if (rc != RC_OK) {
 		if (diag != NULL && diag->text[0] == '\0')
 			diag_set(diag, rc, "%s", rc_text(rc));
@@ -210,6 +213,8 @@ void core_drain(struct core *core)
 	workq_free(core->workers);
 	core->workers = NULL;
 	linker_stop(core->linker);
+	rotator_free(core->rotator);
+	core->rotator = NULL;
 }
 
 void core_close(struct core *core)

@@ -15,6 +15,8 @@ void release_body_run(struct request *request, const uint8_t *body, size_t len);
 /* witnesses.c */
 void cosigned_run(struct request *request, const uint8_t *body, size_t len);
 void cosign_run(struct request *request, const uint8_t *body, size_t len);
+/* rotation.c */
+void keys_run(struct request *request, const uint8_t *body, size_t len);
 /* withdrawals.c */
 void withdrawal_run(struct request *request, const uint8_t *body, size_t len);
 /* status.c */

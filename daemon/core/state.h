@@ -22,6 +22,7 @@
 #include "proto/study.h"
 
 struct linker;
+struct rotator;
 
 enum { CORE_MAX_WITNESSES = 16 };
 
@@ -44,6 +45,7 @@ struct core {
 	struct write_queue *writes;
 	struct workq *workers;
 	struct linker *linker;
+	struct rotator *rotator;
 	int64_t started_at;               /* seconds, CLOCK_MONOTONIC */
 	unsigned n_threads;
 	void (*on_fault)(void *ctx);      /* wakes the main loop; set before requests come */

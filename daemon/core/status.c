@@ -85,6 +85,9 @@ static json_t *status_json(const struct core *core, const struct state *s)
 				   (json_int_t)core->study->disclosure.rho_limit_micro);
 	json_t *memory = json_pack("{s:b, s:b, s:s}", "records_locked", s->linker.memory_locked, "keys_locked",
 				   s->keys_locked, "asked_for", core->conf->memory_lock_required ? "require" : "try");
+	char number[8];
+	snprintf(number, sizeof number, "%04x", seal_key_number(core->seal));
+	json_t *sealing = json_pack("{s:s, s:b}", "key", number, "rotating", store_is_rotating(core->store));
 	json_t *room =
 		json_pack("{s:I, s:I}", "map_bytes", (json_int_t)s->map_free, "disk_bytes", (json_int_t)s->disk_free);
 	json_t *status = json_pack("{s:s, s:s, s:I}", "version", TC_VERSION, "kernel", s->linker.kernel, "uptime_s",
@@ -99,6 +102,7 @@ static json_t *status_json(const struct core *core, const struct state *s)
 	failed |= json_object_set_new(status, "releases", json_integer(s->n_releases));
 	failed |= json_object_set_new(status, "ledger", ledger);
 	failed |= json_object_set_new(status, "memory", memory);
+	failed |= json_object_set_new(status, "sealing", sealing);
 	failed |= json_object_set_new(status, "free", room);
 	failed |= json_object_set_new(status, "log", json_pack("{s:I}", "entries", (json_int_t)s->log_size));
 	if (failed) {

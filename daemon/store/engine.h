@@ -38,6 +38,9 @@ typedef enum rc (*engine_visit)(void *ctx, const uint8_t *key, size_t key_len, c
 /* Visit keys that start with `prefix`, ascending, until the visitor returns another code than RC_OK. */
 enum rc engine_scan(struct engine_txn *txn, const uint8_t *prefix, size_t prefix_len, engine_visit visit,
                     void *ctx) MUST_CHECK;
+/* Visit keys from `from` on, ascending, whatever their prefix. */
+enum rc engine_scan_from(struct engine_txn *txn, const uint8_t *from, size_t from_len, engine_visit visit,
+                         void *ctx) MUST_CHECK;
 /* The last key with that prefix, copied to ret_key of `cap` bytes. Errors: also NOTFOUND. */
 enum rc engine_last(struct engine_txn *txn, const uint8_t *prefix, size_t prefix_len, uint8_t *ret_key, size_t cap,
                     size_t *ret_len) MUST_CHECK;

@@ -222,15 +222,16 @@ static bool has_prefix(const MDB_val *key, const uint8_t *prefix, size_t prefix_
 	return key->mv_size >= prefix_len && memcmp(key->mv_data, prefix, prefix_len) == 0;
 }
 
-enum rc engine_scan(struct engine_txn *txn, const uint8_t *prefix, size_t prefix_len, engine_visit visit, void *ctx)
+static enum rc scan(struct engine_txn *txn, const uint8_t *from, size_t from_len, size_t prefix_len, engine_visit visit,
+		    void *ctx)
 {
 	MDB_cursor *cursor;
 	int err = mdb_cursor_open(txn->txn, txn->engine->dbi, &cursor);
 	if (err != 0)
 		return map_error(txn->engine, err);
-	MDB_val k = val(prefix, prefix_len), v;
+	MDB_val k = val(from, from_len), v;
 	enum rc rc = RC_OK;
-	for (err = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE); err == 0 && has_prefix(&k, prefix, prefix_len);
+	for (err = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE); err == 0 && has_prefix(&k, from, prefix_len);
 	     err = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
 		rc = visit(ctx, k.mv_data, k.mv_size, v.mv_data, v.mv_size);
 		if (rc != RC_OK)
@@ -240,6 +241,16 @@ enum rc engine_scan(struct engine_txn *txn, const uint8_t *prefix, size_t prefix
 	if (rc != RC_OK)
 		return rc;
 	return err == MDB_NOTFOUND ? RC_OK : map_error(txn->engine, err);
+}
+
+enum rc engine_scan(struct engine_txn *txn, const uint8_t *prefix, size_t prefix_len, engine_visit visit, void *ctx)
+{
+	return scan(txn, prefix, prefix_len, prefix_len, visit, ctx);
+}
+
+enum rc engine_scan_from(struct engine_txn *txn, const uint8_t *from, size_t from_len, engine_visit visit, void *ctx)
+{
+	return scan(txn, from, from_len, 0, visit, ctx);
 }
 
 /* Smallest key above every key with this prefix; false when there is none (all 0xff). */

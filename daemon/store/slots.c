@@ -17,7 +17,7 @@
 #include "proto/bytes.h"
 
 enum {
-	SLOTS_FORMAT = 1,
+	SLOTS_FORMAT = 2,
 	STATE_FREE = 0,
 	STATE_USED = 1,
 	STATE_DESTROYED = 2,
@@ -34,6 +34,9 @@ struct slots {
 	uint64_t max_slots, n_slots;
 	const struct seal *seal;
 	pthread_mutex_t lock; /* guards n_slots */
+	/* A slot is wrapped again in place: whoever reads it, reads and opens either what it was or what it is, and what
+	 * is destroyed meanwhile is not written back. */
+	pthread_rwlock_t rewrap;
 };
 
 static enum rc errno_rc(void)
@@ -122,6 +125,7 @@ enum rc slots_open(const char *path, const char *magic, const uint8_t store_id[S
 	if (slots == NULL)
 		return RC_NOMEM;
 	pthread_mutex_init(&slots->lock, NULL);
+	pthread_rwlock_init(&slots->rewrap, NULL);
 	memcpy(slots->identity, magic, SLOTS_MAGIC_LEN);
 	memcpy(slots->identity + SLOTS_MAGIC_LEN, store_id, STORE_ID_LEN);
 	slots->max_slots = max_slots;
@@ -156,6 +160,7 @@ void slots_close(struct slots *slots)
 	if (slots->fd >= 0)
 		close(slots->fd);
 	pthread_mutex_destroy(&slots->lock);
+	pthread_rwlock_destroy(&slots->rewrap);
 	free(slots);
 }
 
@@ -203,7 +208,9 @@ enum rc slots_write(struct slots *slots, uint64_t first, const uint8_t (*secrets
 			if (rc != RC_OK)
 				return rc;
 		}
+		pthread_rwlock_wrlock(&slots->rewrap);
 		enum rc rc = write_all(slots->fd, block, take * SLOT_LEN, slot_offset(first + done));
+		pthread_rwlock_unlock(&slots->rewrap);
 		if (rc != RC_OK)
 			return rc;
 		done += take;
@@ -227,22 +234,60 @@ static enum rc read_slot(struct slots *slots, uint64_t slot, uint8_t raw[SLOT_LE
 	return read_all(slots->fd, raw, SLOT_LEN, slot_offset(slot));
 }
 
-enum rc slots_read(struct slots *slots, uint64_t slot, uint8_t ret[SLOT_SECRET_LEN])
+static enum rc unwrap(struct slots *slots, uint64_t slot, const uint8_t raw[SLOT_LEN], uint8_t ret[SLOT_SECRET_LEN])
 {
-	uint8_t raw[SLOT_LEN], ad[AD_LEN], secret[SLOT_SECRET_LEN];
-	enum rc rc = read_slot(slots, slot, raw);
-	if (rc != RC_OK)
-		return rc;
+	uint8_t ad[AD_LEN], secret[SLOT_SECRET_LEN];
 	if (raw[0] == STATE_FREE || raw[0] == STATE_DESTROYED)
 		return RC_NOTFOUND;
 	if (raw[0] != STATE_USED)
 		return RC_DAMAGED;
 	slot_ad(slots, slot, ad);
-	rc = unseal_value(slots->seal, "slot", ad, sizeof ad, raw + SEALED_AT, SEALED_LEN, secret);
+	enum rc rc = unseal_value(slots->seal, "slot", ad, sizeof ad, raw + SEALED_AT, SEALED_LEN, secret);
 	if (rc == RC_OK)
 		memcpy(ret, secret, SLOT_SECRET_LEN);
 	explicit_bzero(secret, sizeof secret);
 	return rc;
+}
+
+enum rc slots_read(struct slots *slots, uint64_t slot, uint8_t ret[SLOT_SECRET_LEN])
+{
+	uint8_t raw[SLOT_LEN];
+	pthread_rwlock_rdlock(&slots->rewrap);
+	enum rc rc = read_slot(slots, slot, raw);
+	if (rc == RC_OK)
+		rc = unwrap(slots, slot, raw, ret);
+	pthread_rwlock_unlock(&slots->rewrap);
+	return rc;
+}
+
+static enum rc rewrap_one(struct slots *slots, uint64_t slot)
+{
+	uint8_t raw[SLOT_LEN], secret[SLOT_SECRET_LEN];
+	enum rc rc = read_slot(slots, slot, raw);
+	if (rc != RC_OK || raw[0] != STATE_USED ||
+	    seal_message_number(raw + SEALED_AT, SEALED_LEN) == seal_key_number(slots->seal))
+		return rc;
+	rc = unwrap(slots, slot, raw, secret);
+	/* A slot that a crash left half-made belongs to no chunk; a damaged one is found by whoever reads it. */
+	if (rc == RC_DAMAGED)
+		return RC_OK;
+	if (rc == RC_OK)
+		rc = wrap(slots, slot, secret, raw);
+	explicit_bzero(secret, sizeof secret);
+	return rc == RC_OK ? write_all(slots->fd, raw, sizeof raw, slot_offset(slot)) : rc;
+}
+
+enum rc slots_rewrap(struct slots *slots, uint64_t first, uint64_t n)
+{
+	uint64_t end = slots_count(slots);
+	enum rc rc = RC_OK;
+	if (first < end && end - first > n)
+		end = first + n;
+	pthread_rwlock_wrlock(&slots->rewrap);
+	for (uint64_t slot = first; slot < end && rc == RC_OK; slot++)
+		rc = rewrap_one(slots, slot);
+	pthread_rwlock_unlock(&slots->rewrap);
+	return rc == RC_OK ? slots_sync(slots) : rc;
 }
 
 enum rc slots_was_destroyed(struct slots *slots, uint64_t slot)
@@ -264,7 +309,9 @@ enum rc slots_destroy(struct slots *slots, uint64_t slot)
 		return rc;
 	/* Never a state that reads as used, even if the power goes between the two writes. */
 	raw[0] = STATE_DESTROYED;
+	pthread_rwlock_wrlock(&slots->rewrap);
 	rc = write_all(slots->fd, raw, sizeof raw, slot_offset(slot));
+	pthread_rwlock_unlock(&slots->rewrap);
 	if (rc == RC_OK)
 		rc = slots_sync(slots);
 	if (rc != RC_OK)

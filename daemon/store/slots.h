@@ -6,7 +6,7 @@
  * sealing key). A slot fits a disk sector, so it is never torn.
  *
  * File: a 64-byte head (8 bytes of magic, be32 format, be32 slot size, 16 bytes of store id, zeros), then slots.
- * Slot: u8 state, 2 zero bytes, 61 bytes of sealed 32 (bound to magic, store id and slot number). */
+ * Slot: u8 state, 63 bytes of sealed 32 (bound to magic, store id, slot number and the number of the sealing key). */
 #ifndef DAEMON_STORE_SLOTS_H
 #define DAEMON_STORE_SLOTS_H
 
@@ -34,6 +34,9 @@ enum rc slots_write(struct slots *slots, uint64_t first, const uint8_t (*secrets
 enum rc slots_sync(struct slots *slots) MUST_CHECK;
 /* Errors: NOTFOUND (never written, or destroyed), DAMAGED, IO. */
 enum rc slots_read(struct slots *slots, uint64_t slot, uint8_t ret[SLOT_SECRET_LEN]) MUST_CHECK;
+/* Wrap what `n` slots from `first` on hold under the present sealing key, in place: the bytes that the old key opens are
+ * overwritten, durably when it returns RC_OK. For the thread that writes and destroys slots. Errors: IO, NOSPACE, CRYPTO. */
+enum rc slots_rewrap(struct slots *slots, uint64_t first, uint64_t n) MUST_CHECK;
 /* RC_OK when the slot was destroyed before, NOTFOUND when it holds a secret or nothing. */
 enum rc slots_was_destroyed(struct slots *slots, uint64_t slot) MUST_CHECK;
 /* Overwrite twice (random, then the destroyed mark), syncing each time. RC_OK also when there is nothing. */

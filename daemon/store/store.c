@@ -24,6 +24,7 @@ struct txn {
 	struct engine_txn *engine_txn;
 	enum rc status;
 	bool write;
+	unsigned epoch; /* of a reader */
 	uint8_t (*salts)[SLOT_SECRET_LEN]; /* of chunks put in this transaction */
 	size_t n_salts, cap_salts;
 };
@@ -42,6 +43,44 @@ static enum rc fail(struct txn *txn, enum rc rc)
 	return rc;
 }
 
+enum rc store_fail(struct txn *txn, enum rc rc)
+{
+	return fail(txn, rc);
+}
+
+struct engine_txn *store_engine_txn(struct txn *txn)
+{
+	return txn->engine_txn;
+}
+
+struct store *store_of(struct txn *txn)
+{
+	return txn->store;
+}
+
+/* Readers are counted before their snapshot is taken: one of the last epoch may see what the old key sealed, one of this
+ * epoch does not. */
+static void reader_enter(struct txn *txn)
+{
+	struct store *store = txn->store;
+	pthread_mutex_lock(&store->lock);
+	txn->epoch = store->epoch;
+	store->n_readers[txn->epoch]++;
+	pthread_mutex_unlock(&store->lock);
+}
+
+static void reader_leave(struct txn *txn)
+{
+	struct store *store = txn->store;
+	pthread_mutex_lock(&store->lock);
+	store->n_readers[txn->epoch]--;
+	if (store->drop_old && store->n_readers[!store->epoch] == 0) {
+		seal_drop_old(store->seal);
+		store->drop_old = false;
+	}
+	pthread_mutex_unlock(&store->lock);
+}
+
 static enum rc begin(struct store *store, bool write, struct txn **ret)
 {
 	struct txn *txn = calloc(1, sizeof *txn);
@@ -49,8 +88,12 @@ static enum rc begin(struct store *store, bool write, struct txn **ret)
 		return RC_NOMEM;
 	txn->store = store;
 	txn->write = write;
+	if (!write)
+		reader_enter(txn);
 	enum rc rc = engine_begin(store->engine, write, &txn->engine_txn);
 	if (rc != RC_OK) {
+		if (!write)
+			reader_leave(txn);
 		free(txn);
 		return rc;
 	}
@@ -70,6 +113,8 @@ enum rc txn_begin_write(struct store *store, struct txn **ret)
 
 static void txn_free(struct txn *txn)
 {
+	if (!txn->write)
+		reader_leave(txn);
 	if (txn->salts != NULL)
 		explicit_bzero(txn->salts, txn->cap_salts * SLOT_SECRET_LEN);
 	free(txn->salts);
@@ -197,6 +242,25 @@ enum rc store_get(struct txn *txn, const struct store_key *key, struct buffer *o
 	return fail(txn, rc);
 }
 
+enum rc store_reseal(struct txn *txn, const struct store_key *key, uint64_t *n_damaged)
+{
+	const uint8_t *sealed;
+	size_t len;
+	struct buffer plain;
+	buffer_init(&plain);
+	enum rc rc = engine_get(txn->engine_txn, key->bytes, key->len, &sealed, &len);
+	if (rc == RC_OK)
+		rc = open_value(txn->store, key->bytes, key->len, sealed, len, &plain);
+	if (rc == RC_OK)
+		rc = store_put(txn, key, plain.data, plain.len);
+	buffer_wipe(&plain);
+	if (rc == RC_DAMAGED && txn->status == RC_OK) {
+		++*n_damaged;
+		return RC_OK;
+	}
+	return fail(txn, rc);
+}
+
 enum rc store_has(struct txn *txn, const struct store_key *key)
 {
 	const uint8_t *sealed;
@@ -228,8 +292,8 @@ struct scan_ctx {
 static enum rc scan_one(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
 {
 	struct scan_ctx *scan = ctx;
-	if (key_len == 5 + 1 && memcmp(key, "Mhead", 6) == 0)
-		return RC_OK; /* the head is not a sealed value */
+	if (store_key_is_head(key, key_len))
+		return RC_OK; /* not a sealed value */
 	buffer_reset(&scan->plain);
 	enum rc rc = open_value(scan->txn->store, key, key_len, value, len, &scan->plain);
 	scan->own_error = rc != RC_OK;

@@ -38,8 +38,9 @@ struct store_options {
 	bool create;
 };
 
-/* Errors: IO, DAMAGED, KEY (sealed under another key), CONFLICT (open in another process), CONFIG (format version). */
-enum rc store_open(const struct store_options *options, const struct seal *seal, struct store **ret,
+/* Borrows `seal`, and takes up the second key of a rotation that was interrupted.
+ * Errors: IO, DAMAGED, KEY (sealed under another key), CONFLICT (open in another process), CONFIG (format version). */
+enum rc store_open(const struct store_options *options, struct seal *seal, struct store **ret,
                    struct diag *diag) MUST_CHECK;
 void store_close(struct store *store);
 /* True once the engine failed in a way that forbids acknowledging anything more: stop and start again. */
@@ -107,5 +108,30 @@ enum { STORE_MAX_SECRETS = 1 << 20 };
 enum rc store_secret_put(struct store *store, uint32_t name, const uint8_t secret[32]) MUST_CHECK;
 enum rc store_secret_get(struct store *store, uint32_t name, uint8_t ret[32]) MUST_CHECK;   /* NOTFOUND once destroyed */
 enum rc store_secret_destroy(struct store *store, uint32_t name) MUST_CHECK;
+
+/* ---- rotation of the sealing key ---- */
+
+/* While requests are served: begin, then slices until all is done, then finish in a transaction of its own, then end.
+ * All of them on the thread that writes. Whenever the process dies in between, either key opens the store (the file
+ * `rotation` beside it holds each sealed under the other) and it is begun for; slices then start over, and pass what is
+ * done. After the end the old key opens nothing of the store any more. */
+struct store_rotation {
+	uint8_t at[STORE_KEY_CAP + 1];    /* values from here on are to do; zeroed: none is done */
+	size_t at_len;
+	uint64_t next_salt, next_secret;
+	uint64_t n_values, n_slots;       /* sealed again, looked at */
+	uint64_t n_damaged;               /* values that do not open, left as they are */
+};
+/* From here on the key of `handover` seals. Errors: CONFLICT (a rotation is under way, or still read), KEY (the handover
+ * was not made for the present key), IO, NOSPACE. */
+enum rc store_rotation_begin(struct store *store, const uint8_t handover[SEAL_HANDOVER_LEN]) MUST_CHECK;
+bool store_is_rotating(struct store *store);
+/* Some hundred values or slots. *ret_next is where to go on once this transaction is durable; *ret_done: nothing is left. */
+enum rc store_rotation_slice(struct txn *txn, const struct store_rotation *rotation, struct store_rotation *ret_next,
+                             bool *ret_done) MUST_CHECK;
+enum rc store_rotation_finish(struct txn *txn) MUST_CHECK;
+/* The transaction of finish is durable: destroy the file; the old key is wiped from memory with the last transaction
+ * that may still read what it sealed. */
+enum rc store_rotation_end(struct store *store) MUST_CHECK;
 
 #endif

@@ -76,9 +76,15 @@ void store_slots_key(struct store_key *key)
 static const uint8_t head_magic[HEAD_MAGIC_LEN] = "TCSTORE1";
 static const uint8_t check_text[HEAD_CHECK_LEN] = "throughcare seal";
 
-static enum rc write_head(struct store *store)
+bool store_key_is_head(const uint8_t *key, size_t key_len)
 {
-	struct engine_txn *txn;
+	struct store_key head;
+	head_key(&head);
+	return key_len == head.len && memcmp(key, head.bytes, key_len) == 0;
+}
+
+enum rc store_write_head(struct store *store, struct engine_txn *txn)
+{
 	struct store_key key;
 	uint8_t head[HEAD_LEN], *room;
 	struct writer w;
@@ -90,17 +96,24 @@ static enum rc write_head(struct store *store)
 				head + HEAD_CLEAR_LEN);
 	if (rc != RC_OK)
 		return rc;
-	rc = engine_begin(store->engine, true, &txn);
-	if (rc != RC_OK)
-		return rc;
 	head_key(&key);
 	rc = engine_reserve(txn, key.bytes, key.len, HEAD_LEN, &room);
-	if (rc != RC_OK) {
-		engine_abort(txn);
+	if (rc == RC_OK)
+		memcpy(room, head, HEAD_LEN);
+	return rc;
+}
+
+static enum rc make_head(struct store *store)
+{
+	struct engine_txn *txn;
+	enum rc rc = engine_begin(store->engine, true, &txn);
+	if (rc != RC_OK)
 		return rc;
-	}
-	memcpy(room, head, HEAD_LEN);
-	return engine_commit(txn);
+	rc = store_write_head(store, txn);
+	if (rc == RC_OK)
+		return engine_commit(txn);
+	engine_abort(txn);
+	return rc;
 }
 
 static enum rc check_head(struct store *store, const char *directory, const uint8_t *head, size_t len,
@@ -122,7 +135,10 @@ static enum rc check_head(struct store *store, const char *directory, const uint
 	if (unseal_value(store->seal, "check", head, HEAD_CLEAR_LEN, head + HEAD_CLEAR_LEN,
 			 HEAD_CHECK_LEN + SEAL_OVERHEAD, text) != RC_OK ||
 	    memcmp(text, check_text, HEAD_CHECK_LEN) != 0)
-		return diag_set(diag, RC_KEY, "%s: the store is sealed under another sealing key", directory);
+		return diag_set(diag, RC_KEY,
+				"%s: the store is sealed under another sealing key: number %04x, not %04x", directory,
+				seal_message_number(head + HEAD_CLEAR_LEN, HEAD_CHECK_LEN + SEAL_OVERHEAD),
+				seal_key_number(store->seal));
 	return RC_OK;
 }
 
@@ -151,6 +167,11 @@ static enum rc path_join(char out[PATH_MAX], const char *directory, const char *
 {
 	int n = snprintf(out, PATH_MAX, "%s/%s", directory, name);
 	return n > 0 && n < PATH_MAX ? RC_OK : RC_TOO_LARGE;
+}
+
+enum rc store_path(const struct store *store, const char *name, char out[PATH_MAX])
+{
+	return path_join(out, store->directory, name);
 }
 
 static enum rc open_slots(struct store *store, const char *directory, bool create, struct diag *diag)
@@ -184,7 +205,7 @@ static enum rc make_store(struct store *store, const char *directory, struct dia
 			directory);
 	}
 	if (rc == RC_OK)
-		rc = write_head(store);
+		rc = make_head(store);
 	if (rc != RC_OK && diag != NULL && diag->text[0] == '\0')
 		diag_set(diag, rc, "%s: the store cannot be made: %s", directory, rc_text(rc));
 	return rc;
@@ -233,7 +254,7 @@ static enum rc take_lock(struct store *store, const char *directory, struct diag
 	return RC_OK;
 }
 
-enum rc store_open(const struct store_options *options, const struct seal *seal, struct store **ret, struct diag *diag)
+enum rc store_open(const struct store_options *options, struct seal *seal, struct store **ret, struct diag *diag)
 {
 	const char *directory = options->directory;
 	bool found = false;
@@ -248,7 +269,11 @@ enum rc store_open(const struct store_options *options, const struct seal *seal,
 		return RC_NOMEM;
 	store->seal = seal;
 	store->lock_fd = -1;
-	enum rc rc = take_lock(store, directory, diag);
+	pthread_mutex_init(&store->lock, NULL);
+	store->directory = strdup(directory);
+	enum rc rc = store->directory == NULL ? RC_NOMEM : take_lock(store, directory, diag);
+	if (rc == RC_OK)
+		rc = store_rotation_resume(store, diag);
 	if (rc == RC_OK)
 		rc = engine_open(directory, options->map_bytes, options->create, &store->engine, diag);
 	if (rc == RC_OK)
@@ -278,6 +303,8 @@ void store_close(struct store *store)
 	engine_close(store->engine);
 	if (store->lock_fd >= 0)
 		close(store->lock_fd);
+	pthread_mutex_destroy(&store->lock);
+	free(store->directory);
 	free(store);
 }
 
