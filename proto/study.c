@@ -16,7 +16,7 @@ const char *const study_roles[] = {"none", "given", "middle", "surname", "date",
 const char *const study_incompletes[] = {"keep", "pad", "reject", NULL};
 const char *const study_periods[] = {"quarter", "year", "all", NULL};
 const char *const study_measure_kinds[] = {"continuity", "return", "mortality", "retention", "population", NULL};
-const char *const study_disclosure_methods[] = {"keyed-noise", "none", NULL};
+const char *const study_disclosure_methods[] = {"keyed-noise", "none", "cell-key", NULL};
 
 static enum rc read_head(const struct study_reader *r, const struct yaml_node *root, struct study *study)
 {
@@ -212,6 +212,11 @@ const char *study_incomplete_name(enum study_incomplete incomplete)
 const char *study_profile_name(enum study_profile profile)
 {
 	return study_profiles[profile];
+}
+
+const char *study_disclosure_method_name(enum study_disclosure_method method)
+{
+	return study_disclosure_methods[method];
 }
 
 const char *study_source_kind_name(enum study_source_kind kind)

@@ -221,19 +221,20 @@ struct study_table {
 	enum period_kind period;
 	uint8_t by[STUDY_MAX_BY]; /* index of dimensions */
 	uint8_t n_by;
-	uint32_t sigma2_milli; /* σ² of the discrete Gaussian in thousandths; 0 only with method none */
+	uint32_t sigma2_milli; /* variance of the noise of a cell in thousandths; 0 only with method none */
 };
 
-enum study_disclosure_method { DISCLOSURE_KEYED_NOISE, DISCLOSURE_NONE };
+enum study_disclosure_method { DISCLOSURE_KEYED_NOISE, DISCLOSURE_NONE, DISCLOSURE_CELL_KEY };
+enum { STUDY_CELL_KEY_SIGMA2_MILLI = 3000 }; /* variance of the p-table */
 
 struct study_disclosure {
 	enum study_disclosure_method method;
-	uint32_t threshold;        /* a row whose noisy total is below it is not shown */
-	uint64_t rho_limit_micro;  /* what all releases together may cost, ρ in millionths */
-	uint16_t max_index_events; /* of a person in all */
-	uint32_t interval_days;    /* between releases */
-	uint32_t min_new_records;  /* since the last release … */
-	uint16_t min_sources;      /* … from at least so many sources */
+	uint32_t threshold;            /* a row whose noisy total is below it is not shown */
+	uint64_t rho_limit_micro;      /* what all releases together may cost, ρ in millionths */
+	uint16_t max_index_events;     /* of a person in all */
+	uint32_t interval_days;        /* between releases */
+	uint32_t min_new_records;      /* since the last release … */
+	uint16_t min_sources;          /* … from at least so many sources */
 	uint32_t linkage_sigma2_milli; /* of the counts of links that correct rates; 0 = not published */
 	bool provisional;              /* publish open periods too (each time at full cost) */
 };
@@ -287,15 +288,18 @@ bool study_source_may_send(const struct study *study, int source, int event);
 size_t study_filter_bytes(const struct study_domain *domain, int filter);
 size_t study_record_bytes(const struct study_domain *domain);
 
-/* ρ of one release in millionths when every table gets a new period cell: the worst squared change of all cells when
+/* All of ρ is 0 for tables with the method cell-key, which no ρ bounds.
+ *
+ * ρ of one release in millionths when every table gets a new period cell: the worst squared change of all cells when
  * one person's outcome is substituted, Σ over tables 2 · 1/(2σ²) = Σ 1/σ² (docs/methods.md). */
 uint64_t study_release_rho_micro(const struct study *study);
 /* The part of one table, and of the counts of links: 1/σ² in millionths, rounded up; 0 without. */
 uint64_t study_linkage_rho_micro(const struct study *study);
-uint64_t study_table_rho_micro(const struct study_table *table);
+uint64_t study_table_rho_micro(const struct study *study, const struct study_table *table);
 
 const char *study_incomplete_name(enum study_incomplete incomplete);
 const char *study_profile_name(enum study_profile profile);
+const char *study_disclosure_method_name(enum study_disclosure_method method);
 const char *study_measure_kind_name(enum study_measure_kind kind);
 const char *study_source_kind_name(enum study_source_kind kind);
 

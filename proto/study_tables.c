@@ -87,9 +87,9 @@ static uint64_t rho_micro(uint64_t sigma2_milli)
 	return sigma2_milli == 0 ? 0 : (1000000000u + sigma2_milli - 1) / sigma2_milli;
 }
 
-uint64_t study_table_rho_micro(const struct study_table *table)
+uint64_t study_table_rho_micro(const struct study *study, const struct study_table *table)
 {
-	return rho_micro(table->sigma2_milli);
+	return study->disclosure.method == DISCLOSURE_CELL_KEY ? 0 : rho_micro(table->sigma2_milli);
 }
 
 uint64_t study_linkage_rho_micro(const struct study *study)
@@ -102,27 +102,41 @@ uint64_t study_release_rho_micro(const struct study *study)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < study->n_tables; i++)
-		sum += study_table_rho_micro(&study->tables[i]);
+		sum += study_table_rho_micro(study, &study->tables[i]);
 	return sum + study_linkage_rho_micro(study);
 }
 
-static enum rc check_noise(const struct study_reader *r, const struct yaml_node *node, const struct study *study)
+/* Keyed noise needs a variance in every table; cell-key has its own. */
+static enum rc check_sigma2(const struct study_reader *r, struct study *study)
 {
-	const struct yaml_node *tables = yaml_get(yaml_tree_root(r->tree), "tables"),
-			       *method = yaml_get(node, "method");
-	uint64_t rho = study_release_rho_micro(study), limit = study->disclosure.rho_limit_micro;
+	const struct yaml_node *tables = yaml_get(yaml_tree_root(r->tree), "tables");
 
-	if (study->disclosure.method == DISCLOSURE_NONE)
-		return study->synthetic
-			       ? RC_OK
-			       : READ_ERROR(r, method, "none is allowed only where the study says synthetic: true");
 	for (unsigned i = 0; i < study->n_tables; i++) {
 		const struct yaml_node *table = yaml_get(tables, study->tables[i].name),
 				       *sigma2 = yaml_get(table, "sigma2");
-		if (study->tables[i].sigma2_milli == 0)
+		if (study->disclosure.method == DISCLOSURE_CELL_KEY) {
+			if (sigma2 != NULL)
+				return READ_ERROR(r, sigma2, "the method cell-key has noise of its own; leave it out");
+			study->tables[i].sigma2_milli = STUDY_CELL_KEY_SIGMA2_MILLI;
+		} else if (study->tables[i].sigma2_milli == 0) {
 			return READ_ERROR(r, sigma2 != NULL ? sigma2 : table,
 					  "a sigma2 above 0 is needed: the method adds noise");
+		}
 	}
+	return RC_OK;
+}
+
+static enum rc check_noise(const struct study_reader *r, const struct yaml_node *node, struct study *study)
+{
+	if (study->disclosure.method == DISCLOSURE_NONE)
+		return study->synthetic ? RC_OK
+					: READ_ERROR(r, yaml_get(node, "method"),
+						     "none is allowed only where the study says synthetic: true");
+	enum rc rc = check_sigma2(r, study);
+	uint64_t rho = study_release_rho_micro(study), limit = study->disclosure.rho_limit_micro;
+
+	if (rc != RC_OK || rho == 0)
+		return rc;
 	if (yaml_get(node, "rho_limit") == NULL)
 		return READ_ERROR(r, node, "the key rho_limit is missing");
 	if (rho > limit)

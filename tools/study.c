@@ -232,7 +232,7 @@ static void print_plan(const struct study *study, uint64_t n_releases)
 		const struct study_table *t = &study->tables[i];
 		double sigma = sqrt(t->sigma2_milli / 1000.0);
 		printf("  %-38s sd %6.2f   95 %% within +-%.1f   rho %8.4f\n", t->name, sigma, 1.96 * sigma,
-		       (double)study_table_rho_micro(t) / 1e6);
+		       (double)study_table_rho_micro(study, t) / 1e6);
 	}
 	if (d->linkage_sigma2_milli > 0)
 		printf("  %-38s sd %6.2f   for corrected rates    rho %8.4f\n", "counts of links",
@@ -248,6 +248,8 @@ static void print_plan(const struct study *study, uint64_t n_releases)
 	printf("\n");
 	if (d->method == DISCLOSURE_NONE)
 		printf("disclosure.method is none: no noise is added, and these figures do not hold.\n");
+	else if (rho == 0)
+		printf("disclosure.method is cell-key: no rho bounds it, and none is charged.\n");
 	else
 		printf("The limit allows %llu release%s.\n", (unsigned long long)(d->rho_limit_micro / rho),
 		       d->rho_limit_micro / rho == 1 ? "" : "s");

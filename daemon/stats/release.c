@@ -83,7 +83,7 @@ static uint64_t table_charge_micro(const struct study *study, const struct study
 {
 	uint32_t sigma2_milli = table_sigma2_milli(study, table);
 
-	if (plan->n_final + plan->n_provisional == 0 || sigma2_milli == 0)
+	if (table_plan_n_periods(plan) == 0 || sigma2_milli == 0 || study->disclosure.method == DISCLOSURE_CELL_KEY)
 		return 0;
 	return (UINT64_C(1000000000) + sigma2_milli - 1) / sigma2_milli;
 }
@@ -123,8 +123,8 @@ static enum rc release_work_init(struct release_work *work, const struct study *
 		if (rc != RC_OK)
 			break;
 		const struct table_plan *plan = &work->tables[i].plan;
-		n_cells += ((uint64_t)plan->n_final + plan->n_provisional) * table_n_rows(study, table) *
-			   table_n_cells(study, table);
+		n_cells +=
+			(uint64_t)table_plan_n_periods(plan) * table_n_rows(study, table) * table_n_cells(study, table);
 		if (n_cells > STATS_MAX_CELLS)
 			rc = RC_TOO_LARGE;
 		work->rho_micro += table_charge_micro(study, table, plan);
@@ -152,7 +152,7 @@ enum rc stats_release_charge(const struct study *study, int32_t as_of, const jso
 static enum rc append_periods(const struct table_work *work, const struct table_cells *cells, uint32_t release)
 {
 	json_t *periods = json_object_get(work->table, "periods");
-	uint32_t n_periods = work->plan.n_final + work->plan.n_provisional;
+	uint32_t n_periods = table_plan_n_periods(&work->plan);
 	enum rc rc = RC_OK;
 
 	for (uint32_t p = work->is_first ? table_skip_empty(cells) : 0; rc == RC_OK && p < n_periods; p++) {
@@ -175,6 +175,8 @@ static enum rc fill_tables(const struct study *study, struct release_work *work,
 		rc = table_cells_init(&cells[i], study, &study->tables[i], &work->tables[i].plan, timeline, params);
 	if (rc == RC_OK)
 		rc = table_cells_adjust(study, cells);
+	if (rc == RC_OK)
+		table_cells_decide(study, cells);
 	for (int i = 0; rc == RC_OK && i < study->n_tables; i++)
 		rc = append_periods(&work->tables[i], &cells[i], params->release);
 	for (int i = 0; cells != NULL && i < study->n_tables; i++)
@@ -185,9 +187,8 @@ static enum rc fill_tables(const struct study *study, struct release_work *work,
 
 static json_t *disclosure_json(const struct study *study, const struct stats_params *params, uint64_t rho_micro)
 {
-	bool none = study->disclosure.method == DISCLOSURE_NONE;
-
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "method", none ? "none" : "keyed-noise", "threshold",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "method",
+			 study_disclosure_method_name(study->disclosure.method), "threshold",
 			 (json_int_t)study->disclosure.threshold, "rho_micro", (json_int_t)rho_micro, "rho_total_micro",
 			 (json_int_t)(params->rho_spent_micro + rho_micro), "max_index_events",
 			 (json_int_t)study->disclosure.max_index_events, "secret",

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/stats/cell_key.h"
 #include "daemon/stats/consistent.h"
-#include "daemon/stats/noise.h"
 #include "proto/day.h"
 #include "proto/json.h"
 #include "proto/lattice.h"
@@ -30,18 +30,42 @@ struct table_plan table_plan(const struct study *study, const struct study_table
 	int reach = study->retention_years != 0 ? study->retention_years : DEFAULT_REACH_YEARS;
 	first = period_of_day(table->period, day_from_civil(year - reach < 1671 ? 1671 : year - reach, month, 1));
 	if (table->period == PERIOD_ALL)
-		return (struct table_plan){0, 0, study->disclosure.provisional ? 1 : 0};
+		return (struct table_plan){.n_provisional = study->disclosure.provisional ? 1 : 0};
 	if (has_published && last_published >= first)
 		first = last_published + 1;
 	while (open >= first && !is_closed(study, table, open, as_of))
 		open--;
 	open++; /* the first period that is not closed; `first` or later unless time ran backwards */
-	struct table_plan plan = {first, 0, 0};
+	struct table_plan plan = {.first = first};
 	if (open > first)
 		plan.n_final = (uint32_t)(open - first);
 	if (study->disclosure.provisional && current >= first + (int32_t)plan.n_final)
 		plan.n_provisional = (uint32_t)(current - first) + 1 - plan.n_final;
 	return plan;
+}
+
+uint32_t table_plan_n_periods(const struct table_plan *plan)
+{
+	return plan->n_revised + plan->n_final + plan->n_provisional;
+}
+
+int32_t table_plan_index(const struct table_plan *plan, uint32_t slot)
+{
+	return slot < plan->n_revised ? plan->first_revised + (int32_t)slot
+				      : plan->first + (int32_t)(slot - plan->n_revised);
+}
+
+bool table_plan_find(const struct table_plan *plan, int32_t index, uint32_t *ret_slot)
+{
+	int64_t revised = (int64_t)index - plan->first_revised, at = (int64_t)index - plan->first;
+
+	if (revised >= 0 && revised < plan->n_revised)
+		*ret_slot = (uint32_t)revised;
+	else if (at >= 0 && at < (int64_t)plan->n_final + plan->n_provisional)
+		*ret_slot = plan->n_revised + (uint32_t)at;
+	else
+		return false;
+	return true;
 }
 
 unsigned table_n_rows(const struct study *study, const struct study_table *table)
@@ -70,6 +94,8 @@ int64_t table_threshold(const struct study *study, const struct study_table *tab
 	struct lattice lattice;
 	int64_t raised = 0;
 
+	if (study->disclosure.method == DISCLOSURE_CELL_KEY) /* empty rows stay empty */
+		return study->disclosure.threshold;
 	lattice_of_table(study, (unsigned)(table - study->tables), &lattice);
 	/* (2.5)² · cells · variance, compared as squares: 6.25 · cells · milli / 1000. */
 	uint64_t square = (uint64_t)table_n_cells(study, table) *
@@ -80,9 +106,8 @@ int64_t table_threshold(const struct study *study, const struct study_table *tab
 	return raised > study->disclosure.threshold ? raised : study->disclosure.threshold;
 }
 
-/* The code of each dimension of a row; the last dimension varies fastest. */
-static void row_codes(const struct study *study, const struct study_table *table, unsigned row,
-		      unsigned ret[STUDY_MAX_BY])
+void table_row_codes(const struct study *study, const struct study_table *table, unsigned row,
+		     unsigned ret[STUDY_MAX_BY])
 {
 	for (int i = table->n_by; i-- > 0;) {
 		unsigned radix = study->dimensions[table->by[i]].n_codes + 1U;
@@ -102,11 +127,25 @@ static unsigned row_of(const struct study *study, const struct study_table *tabl
 
 /* ---- counting ---- */
 
-static enum rc count_cells(struct table_cells *cells, const struct timeline *timeline, int32_t as_of)
+/* A person is known by the smallest of their record ids, which depends on nothing but what was sent. */
+static enum rc person_key(const struct stats_params *params, const struct stats_event *events, size_t n_events,
+			  cell_key_sum *ret)
+{
+	const uint8_t *least = events[0].record_id;
+
+	for (size_t i = 1; i < n_events; i++) {
+		if (memcmp(events[i].record_id, least, sizeof events[i].record_id) < 0)
+			least = events[i].record_id;
+	}
+	return cell_key_of_record(params->prf, params->prf_ctx, least, sizeof events[0].record_id, ret);
+}
+
+/* `keys`, where there are any, get the sum of the contributors' record keys. */
+static enum rc count_cells(struct table_cells *cells, const struct timeline *timeline,
+			   const struct stats_params *params, cell_key_sum *keys)
 {
 	const struct study *study = cells->study;
 	const struct study_table *table = cells->table;
-	uint32_t n_periods = cells->plan.n_final + cells->plan.n_provisional;
 	size_t cap = 0, len;
 	struct index_event *found = NULL;
 	enum rc rc = RC_OK;
@@ -123,95 +162,27 @@ static enum rc count_cells(struct table_cells *cells, const struct timeline *tim
 			}
 		}
 		size_t n = measure_index_events(study, &study->measures[table->measure], table->period,
-						&timeline->events[at], len, as_of, found);
+						&timeline->events[at], len, params->as_of, found);
 		n = measure_limit(found, n, table->period, study->disclosure.max_index_events);
+		cell_key_sum key = 0;
+		if (keys != NULL && n > 0)
+			rc = person_key(params, &timeline->events[at], len, &key);
+		if (rc != RC_OK)
+			goto out;
 		for (size_t i = 0; i < n; i++) {
-			int64_t period = (int64_t)period_of_day(table->period, found[i].day) - cells->plan.first;
-			if (period < 0 || period >= n_periods)
+			uint32_t slot;
+			if (!table_plan_find(&cells->plan, period_of_day(table->period, found[i].day), &slot))
 				continue;
-			size_t row = (size_t)period * cells->n_rows + row_of(study, table, &found[i]);
-			cells->values[row * cells->n_cells + found[i].outcome]++;
+			size_t cell =
+				((size_t)slot * cells->n_rows + row_of(study, table, &found[i])) * cells->n_cells +
+				found[i].outcome;
+			cells->values[cell]++;
+			if (keys != NULL)
+				keys[cell] += key;
 		}
 	}
 out:
 	free(found);
-	return rc;
-}
-
-/* ---- noise ---- */
-
-/* What every cell of one row says of itself; the outcome is set cell by cell. */
-static json_t *row_identity(const struct table_cells *cells, uint32_t period, unsigned row)
-{
-	const struct study *study = cells->study;
-	const struct study_table *table = cells->table;
-	char period_text[PERIOD_TEXT_LEN];
-	unsigned codes[STUDY_MAX_BY];
-	json_t *by = json_object();
-
-	row_codes(study, table, row, codes);
-	for (int i = 0; i < table->n_by; i++) {
-		const struct study_dimension *d = &study->dimensions[table->by[i]];
-		if (json_object_set_new(by, d->name, json_string(d->codes[codes[i]])) != 0) {
-			json_decref(by);
-			return NULL;
-		}
-	}
-	period_format(table->period, cells->plan.first + (int32_t)period, period_text);
-	return json_pack("{s:s, s:s, s:o, s:I, s:s}", "measure", study->measures[table->measure].name, "period",
-			 period_text, "by", by, "sigma2_milli", (json_int_t)table_sigma2_milli(study, table), "study",
-			 study->name);
-}
-
-static enum rc add_cell_noise(const struct table_cells *cells, json_t *identity, unsigned outcome,
-			      const struct stats_params *params, struct buffer *text, int64_t *value)
-{
-	char name[OUTCOME_NAME_CAP];
-	uint8_t seed[NOISE_SEED_LEN] = {0};
-	struct noise_stream stream;
-	int64_t noise = 0;
-
-	outcome_name(&cells->study->measures[cells->table->measure], outcome, name);
-	if (json_object_set_new(identity, "outcome", json_string(name)) != 0)
-		return RC_NOMEM;
-	buffer_reset(text);
-	enum rc rc = json_canonical(identity, text);
-	if (rc == RC_OK)
-		rc = params->prf(params->prf_ctx, text->data, text->len, seed);
-	if (rc != RC_OK)
-		return rc;
-	noise_init(&stream, seed);
-	rc = noise_gaussian(&stream, table_sigma2_milli(cells->study, cells->table), &noise);
-	if (rc == RC_OK)
-		*value += noise;
-	noise_deinit(&stream);
-	explicit_bzero(seed, sizeof seed);
-	return rc;
-}
-
-static enum rc add_noise(struct table_cells *cells, const struct stats_params *params)
-{
-	uint32_t n_periods = cells->plan.n_final + cells->plan.n_provisional;
-	struct buffer text;
-	enum rc rc = RC_OK;
-
-	if (cells->study->disclosure.method == DISCLOSURE_NONE)
-		return cells->study->synthetic ? RC_OK : RC_NOT_ALLOWED;
-	if (cells->table->sigma2_milli == 0)
-		return RC_INVALID;
-	buffer_init(&text);
-	for (uint32_t p = 0; p < n_periods && rc == RC_OK; p++) {
-		for (unsigned row = 0; row < cells->n_rows && rc == RC_OK; row++) {
-			int64_t *values = &cells->values[((size_t)p * cells->n_rows + row) * cells->n_cells];
-			json_t *identity = row_identity(cells, p, row);
-			if (identity == NULL)
-				rc = RC_NOMEM;
-			for (unsigned c = 0; c < cells->n_cells && rc == RC_OK; c++)
-				rc = add_cell_noise(cells, identity, c, params, &text, &values[c]);
-			json_decref(identity);
-		}
-	}
-	buffer_deinit(&text);
 	return rc;
 }
 
@@ -224,19 +195,28 @@ enum rc table_cells_init(struct table_cells *cells, const struct study *study, c
 				.plan = *plan,
 				.n_rows = table_n_rows(study, table),
 				.n_cells = table_n_cells(study, table)};
-	uint64_t n_periods = (uint64_t)plan->n_final + plan->n_provisional, n_values = n_periods * c.n_rows * c.n_cells;
+	uint64_t n_periods = table_plan_n_periods(plan), n_values = n_periods * c.n_rows * c.n_cells;
 
+	cell_key_sum *keys = NULL;
 	if (n_values > STATS_MAX_CELLS)
 		return RC_TOO_LARGE;
 	c.values = calloc(n_values ? n_values : 1, sizeof *c.values);
 	c.adjusted_with = calloc(n_periods ? n_periods : 1, sizeof *c.adjusted_with);
 	for (uint64_t p = 0; c.adjusted_with != NULL && p < n_periods; p++)
 		c.adjusted_with[p] = UINT32_C(1) << (table - study->tables);
-	enum rc rc = c.values == NULL || c.adjusted_with == NULL ? RC_NOMEM : RC_OK;
+	if (study->disclosure.method == DISCLOSURE_CELL_KEY)
+		keys = calloc(n_values ? n_values : 1, sizeof *keys);
+	c.shown = calloc(n_periods ? n_periods * c.n_rows : 1, sizeof *c.shown);
+	enum rc rc = c.values == NULL || c.adjusted_with == NULL || c.shown == NULL ? RC_NOMEM : RC_OK;
+	if (study->disclosure.method == DISCLOSURE_CELL_KEY && keys == NULL)
+		rc = RC_NOMEM;
 	if (rc == RC_OK)
-		rc = count_cells(&c, timeline, params->as_of);
+		rc = count_cells(&c, timeline, params, keys);
 	if (rc == RC_OK)
-		rc = add_noise(&c, params);
+		rc = table_cells_perturb(&c, params, keys);
+	if (keys != NULL)
+		explicit_bzero(keys, n_values * sizeof *keys);
+	free(keys);
 	if (rc != RC_OK) {
 		table_cells_deinit(&c);
 		return rc;
@@ -247,14 +227,16 @@ enum rc table_cells_init(struct table_cells *cells, const struct study *study, c
 
 void table_cells_deinit(struct table_cells *cells)
 {
-	size_t n = ((size_t)cells->plan.n_final + cells->plan.n_provisional) * cells->n_rows * cells->n_cells;
+	size_t n = (size_t)table_plan_n_periods(&cells->plan) * cells->n_rows * cells->n_cells;
 
 	if (cells->values != NULL)
 		explicit_bzero(cells->values, n * sizeof *cells->values);
 	free(cells->values);
 	free(cells->adjusted_with);
+	free(cells->shown);
 	cells->values = NULL;
 	cells->adjusted_with = NULL;
+	cells->shown = NULL;
 }
 
 /* ---- common margins ---- */
@@ -270,17 +252,6 @@ static struct lattice lattice_of_mask(const struct study *study, uint32_t tables
 	return lattice;
 }
 
-/* Where a period of this index stands among those that are computed; false when it does not. */
-static bool find_slot(const struct table_cells *cells, int32_t index, uint32_t *ret)
-{
-	int64_t slot = (int64_t)index - cells->plan.first;
-
-	if (slot < 0 || slot >= (int64_t)cells->plan.n_final + cells->plan.n_provisional)
-		return false;
-	*ret = (uint32_t)slot;
-	return true;
-}
-
 /* One period, in all tables that have it. */
 static enum rc adjust_period(const struct study *study, struct table_cells *cells, uint32_t tables, int32_t index)
 {
@@ -290,7 +261,7 @@ static enum rc adjust_period(const struct study *study, struct table_cells *cell
 
 	for (unsigned i = 0; i < lattice.n_tables; i++) {
 		struct table_cells *c = &cells[lattice.tables[i]];
-		if (find_slot(c, index, &slot))
+		if (table_plan_find(&c->plan, index, &slot))
 			c->adjusted_with[slot] = tables;
 		values[i] = &c->values[(size_t)slot * c->n_rows * c->n_cells];
 	}
@@ -302,13 +273,13 @@ enum rc table_cells_adjust(const struct study *study, struct table_cells *cells)
 	enum rc rc = RC_OK;
 
 	for (unsigned t = 0; t < study->n_tables; t++) {
-		uint32_t n_periods = cells[t].plan.n_final + cells[t].plan.n_provisional, slot;
+		uint32_t n_periods = table_plan_n_periods(&cells[t].plan), slot;
 		for (uint32_t p = 0; p < n_periods && rc == RC_OK; p++) {
-			int32_t index = cells[t].plan.first + (int32_t)p;
+			int32_t index = table_plan_index(&cells[t].plan, p);
 			uint32_t tables = 0;
 			for (unsigned u = 0; u < study->n_tables; u++) {
 				if (lattice_same_events(study, &study->tables[t], &study->tables[u]) &&
-				    find_slot(&cells[u], index, &slot))
+				    table_plan_find(&cells[u].plan, index, &slot))
 					tables |= UINT32_C(1) << u;
 			}
 			/* Once, with the first table that has the period. */
@@ -338,7 +309,7 @@ int64_t table_row_total(const struct table_cells *cells, uint32_t period, unsign
 
 bool table_row_is_shown(const struct table_cells *cells, uint32_t period, unsigned row)
 {
-	return table_row_total(cells, period, row) >= table_threshold(cells->study, cells->table);
+	return cells->shown[(size_t)period * cells->n_rows + row];
 }
 
 /* Is a noisy sum of `n_rows` rows at least `tenths`/10 standard deviations above an empty one? */
@@ -385,7 +356,7 @@ static json_t *row_json(const struct table_cells *cells, uint32_t period, unsign
 	json_t *code_list = json_array(), *cell_list;
 	bool ok = true;
 
-	row_codes(cells->study, cells->table, row, codes);
+	table_row_codes(cells->study, cells->table, row, codes);
 	for (int i = 0; i < cells->table->n_by; i++)
 		ok &= json_array_append_new(code_list, json_integer(codes[i])) == 0;
 	if (!ok) {
@@ -437,10 +408,11 @@ enum rc table_block_json(const struct table_cells *cells, uint32_t period, uint3
 			return RC_NOMEM;
 		}
 	}
-	period_format(cells->table->period, cells->plan.first + (int32_t)period, period_text);
-	json_t *block = json_pack("{s:s, s:s, s:I, s:o, s:o}", "period", period_text, "state",
-				  period < cells->plan.n_final ? "final" : "provisional", "released_in",
-				  (json_int_t)release, "variance_milli", variance_json(cells, period), "rows", rows);
+	period_format(cells->table->period, table_plan_index(&cells->plan, period), period_text);
+	json_t *block =
+		json_pack("{s:s, s:s, s:I, s:o, s:o}", "period", period_text, "state",
+			  period < cells->plan.n_revised + cells->plan.n_final ? "final" : "provisional", "released_in",
+			  (json_int_t)release, "variance_milli", variance_json(cells, period), "rows", rows);
 	if (block == NULL)
 		return RC_NOMEM;
 	*ret = block;

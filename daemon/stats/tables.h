@@ -10,16 +10,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/stats/cell_key.h"
 #include "daemon/stats/measure.h"
 #include "daemon/stats/stats.h"
 #include "daemon/stats/timeline.h"
 
 /* Periods of one table that a release computes anew: first … last, as period indexes. `n_final` of them, from the
- * first on, are closed; the rest are provisional. */
+ * first on, are closed; the rest are provisional. Before them stand those that are revised. All together they are
+ * numbered from 0, ascending: the slots. */
 struct table_plan {
 	int32_t first;
 	uint32_t n_final, n_provisional;
+	int32_t first_revised;
+	uint32_t n_revised;
 };
+
+uint32_t table_plan_n_periods(const struct table_plan *plan);
+int32_t table_plan_index(const struct table_plan *plan, uint32_t slot);
+/* Where a period of this index stands; false when it is not computed. */
+bool table_plan_find(const struct table_plan *plan, int32_t index, uint32_t *ret_slot);
 
 /* `last_published` is the index of the last closed period that an earlier release published; has_published false =
  * none, then closed periods reach back as far as the study keeps records (`retention_years`, 10 where it does not say).
@@ -27,6 +36,9 @@ struct table_plan {
 struct table_plan table_plan(const struct study *study, const struct study_table *table, int32_t as_of,
 			     bool has_published, int32_t last_published);
 
+/* The code of each dimension of a row; the last dimension varies fastest. */
+void table_row_codes(const struct study *study, const struct study_table *table, unsigned row,
+		     unsigned ret[STUDY_MAX_BY]);
 unsigned table_n_rows(const struct study *study, const struct study_table *table);
 unsigned table_n_cells(const struct study *study, const struct study_table *table); /* of a row */
 /* σ² in thousandths; 0 with method none. */
@@ -38,7 +50,7 @@ int64_t table_threshold(const struct study *study, const struct study_table *tab
 /* All of a table in a release body but its periods. On RC_OK the caller owns *ret. Errors: NOMEM. */
 enum rc table_definition(const struct study *study, const struct study_table *table, json_t **ret) MUST_CHECK;
 
-/* The noisy cells of the planned periods, [period][row][cell]. */
+/* The noisy cells of the planned periods, [slot][row][cell]. */
 struct table_cells {
 	const struct study *study;
 	const struct study_table *table;
@@ -48,16 +60,25 @@ struct table_cells {
 	/* Of each period, the tables of the study (a bit each) whose common margins were made to agree; this one alone
 	 * after table_cells_init. Owned. */
 	uint32_t *adjusted_with;
+	bool *shown; /* [period][row], owned; none before table_cells_decide */
 };
 
-/* Count and add noise. Errors: NOMEM, TOO_LARGE, or the PRF's. */
+/* Count and add noise. Errors: NOMEM, TOO_LARGE, NOT_ALLOWED (no noise in a study that is not synthetic), the PRF's. */
 enum rc table_cells_init(struct table_cells *cells, const struct study *study, const struct study_table *table,
 			 const struct table_plan *plan, const struct timeline *timeline,
 			 const struct stats_params *params) MUST_CHECK;
+/* The second half of it: noise on true counts, by the study's method. `keys` are the sums of record keys of each cell
+ * where that is cell-key. Errors: NOMEM, NOT_ALLOWED, INVALID (no σ²), the PRF's. */
+enum rc table_cells_perturb(struct table_cells *cells, const struct stats_params *params,
+			    const cell_key_sum *keys) MUST_CHECK;
 void table_cells_deinit(struct table_cells *cells); /* wipes */
 /* Make the margins agree that the study's tables have in common: `cells[t]` of table t, those periods that are computed
  * in several of them. Reads noisy values alone. Errors: NOMEM. */
 enum rc table_cells_adjust(const struct study *study, struct table_cells *cells) MUST_CHECK;
+/* Which rows are shown, from noisy values alone: those at or above the threshold. With the method cell-key an empty row
+ * is shown as well, and complementary suppression hides a further row where one alone is hidden and could be had by
+ * subtracting the others from a margin that another table publishes. */
+void table_cells_decide(const struct study *study, struct table_cells *cells);
 
 int64_t table_row_total(const struct table_cells *cells, uint32_t period, unsigned row);
 bool table_row_is_shown(const struct table_cells *cells, uint32_t period, unsigned row);

@@ -1,6 +1,8 @@
 /* The words. Each note is one that a reader who skips the rest must not miss. */
 #include "daemon/stats/wording.h"
 
+#include <string.h>
+
 static const struct wording wordings[] = {
 	[MEASURE_CONTINUITY] = {"releases to liberty", "releases", "Period of release", "Outcome after release",
 				"treatment started within {days} days of release"},
@@ -76,7 +78,11 @@ void wording_notes(const struct answer *a, void (*put)(void *ctx, const char *no
 
 	if (a->head.synthetic)
 		put(ctx, "Synthetic data: these figures describe no real person.");
-	if (a->table.sigma2_milli > 0)
+	if (strcmp(a->head.method, "cell-key") == 0)
+		put(ctx,
+		    "Every count above zero carries random noise by the cell-key method; counts do not add up from "
+		    "one table to another. This is not differentially private, and no budget bounds it.");
+	else if (a->table.sigma2_milli > 0)
 		put(ctx, "Every count carries random noise; a small one may be negative.");
 	put(ctx, "Hidden rows are unknown, not zero.");
 	for (unsigned i = 0; i < 3 && notes[kind][i] != NULL; i++)

@@ -204,8 +204,8 @@ static void reads_what_is_published(void **state)
 	assert_int_equal(by_sex->period, PERIOD_YEAR);
 	assert_int_equal(by_sex->n_by, 2);
 	assert_int_equal(by_sex->by[0], study_find_dimension(s, "sex"));
-	assert_int_equal(study_table_rho_micro(all), 100000);
-	assert_int_equal(study_table_rho_micro(by_sex), 333334); /* rounded up */
+	assert_int_equal(study_table_rho_micro(s, all), 100000);
+	assert_int_equal(study_table_rho_micro(s, by_sex), 333334); /* rounded up */
 	assert_int_equal(study_release_rho_micro(s), 433334);
 	assert_int_equal(s->disclosure.rho_limit_micro, 2250000);
 	assert_int_equal(s->disclosure.threshold, 12);
@@ -905,7 +905,8 @@ static const struct {
 	 "dimensions.young: its bands overlap those of age"},
 	/* disclosure */
 	{"method: keyed-noise", "method: none-at-all",
-	 "study.yaml:49: disclosure.method: one of these is needed here: keyed-noise, none"},
+	 "study.yaml:49: disclosure.method: one of these is needed here: keyed-noise, none, cell-key"},
+	{"method: keyed-noise", "method: cell-key", "study.yaml:46: tables.all.sigma2: the method cell-key has noise"},
 	{"rho_limit: 2.25", "rho_limit: 0.4",
 	 "study.yaml:51: disclosure.rho_limit: one release costs rho 0.433334, more than this"},
 	{"  rho_limit: 2.25\n", "", "study.yaml:48: disclosure: the key rho_limit is missing"},
@@ -935,6 +936,25 @@ static void broken_studies(void **state)
 		free(text);
 	}
 	assert_int_equal(n_failed, 0);
+}
+
+/* Needs no variance and no limit, and charges nothing; counts of links still do. */
+static void cell_key_has_its_own_noise(void **state)
+{
+	struct study *s = parse_edited("  all: {measure: continuity, period: quarter, sigma2: 10}\n"
+				       "  by_sex: {measure: continuity, period: year, by: [sex, age], sigma2: 3}\n"
+				       "disclosure:\n  method: keyed-noise\n  threshold: 12\n  rho_limit: 2.25\n",
+				       "  all: {measure: continuity, period: quarter}\n"
+				       "  by_sex: {measure: continuity, period: year, by: [sex, age]}\n"
+				       "disclosure:\n  method: cell-key\n  threshold: 12\n");
+
+	(void)state;
+	assert_int_equal(s->disclosure.method, DISCLOSURE_CELL_KEY);
+	assert_int_equal(s->tables[0].sigma2_milli, STUDY_CELL_KEY_SIGMA2_MILLI);
+	assert_int_equal(study_release_rho_micro(s), 0);
+	s->disclosure.linkage_sigma2_milli = 20000;
+	assert_int_equal(study_release_rho_micro(s), 50000);
+	study_free(s);
 }
 
 /* True counts are for test data only. */
@@ -1064,6 +1084,7 @@ int main(void)
 		cmocka_unit_test(digests_are_pinned),
 		cmocka_unit_test(schema_as_block),
 		cmocka_unit_test(broken_studies),
+		cmocka_unit_test(cell_key_has_its_own_noise),
 		cmocka_unit_test(no_noise_needs_synthetic),
 		cmocka_unit_test(hostile_yaml),
 		cmocka_unit_test(truncated),
