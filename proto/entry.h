@@ -28,7 +28,8 @@
 	X(ENTRY_REFUSED,          "refused")           /* route, reason code */ \
 	X(ENTRY_KEYS,             "keys")              /* a key came into use: kind, public part or its digest */ \
 	X(ENTRY_KEY_ROTATED,      "key_rotated")       /* key; seal: state started or done, numbers of the old and new */ \
-	X(ENTRY_WITHDRAWAL,       "withdrawal")        /* source; ids asked for, records removed, chunks resealed */
+	X(ENTRY_WITHDRAWAL,       "withdrawal")        /* source; ids asked for, records removed, chunks resealed */ \
+	X(ENTRY_BACKUP,           "backup")            /* backup id, entries and root of the log in it, digest of the file */
 
 enum entry_kind {
 #define ENTRY_ENUM(constant, name) constant,

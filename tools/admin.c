@@ -148,52 +148,63 @@ static enum rc show_status(struct admin *a)
 
 /* ---- publish ---- */
 
+/* POST and return the answer as JSON. */
+static enum rc post_json(struct admin *a, const char *path, const void *body, size_t len, json_t **ret)
+{
+	struct https_response response;
+	const struct https_request request = {
+		.method = "POST",
+		.path = path,
+		.content_type = "application/json",
+		.body = body,
+		.body_len = len,
+	};
+	enum rc rc = https_send(a->https, &request, &response, &a->diag);
+	if (rc != RC_OK)
+		return rc;
+	rc = https_check(&response, &a->diag);
+	if (rc == RC_OK && json_parse_strict((const char *)response.body.data, response.body.len, ret, NULL) != RC_OK)
+		rc = diag_set(&a->diag, RC_PROTOCOL, "the answer is not JSON");
+	https_response_deinit(&response);
+	return rc;
+}
+
 static enum rc start_release(struct admin *a, json_int_t *ret_number)
 {
 	json_t *answer = NULL;
-	struct https_response response;
 	char body[64];
 
 	if (a->as_of != NULL)
 		snprintf(body, sizeof body, "{\"as_of\":\"%.10s\"}", a->as_of);
 	else
 		strcpy(body, "{}");
-	const struct https_request request = {
-		.method = "POST",
-		.path = "/v1/releases",
-		.content_type = "application/json",
-		.body = (const uint8_t *)body,
-		.body_len = strlen(body),
-	};
-	enum rc rc = https_send(a->https, &request, &response, &a->diag);
+	enum rc rc = post_json(a, "/v1/releases", body, strlen(body), &answer);
 	if (rc != RC_OK)
 		return rc;
-	rc = https_check(&response, &a->diag);
-	if (rc == RC_OK) {
-		json_int_t number = 0;
-		if (json_parse_strict((const char *)response.body.data, response.body.len, &answer, NULL) == RC_OK)
-			number = json_integer_value(json_object_get(answer, "release"));
-		if (number > 0)
-			*ret_number = number;
-		else
-			rc = diag_set(&a->diag, RC_PROTOCOL, "the answer does not say which release was started");
-		json_decref(answer);
+	json_int_t number = json_integer_value(json_object_get(answer, "release"));
+	json_decref(answer);
+	if (number <= 0)
+		return diag_set(&a->diag, RC_PROTOCOL, "the answer does not say which release was started");
+	*ret_number = number;
+	return RC_OK;
+}
+
+/* The result code that an answer of the daemon names. */
+static enum rc code_of(const char *name)
+{
+	for (int i = 1; name != NULL && i < RC_COUNT; i++) {
+		size_t len = strlen(rc_name((enum rc)i));
+		if (strncmp(name, rc_name((enum rc)i), len) == 0 && (name[len] == '\0' || name[len] == ':'))
+			return (enum rc)i;
 	}
-	https_response_deinit(&response);
-	return rc;
+	return RC_INTERNAL;
 }
 
 static enum rc failure_of(struct admin *a, const json_t *release)
 {
 	const char *why = json_string_value(json_object_get(release, "error"));
-	enum rc rc = RC_INTERNAL;
 
-	for (int i = 1; why != NULL && i < RC_COUNT; i++) {
-		size_t len = strlen(rc_name((enum rc)i));
-		if (strncmp(why, rc_name((enum rc)i), len) == 0 && (why[len] == '\0' || why[len] == ':'))
-			rc = (enum rc)i;
-	}
-	return diag_set(&a->diag, rc, "release %" JSON_INTEGER_FORMAT " failed: %s",
+	return diag_set(&a->diag, code_of(why), "release %" JSON_INTEGER_FORMAT " failed: %s",
 			json_integer_value(json_object_get(release, "number")), why != NULL ? why : "no reason given");
 }
 
@@ -273,12 +284,71 @@ static enum rc publish(struct admin *a)
 	return rc;
 }
 
+/* ---- backup ---- */
+
+/* What one look says; another backup than ours can only have been started after ours had ended. */
+static enum rc judge_backup(struct admin *a, const json_t *backup, const char *name, bool *ret_done)
+{
+	const char *state = json_string_value(json_object_get(backup, "state"));
+	const char *current = json_string_value(json_object_get(backup, "name"));
+	const char *why = json_string_value(json_object_get(backup, "why"));
+
+	if (state == NULL || current == NULL)
+		return diag_set(&a->diag, RC_PROTOCOL, "the status does not say how the backup stands");
+	if (strcmp(current, name) != 0)
+		return diag_set(&a->diag, RC_CONFLICT, "another backup was started since; look into the daemon's log");
+	if (strcmp(state, "failed") == 0)
+		return diag_set(&a->diag, code_of(json_string_value(json_object_get(backup, "error"))),
+				"the backup failed: %s", why != NULL ? why : "no reason given");
+	*ret_done = strcmp(state, "done") == 0;
+	return RC_OK;
+}
+
+static enum rc wait_for_backup(struct admin *a, const char *name)
+{
+	int64_t start = monotonic_ms();
+	bool done = false;
+	enum rc rc = RC_OK;
+
+	while (!done && rc == RC_OK) {
+		json_t *status = NULL;
+		if ((monotonic_ms() - start) / 1000 >= (int64_t)a->timeout_s)
+			return diag_set(&a->diag, RC_TIMEOUT, "the backup is not done after %llu s; it goes on",
+					(unsigned long long)a->timeout_s);
+		rc = https_get_json(a->https, "/v1/status", &status, &a->diag);
+		if (rc == RC_BUSY || rc == RC_RATE)
+			rc = RC_OK; /* ask again */
+		if (status != NULL)
+			rc = judge_backup(a, json_object_get(status, "backup"), name, &done);
+		json_decref(status);
+		if (!done && rc == RC_OK)
+			nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+	}
+	return rc;
+}
+
+static enum rc backup(struct admin *a)
+{
+	json_t *answer = NULL;
+
+	enum rc rc = post_json(a, "/v1/backups", "{}", 2, &answer);
+	const char *name = json_string_value(json_object_get(answer, "backup"));
+	if (rc == RC_OK && name == NULL)
+		rc = diag_set(&a->diag, RC_PROTOCOL, "the answer does not say which backup was started");
+	if (rc == RC_OK && !a->no_wait)
+		rc = wait_for_backup(a, name);
+	if (rc == RC_OK)
+		printf("backup %.63s %s\n", name, a->no_wait ? "started" : "made, and checked by restoring it");
+	json_decref(answer);
+	return rc;
+}
+
 /* ---- rotate ---- */
 
 static enum rc send_handover(struct admin *a, const struct buffer *handover)
 {
-	struct https_response response;
 	struct buffer body;
+	json_t *answer = NULL;
 	size_t len = handover->len;
 
 	while (len > 0 && ((const char *)handover->data)[len - 1] == '\n')
@@ -288,21 +358,9 @@ static enum rc send_handover(struct admin *a, const struct buffer *handover)
 	enum rc rc = json == NULL ? diag_set(&a->diag, RC_INVALID, "%s: is not a handover", a->operand)
 				  : json_canonical(json, &body);
 	json_decref(json);
-	if (rc != RC_OK)
-		goto out;
-	const struct https_request request = {
-		.method = "POST",
-		.path = "/v1/keys",
-		.content_type = "application/json",
-		.body = body.data,
-		.body_len = body.len,
-	};
-	rc = https_send(a->https, &request, &response, &a->diag);
-	if (rc != RC_OK)
-		goto out;
-	rc = https_check(&response, &a->diag);
-	https_response_deinit(&response);
-out:
+	if (rc == RC_OK)
+		rc = post_json(a, "/v1/keys", body.data, body.len, &answer);
+	json_decref(answer);
 	buffer_deinit(&body);
 	return rc;
 }
@@ -460,11 +518,38 @@ static int admin_rotate(int argc, char **argv)
 	return run(&a, &table, argc, argv, rotate);
 }
 
+static int admin_backup(int argc, char **argv)
+{
+	struct admin a = {.timeout_s = 24 * 3600};
+	const struct option_row rows[] = {
+		HTTPS_OPTION_ROWS(a.https_options),
+		{.name = "no-wait", .kind = OPTION_FLAG, .value = &a.no_wait, .help = "do not wait until it is done"},
+		{.name = "timeout",
+		 .kind = OPTION_NUMBER,
+		 .value = &a.timeout_s,
+		 .min = 1,
+		 .max = 1000000,
+		 .argument = "SECONDS",
+		 .help = "how long to wait (86400)"},
+	};
+	const struct option_table table = {
+		.command = "throughcare admin backup",
+		.usage = "[OPTION]...",
+		.about = "Make a backup of the store on the daemon's machine, in the folder of its option backup_directory,\n"
+			 "while it goes on working. It is sealed, and checked by restoring it; throughcared --restore reads it.",
+		.example = "throughcare admin backup --url https://linkage.example:8443 \\\n"
+			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
+		OPTION_ROWS(rows),
+	};
+	return run(&a, &table, argc, argv, backup);
+}
+
 static void usage(FILE *out)
 {
 	fprintf(out, "usage: throughcare admin COMMAND [OPTION]...\n\n"
 		     "  status   state of the linkage unit\n"
 		     "  publish  start a release and wait until it is readable\n"
+		     "  backup   make a backup of the store, and wait until it is checked\n"
 		     "  rotate   have the daemon take up a new key\n\n"
 		     "'throughcare admin COMMAND --help' shows options and an example.\n"
 		     "example:\n"
@@ -478,13 +563,15 @@ int cmd_admin(int argc, char **argv)
 		return admin_status(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "publish") == 0)
 		return admin_publish(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "backup") == 0)
+		return admin_backup(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "rotate") == 0)
 		return admin_rotate(argc - 1, argv + 1);
 	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		usage(stdout);
 		return 0;
 	}
-	fprintf(stderr, "throughcare admin: expected 'status', 'publish' or 'rotate'\n");
+	fprintf(stderr, "throughcare admin: expected 'status', 'publish', 'backup' or 'rotate'\n");
 	usage(stderr);
 	return rc_exit_code(RC_USAGE);
 }

@@ -64,6 +64,10 @@ enum { KI = 1 << 10, MI = 1 << 20 };
 
 /* clang-format off */
 static const struct option options[] = {
+	PATH(backup_directory, "",
+	    "Folder for backups (throughcare admin backup), best on another disk; made when absent. Left out: no backups."),
+	U32(backup_keep, 1, 10000, "7",
+	    "Backups that are kept; older ones are removed after a new one. What was withdrawn lives on in them until then."),
 	CHOICE(confinement, "on | off", "on",
 	    "Whether each process gives up the files and system calls it does not need once it is up (Landlock, seccomp, "
 	    "where the kernel has them); off only to look for a fault with a tracer."),

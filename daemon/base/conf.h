@@ -28,6 +28,8 @@ struct conf {
 	char store_directory[CONF_PATH_CAP];
 	uint64_t store_map_bytes;      /* LMDB map; large by default, 1 GiB in tests */
 	uint64_t store_min_free_bytes; /* refuse batches below this much free disk */
+	char backup_directory[CONF_PATH_CAP]; /* "" = no backups */
+	uint32_t backup_keep;                 /* newest backups kept */
 	char seal_key[CONF_PATH_CAP], log_key[CONF_PATH_CAP];
 	char signer_state[CONF_PATH_CAP]; /* outside the store directory; "" = beside log_key */
 	char log_origin[128];

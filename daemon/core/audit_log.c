@@ -153,6 +153,28 @@ void audit_log_free(struct audit_log *log)
 	free(log);
 }
 
+enum rc audit_log_look(struct store *store, audit_log_replay replay, void *ctx, uint64_t *ret_size,
+		       struct tlog_hash *ret_root, struct diag *diag)
+{
+	struct audit_log log = {.store = store};
+	struct tlog_hash root;
+	if (diag != NULL)
+		diag->text[0] = '\0';
+	enum rc rc = tree_new(&log.tree);
+	if (rc == RC_OK)
+		rc = rebuild(&log, replay, ctx, diag);
+	if (rc == RC_OK)
+		rc = tree_root(log.tree, tree_size(log.tree), &root);
+	if (rc == RC_OK) {
+		*ret_size = tree_size(log.tree);
+		*ret_root = root;
+	} else if (diag != NULL && diag->text[0] == '\0') {
+		diag_set(diag, rc, "the log cannot be read: %s", rc_text(rc));
+	}
+	tree_free(log.tree);
+	return rc;
+}
+
 /* ---- the writer thread's part ---- */
 
 static int64_t now_locked(const struct audit_log *log)
@@ -248,6 +270,16 @@ uint64_t audit_log_signed_size(struct audit_log *log)
 	uint64_t size = log->signed_size;
 	pthread_mutex_unlock(&log->lock);
 	return size;
+}
+
+enum rc audit_log_signed(struct audit_log *log, uint64_t *ret_size, struct tlog_hash *ret_root)
+{
+	pthread_mutex_lock(&log->lock);
+	enum rc rc = tree_root(log->tree, log->signed_size, ret_root);
+	if (rc == RC_OK)
+		*ret_size = log->signed_size;
+	pthread_mutex_unlock(&log->lock);
+	return rc;
 }
 
 int64_t audit_log_now(struct audit_log *log)

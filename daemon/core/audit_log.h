@@ -29,6 +29,11 @@ enum rc audit_log_open(struct store *store, struct log_signer *signer, audit_log
                        struct audit_log **ret, struct diag *diag) MUST_CHECK;
 void audit_log_free(struct audit_log *log);
 
+/* Rebuild the tree of a store that nobody signs for now: a backup that is looked at. Errors: DAMAGED, NOMEM, IO, or what
+ * `replay` (may be NULL) returned. */
+enum rc audit_log_look(struct store *store, audit_log_replay replay, void *ctx, uint64_t *ret_size,
+                       struct tlog_hash *ret_root, struct diag *diag) MUST_CHECK;
+
 /* Writer thread. `who` NULL = the daemon itself. *ret_index may be NULL. */
 enum rc audit_log_append(struct audit_log *log, struct txn *txn, enum entry_kind kind, const struct entry_who *who,
                          const json_t *fields, uint64_t *ret_index) MUST_CHECK;
@@ -40,6 +45,7 @@ enum rc audit_log_sign(struct audit_log *log) MUST_CHECK;
 
 /* Any thread. */
 uint64_t audit_log_signed_size(struct audit_log *log);
+enum rc audit_log_signed(struct audit_log *log, uint64_t *ret_size, struct tlog_hash *ret_root) MUST_CHECK;
 int64_t audit_log_now(struct audit_log *log);             /* the clock, or the last entry's time if that is later */
 enum rc audit_log_checkpoint(struct audit_log *log, struct buffer *out) MUST_CHECK;
 /* Is this a tree that was signed: of that size, with that root? Errors: NOTFOUND (larger than what is signed),

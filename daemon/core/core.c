@@ -20,6 +20,7 @@
 #include "daemon/base/confine.h"
 #include "daemon/base/log.h"
 #include "daemon/base/pipe.h"
+#include "daemon/core/backups.h"
 #include "daemon/core/linker.h"
 #include "daemon/core/rotation.h"
 #include "daemon/core/start.h"
@@ -136,12 +137,12 @@ static void folder_of(const char *path, char out[CONF_PATH_CAP])
 	snprintf(out, CONF_PATH_CAP, "%s", dirname(copy));
 }
 
-/* Everything is open and nothing runs yet: keep the store, the signer's state and the revocation list, which are opened
- * by name again and again, and what the C library reads to count processors. */
+/* Everything is open and nothing runs yet: keep the store, the signer's state, the backups and the revocation list, which
+ * are opened by name again and again, and what the C library reads to count processors. */
 static enum rc confine(const struct conf *conf, struct diag *diag)
 {
 	char signer[CONF_PATH_CAP], revocations[CONF_PATH_CAP];
-	struct confine_folder folders[4] = {{conf->store_directory, true}, {signer, true}};
+	struct confine_folder folders[5] = {{conf->store_directory, true}, {signer, true}};
 	size_t n = 2;
 	bool files = false, calls = false;
 	if (strcmp(conf->confinement, "on") != 0)
@@ -151,6 +152,8 @@ static enum rc confine(const struct conf *conf, struct diag *diag)
 		folder_of(conf->tls_revocation_list, revocations);
 		folders[n++] = (struct confine_folder){revocations, false};
 	}
+	if (conf->backup_directory[0] != '\0')
+		folders[n++] = (struct confine_folder){conf->backup_directory, true};
 	if (access("/sys/devices/system/cpu", R_OK) == 0)
 		folders[n++] = (struct confine_folder){"/sys/devices/system/cpu", false};
 	enum rc rc = confine_files(folders, n, &files, diag);
@@ -185,12 +188,16 @@ enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag)
 		return RC_NOMEM;
 	enum rc rc = open_data(core, true, diag);
 	if (rc == RC_OK)
+		rc = backups_prepare(conf, diag);
+	if (rc == RC_OK)
 		rc = confine(conf, diag);
 	if (rc == RC_OK)
 		rc = write_queue_new(core->store, core->log, on_write_fault, core, &core->writes);
 	/* The linker before the first entry: what it refuses (a kernel that is not there) leaves no `start` behind. */
 	if (rc == RC_OK)
 		rc = linker_new(core, &core->linker, diag);
+	if (rc == RC_OK)
+		rc = backups_new(core, &core->backups);
 	if (rc == RC_OK)
 		rc = start_log(core, diag);
 	if (rc == RC_OK)
@@ -210,6 +217,7 @@ enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag)
 void core_drain(struct core *core)
 {
 	atomic_store(&core->stopping, true);
+	backups_stop(core->backups);
 	workq_free(core->workers);
 	core->workers = NULL;
 	linker_stop(core->linker);
@@ -222,6 +230,7 @@ void core_close(struct core *core)
 	if (core == NULL)
 		return;
 	core_drain(core);
+	backups_free(core->backups);
 	write_queue_free(core->writes);
 	linker_free(core->linker);
 	audit_log_free(core->log);

@@ -19,6 +19,8 @@ void cosign_run(struct request *request, const uint8_t *body, size_t len);
 void keys_run(struct request *request, const uint8_t *body, size_t len);
 /* withdrawals.c */
 void withdrawal_run(struct request *request, const uint8_t *body, size_t len);
+/* backup.c */
+void backup_run(struct request *request, const uint8_t *body, size_t len);
 /* status.c */
 void study_run(struct request *request, const uint8_t *body, size_t len);
 void status_run(struct request *request, const uint8_t *body, size_t len);

@@ -119,6 +119,9 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 	case ENTRY_STUDY:
 		h->has_real_study |= !json_is_true(json_object_get(fields, "synthetic"));
 		return get_hex32(fields, "digest", h->study_digest) ? RC_OK : RC_DAMAGED;
+	case ENTRY_BACKUP:
+		h->last_backup_at = unix_time;
+		return RC_OK;
 	case ENTRY_KEYS:
 		text = json_string_value(json_object_get(fields, "public"));
 		if (text == NULL || strlen(text) >= sizeof h->log_key)

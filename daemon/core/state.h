@@ -23,6 +23,7 @@
 
 struct linker;
 struct rotator;
+struct backups;
 
 enum { CORE_MAX_WITNESSES = 16 };
 
@@ -46,6 +47,7 @@ struct core {
 	struct workq *workers;
 	struct linker *linker;
 	struct rotator *rotator;
+	struct backups *backups;
 	int64_t started_at;               /* seconds, CLOCK_MONOTONIC */
 	unsigned n_threads;
 	void (*on_fault)(void *ctx);      /* wakes the main loop; set before requests come */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/core/backups.h"
 #include "daemon/core/handlers.h"
 #include "daemon/core/linker.h"
 #include "daemon/core/watch.h"
@@ -19,6 +20,8 @@ struct state {
 	struct linker_status linker;
 	struct pipe_counts front;
 	struct write_times commits;
+	struct backups_status backup;
+	int64_t last_backup_at;
 	bool keys_locked;
 };
 
@@ -41,10 +44,12 @@ static enum rc look(struct core *core, struct state *ret)
 	memcpy(ret->volumes, core->volumes, sizeof ret->volumes);
 	ret->rho_total_micro = core->history.rho_total_micro;
 	ret->front = core->front;
+	ret->last_backup_at = core->history.last_backup_at;
 	const struct release_info *last = history_last_released(&core->history);
 	ret->n_releases = last == NULL ? 0 : last->number;
 	pthread_mutex_unlock(&core->lock);
 	linker_status(core->linker, &ret->linker);
+	backups_status(core->backups, &ret->backup);
 	write_queue_times(core->writes, &ret->commits);
 	ret->log_size = audit_log_signed_size(core->log);
 	ret->keys_locked = log_signer_is_locked(core->signer) && seal_is_locked(core->seal);
@@ -70,6 +75,17 @@ static json_t *release_json(const struct linker_status *linker)
 		linker->release_state == LINKER_FAILED ? json_string(rc_name(linker->release_error)) : json_null();
 	return json_pack("{s:I, s:s, s:o}", "number", (json_int_t)linker->release, "state",
 			 linker_state_name(linker->release_state), "error", error);
+}
+
+static json_t *backup_json(const struct state *s)
+{
+	char when[ENTRY_TIME_CAP];
+	bool any = s->last_backup_at > 0 && entry_time_format(s->last_backup_at, when) == RC_OK;
+	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "state", backup_state_name(s->backup.state), "name",
+			 s->backup.name[0] != '\0' ? json_string(s->backup.name) : json_null(), "error",
+			 s->backup.state == BACKUP_FAILED ? json_string(rc_name(s->backup.error)) : json_null(), "why",
+			 s->backup.state == BACKUP_FAILED ? json_string(s->backup.why.text) : json_null(), "last",
+			 any ? json_string(when) : json_null());
 }
 
 static json_t *status_json(const struct core *core, const struct state *s)
@@ -104,6 +120,7 @@ static json_t *status_json(const struct core *core, const struct state *s)
 	failed |= json_object_set_new(status, "memory", memory);
 	failed |= json_object_set_new(status, "sealing", sealing);
 	failed |= json_object_set_new(status, "free", room);
+	failed |= json_object_set_new(status, "backup", backup_json(s));
 	failed |= json_object_set_new(status, "log", json_pack("{s:I}", "entries", (json_int_t)s->log_size));
 	if (failed) {
 		json_decref(status);
@@ -201,6 +218,10 @@ void metrics_run(struct request *request, const uint8_t *body, size_t len)
 	metric(&out, "write_queue_depth", "gauge", "Jobs waiting for the writer.", write_queue_depth(core->writes));
 	metric(&out, "rho_left_millionths", "gauge", "Privacy budget left.",
 	       core->study->disclosure.rho_limit_micro - s.rho_total_micro);
+	metric(&out, "backup_timestamp_seconds", "gauge", "When the last backup was made and checked; 0 = never.",
+	       (uint64_t)s.last_backup_at);
+	metric(&out, "backup_failed", "gauge", "1 when the last backup since the start failed.",
+	       s.backup.state == BACKUP_FAILED);
 	commit_metrics(&out, &s.commits);
 	front_metrics(&out, &s.front);
 	request_reply_text(request, 200, MEDIA_METRICS, &out);

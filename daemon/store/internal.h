@@ -25,14 +25,29 @@ struct store {
 	bool rotating, drop_old;          /* drop_old: the old key goes with the last reader of the last epoch */
 };
 
+/* The head of a store, the one value that is not sealed whole: which store it is, in which format, under which key. */
+void store_head_key(struct store_key *key);
+bool store_key_is_head(const uint8_t *key, size_t key_len);
 /* Put the head into a transaction, its check sealed under the key that seals now. */
 enum rc store_write_head(struct store *store, struct engine_txn *txn) MUST_CHECK;
-bool store_key_is_head(const uint8_t *key, size_t key_len);
+/* Check a head and take over its id. Errors: DAMAGED, CONFIG (format), KEY. */
+enum rc store_head_check(struct store *store, const char *directory, const uint8_t *head, size_t len,
+                         struct diag *diag) MUST_CHECK;
+/* Parts of opening. Errors: IO, NOSPACE, CONFLICT (open elsewhere; slots of another store), DAMAGED. */
+enum rc store_take_lock(struct store *store, const char *directory, struct diag *diag) MUST_CHECK;
+enum rc store_open_slots(struct store *store, const char *directory, bool create, struct diag *diag) MUST_CHECK;
+/* Errors: TOO_LARGE. */
+enum rc store_path_in(const char *directory, const char *name, char out[PATH_MAX]) MUST_CHECK;
 enum rc store_path(const struct store *store, const char *name, char out[PATH_MAX]) MUST_CHECK;
 
 /* rotation.c: take up the key of a rotation that a crash interrupted; the head is not read yet. Errors: KEY, DAMAGED, IO. */
 enum rc store_rotation_resume(struct store *store, struct diag *diag) MUST_CHECK;
 
+/* Open what the engine gave: a value that is no chunk, or a chunk. Appends to `out`. Errors: DAMAGED, IO, NOMEM. */
+enum rc store_open_value(const struct store *store, const uint8_t *key, size_t key_len, const uint8_t *sealed, size_t len,
+                         struct buffer *out) MUST_CHECK;
+enum rc store_open_chunk(const struct store *store, const struct store_key *key, const uint8_t *value, size_t len,
+                         struct buffer *out) MUST_CHECK;
 /* store.c: open a value and seal it again under the key that seals now. One that does not open stays as it is and is
  * counted. */
 enum rc store_reseal(struct txn *txn, const struct store_key *key, uint64_t *n_damaged) MUST_CHECK;

@@ -196,6 +196,29 @@ static enum rc wrap(const struct slots *slots, uint64_t slot, const uint8_t secr
 	return seal_value(slots->seal, "slot", ad, sizeof ad, secret, SLOT_SECRET_LEN, out + SEALED_AT);
 }
 
+enum rc slots_write_raw(struct slots *slots, uint64_t first, const uint8_t *raw, size_t n)
+{
+	if (first >= slots->max_slots || n > slots->max_slots - first)
+		return RC_TOO_LARGE;
+	pthread_rwlock_wrlock(&slots->rewrap);
+	enum rc rc = write_all(slots->fd, raw, n * SLOT_LEN, slot_offset(first));
+	pthread_rwlock_unlock(&slots->rewrap);
+	if (rc != RC_OK)
+		return rc;
+	pthread_mutex_lock(&slots->lock);
+	if (first + n > slots->n_slots)
+		slots->n_slots = first + n;
+	pthread_mutex_unlock(&slots->lock);
+	return RC_OK;
+}
+
+enum rc slots_read_raw(struct slots *slots, uint64_t first, size_t n, uint8_t *out)
+{
+	if (first > slots_count(slots) || n > slots_count(slots) - first)
+		return RC_DAMAGED;
+	return read_all(slots->fd, out, n * SLOT_LEN, slot_offset(first));
+}
+
 enum rc slots_write(struct slots *slots, uint64_t first, const uint8_t (*secrets)[SLOT_SECRET_LEN], size_t n)
 {
 	uint8_t block[WRITE_BATCH * SLOT_LEN];
@@ -208,17 +231,11 @@ enum rc slots_write(struct slots *slots, uint64_t first, const uint8_t (*secrets
 			if (rc != RC_OK)
 				return rc;
 		}
-		pthread_rwlock_wrlock(&slots->rewrap);
-		enum rc rc = write_all(slots->fd, block, take * SLOT_LEN, slot_offset(first + done));
-		pthread_rwlock_unlock(&slots->rewrap);
+		enum rc rc = slots_write_raw(slots, first + done, block, take);
 		if (rc != RC_OK)
 			return rc;
 		done += take;
 	}
-	pthread_mutex_lock(&slots->lock);
-	if (first + n > slots->n_slots)
-		slots->n_slots = first + n;
-	pthread_mutex_unlock(&slots->lock);
 	return RC_OK;
 }
 

@@ -37,6 +37,9 @@ enum rc slots_read(struct slots *slots, uint64_t slot, uint8_t ret[SLOT_SECRET_L
 /* Wrap what `n` slots from `first` on hold under the present sealing key, in place: the bytes that the old key opens are
  * overwritten, durably when it returns RC_OK. For the thread that writes and destroys slots. Errors: IO, NOSPACE, CRYPTO. */
 enum rc slots_rewrap(struct slots *slots, uint64_t first, uint64_t n) MUST_CHECK;
+/* n slots as they stand in the file, wrapped: for backups, whose slots belong to the same store and place. */
+enum rc slots_read_raw(struct slots *slots, uint64_t first, size_t n, uint8_t *out) MUST_CHECK;
+enum rc slots_write_raw(struct slots *slots, uint64_t first, const uint8_t *raw, size_t n) MUST_CHECK;
 /* RC_OK when the slot was destroyed before, NOTFOUND when it holds a secret or nothing. */
 enum rc slots_was_destroyed(struct slots *slots, uint64_t slot) MUST_CHECK;
 /* Overwrite twice (random, then the destroyed mark), syncing each time. RC_OK also when there is nothing. */

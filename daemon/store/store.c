@@ -198,8 +198,8 @@ static enum rc buffer_room(struct buffer *out, size_t len, uint8_t **ret)
 	return RC_OK;
 }
 
-static enum rc open_value(const struct store *store, const uint8_t *key, size_t key_len, const uint8_t *sealed,
-			  size_t len, struct buffer *out)
+enum rc store_open_value(const struct store *store, const uint8_t *key, size_t key_len, const uint8_t *sealed,
+			 size_t len, struct buffer *out)
 {
 	uint8_t ad[VALUE_AD_CAP], *room = NULL, empty[1];
 	if (len < SEAL_OVERHEAD || key_len > STORE_KEY_CAP)
@@ -238,7 +238,7 @@ enum rc store_get(struct txn *txn, const struct store_key *key, struct buffer *o
 		return fail(txn, RC_INTERNAL);
 	enum rc rc = engine_get(txn->engine_txn, key->bytes, key->len, &sealed, &len);
 	if (rc == RC_OK)
-		rc = open_value(txn->store, key->bytes, key->len, sealed, len, out);
+		rc = store_open_value(txn->store, key->bytes, key->len, sealed, len, out);
 	return fail(txn, rc);
 }
 
@@ -250,7 +250,7 @@ enum rc store_reseal(struct txn *txn, const struct store_key *key, uint64_t *n_d
 	buffer_init(&plain);
 	enum rc rc = engine_get(txn->engine_txn, key->bytes, key->len, &sealed, &len);
 	if (rc == RC_OK)
-		rc = open_value(txn->store, key->bytes, key->len, sealed, len, &plain);
+		rc = store_open_value(txn->store, key->bytes, key->len, sealed, len, &plain);
 	if (rc == RC_OK)
 		rc = store_put(txn, key, plain.data, plain.len);
 	buffer_wipe(&plain);
@@ -295,7 +295,7 @@ static enum rc scan_one(void *ctx, const uint8_t *key, size_t key_len, const uin
 	if (store_key_is_head(key, key_len))
 		return RC_OK; /* not a sealed value */
 	buffer_reset(&scan->plain);
-	enum rc rc = open_value(scan->txn->store, key, key_len, value, len, &scan->plain);
+	enum rc rc = store_open_value(scan->txn->store, key, key_len, value, len, &scan->plain);
 	scan->own_error = rc != RC_OK;
 	if (rc != RC_OK)
 		return rc;
@@ -414,36 +414,42 @@ enum rc store_put_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, cons
 	return fail(txn, rc);
 }
 
-enum rc store_get_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, struct buffer *out)
+enum rc store_open_chunk(const struct store *store, const struct store_key *key, const uint8_t *value, size_t len,
+			 struct buffer *out)
 {
-	struct store_key key;
-	const uint8_t *value;
-	size_t len, before = out->len;
+	size_t before = out->len;
 	uint8_t ad[CHUNK_AD_CAP], salt[SLOT_SECRET_LEN], *room;
 	struct reader r;
-	if (txn->status != RC_OK)
-		return txn->status;
-	chunk_key(&key, sequence, chunk);
-	enum rc rc = engine_get(txn->engine_txn, key.bytes, key.len, &value, &len);
-	if (rc != RC_OK)
-		return fail(txn, rc);
 	/* An empty chunk does not occur; anything shorter than its frame is damage. */
 	if (len <= CHUNK_SLOT_LEN + SEAL_OVERHEAD)
-		return fail(txn, RC_DAMAGED);
+		return RC_DAMAGED;
 	reader_init(&r, value, len);
 	uint64_t slot = read_u64(&r);
-	rc = slots_read(txn->store->salts, slot, salt);
+	enum rc rc = slots_read(store->salts, slot, salt);
 	if (rc != RC_OK)
-		return fail(txn, rc == RC_NOTFOUND ? RC_DAMAGED : rc);
+		return rc == RC_NOTFOUND ? RC_DAMAGED : rc;
 	rc = buffer_room(out, len - CHUNK_SLOT_LEN - SEAL_OVERHEAD, &room);
 	if (rc == RC_OK) {
-		size_t ad_len = chunk_ad(&key, slot, ad);
-		rc = unseal_chunk(txn->store->seal, salt, ad, ad_len, value + CHUNK_SLOT_LEN, len - CHUNK_SLOT_LEN,
-				  room);
+		size_t ad_len = chunk_ad(key, slot, ad);
+		rc = unseal_chunk(store->seal, salt, ad, ad_len, value + CHUNK_SLOT_LEN, len - CHUNK_SLOT_LEN, room);
 	}
 	explicit_bzero(salt, sizeof salt);
 	if (rc != RC_OK)
 		out->len = before;
+	return rc;
+}
+
+enum rc store_get_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, struct buffer *out)
+{
+	struct store_key key;
+	const uint8_t *value;
+	size_t len;
+	if (txn->status != RC_OK)
+		return txn->status;
+	chunk_key(&key, sequence, chunk);
+	enum rc rc = engine_get(txn->engine_txn, key.bytes, key.len, &value, &len);
+	if (rc == RC_OK)
+		rc = store_open_chunk(txn->store, &key, value, len, out);
 	return fail(txn, rc);
 }
 

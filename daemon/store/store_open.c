@@ -61,7 +61,7 @@ void store_key_string(struct store_key *key, const char *s)
 
 /* ---- opening ---- */
 
-static void head_key(struct store_key *key)
+void store_head_key(struct store_key *key)
 {
 	store_key_init(key, STORE_META);
 	store_key_string(key, "head");
@@ -79,7 +79,7 @@ static const uint8_t check_text[HEAD_CHECK_LEN] = "throughcare seal";
 bool store_key_is_head(const uint8_t *key, size_t key_len)
 {
 	struct store_key head;
-	head_key(&head);
+	store_head_key(&head);
 	return key_len == head.len && memcmp(key, head.bytes, key_len) == 0;
 }
 
@@ -96,7 +96,7 @@ enum rc store_write_head(struct store *store, struct engine_txn *txn)
 				head + HEAD_CLEAR_LEN);
 	if (rc != RC_OK)
 		return rc;
-	head_key(&key);
+	store_head_key(&key);
 	rc = engine_reserve(txn, key.bytes, key.len, HEAD_LEN, &room);
 	if (rc == RC_OK)
 		memcpy(room, head, HEAD_LEN);
@@ -116,8 +116,8 @@ static enum rc make_head(struct store *store)
 	return rc;
 }
 
-static enum rc check_head(struct store *store, const char *directory, const uint8_t *head, size_t len,
-			  struct diag *diag)
+enum rc store_head_check(struct store *store, const char *directory, const uint8_t *head, size_t len,
+			 struct diag *diag)
 {
 	uint8_t text[HEAD_CHECK_LEN];
 	struct reader r;
@@ -152,18 +152,18 @@ static enum rc read_head(struct store *store, const char *directory, bool *ret_f
 	enum rc rc = engine_begin(store->engine, false, &txn);
 	if (rc != RC_OK)
 		return diag_set(diag, rc, "%s: the store cannot be read", directory);
-	head_key(&key);
+	store_head_key(&key);
 	rc = engine_get(txn, key.bytes, key.len, &head, &len);
 	*ret_found = rc == RC_OK;
 	if (rc == RC_OK)
-		rc = check_head(store, directory, head, len, diag);
+		rc = store_head_check(store, directory, head, len, diag);
 	else if (rc == RC_NOTFOUND)
 		rc = RC_OK;
 	engine_abort(txn);
 	return rc;
 }
 
-static enum rc path_join(char out[PATH_MAX], const char *directory, const char *name)
+enum rc store_path_in(const char *directory, const char *name, char out[PATH_MAX])
 {
 	int n = snprintf(out, PATH_MAX, "%s/%s", directory, name);
 	return n > 0 && n < PATH_MAX ? RC_OK : RC_TOO_LARGE;
@@ -171,15 +171,15 @@ static enum rc path_join(char out[PATH_MAX], const char *directory, const char *
 
 enum rc store_path(const struct store *store, const char *name, char out[PATH_MAX])
 {
-	return path_join(out, store->directory, name);
+	return store_path_in(store->directory, name, out);
 }
 
-static enum rc open_slots(struct store *store, const char *directory, bool create, struct diag *diag)
+enum rc store_open_slots(struct store *store, const char *directory, bool create, struct diag *diag)
 {
 	char salts[PATH_MAX], secrets[PATH_MAX];
-	enum rc rc = path_join(salts, directory, "salts");
+	enum rc rc = store_path_in(directory, "salts", salts);
 	if (rc == RC_OK)
-		rc = path_join(secrets, directory, "secrets");
+		rc = store_path_in(directory, "secrets", secrets);
 	if (rc == RC_OK)
 		rc = slots_open(salts, "TCSALTS1", store->id, max_chunk_slots, store->seal, create, &store->salts,
 				diag);
@@ -194,7 +194,7 @@ static enum rc make_store(struct store *store, const char *directory, struct dia
 {
 	enum rc rc = random_bytes(store->id, STORE_ID_LEN);
 	if (rc == RC_OK)
-		rc = open_slots(store, directory, true, diag);
+		rc = store_open_slots(store, directory, true, diag);
 	if (rc == RC_CONFLICT) {
 		/* Slot files of another store, but no store: data.mdb was removed or never finished. Never overwrite
 		 * keys. */
@@ -240,10 +240,10 @@ static enum rc load_next_slot(struct store *store, const char *directory, struct
 	return rc;
 }
 
-static enum rc take_lock(struct store *store, const char *directory, struct diag *diag)
+enum rc store_take_lock(struct store *store, const char *directory, struct diag *diag)
 {
 	char path[PATH_MAX];
-	enum rc rc = path_join(path, directory, "open.lock");
+	enum rc rc = store_path_in(directory, "open.lock", path);
 	if (rc != RC_OK)
 		return rc;
 	store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -271,7 +271,7 @@ enum rc store_open(const struct store_options *options, struct seal *seal, struc
 	store->lock_fd = -1;
 	pthread_mutex_init(&store->lock, NULL);
 	store->directory = strdup(directory);
-	enum rc rc = store->directory == NULL ? RC_NOMEM : take_lock(store, directory, diag);
+	enum rc rc = store->directory == NULL ? RC_NOMEM : store_take_lock(store, directory, diag);
 	if (rc == RC_OK)
 		rc = store_rotation_resume(store, diag);
 	if (rc == RC_OK)
@@ -279,7 +279,7 @@ enum rc store_open(const struct store_options *options, struct seal *seal, struc
 	if (rc == RC_OK)
 		rc = read_head(store, directory, &found, diag);
 	if (rc == RC_OK && found)
-		rc = open_slots(store, directory, false, diag);
+		rc = store_open_slots(store, directory, false, diag);
 	else if (rc == RC_OK && options->create)
 		rc = make_store(store, directory, diag);
 	else if (rc == RC_OK)

@@ -342,6 +342,19 @@ static enum rc take_keys(struct replay *replay, const json_t *fields, struct dia
 	return RC_OK;
 }
 
+static enum rc take_backup(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	uint8_t digest[32];
+	uint64_t entries;
+
+	if (!get_count(fields, "entries", &entries) || !get_digest(fields, "root", digest) ||
+	    !get_digest(fields, "digest", digest))
+		return BREACH(replay, diag, "a backup without entries, root or digest");
+	if (entries > replay->n_entries)
+		return BREACH(replay, diag, "a backup is of more entries than the log had");
+	return RC_OK;
+}
+
 static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t time, const json_t *fields,
 			 struct diag *diag)
 {
@@ -358,6 +371,8 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 		return take_query(replay, fields, diag);
 	case ENTRY_STUDY:
 		return take_study(replay, fields, diag);
+	case ENTRY_BACKUP:
+		return take_backup(replay, fields, diag);
 	case ENTRY_KEYS:
 		return take_keys(replay, fields, diag);
 	default:
