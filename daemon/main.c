@@ -39,7 +39,7 @@ static void print_help(FILE *out)
 		     "      --help-config    list the options of the configuration file\n"
 		     "      --help           this text\n"
 		     "      --version        version\n\n"
-		     "SIGTERM drains and stops; SIGHUP reads the revocation list again.\n\n"
+		     "SIGTERM drains and stops; SIGHUP reads the revocation list and the access file again.\n\n"
 		     "Example: throughcared -c keys/daemon/throughcared.yaml\n");
 }
 

@@ -29,7 +29,9 @@
 	X(ENTRY_KEYS,             "keys")              /* a key came into use: kind, public part or its digest */ \
 	X(ENTRY_KEY_ROTATED,      "key_rotated")       /* key; seal: state started or done, numbers of the old and new */ \
 	X(ENTRY_WITHDRAWAL,       "withdrawal")        /* source; ids asked for, records removed, chunks resealed */ \
-	X(ENTRY_BACKUP,           "backup")            /* backup id, entries and root of the log in it, digest of the file */
+	X(ENTRY_BACKUP,           "backup")            /* backup id, entries and root of the log in it, digest of the file */ \
+	X(ENTRY_ACCESS,           "access")            /* an access file came into force: digest, number of rules */ \
+	X(ENTRY_CERTIFICATE,      "certificate")       /* a rule of it was added, changed, removed; or revoked */
 
 enum entry_kind {
 #define ENTRY_ENUM(constant, name) constant,

@@ -100,25 +100,37 @@ enum rc role_check_set(unsigned set)
 	return RC_OK;
 }
 
-/* Copy a name of [a-zA-Z0-9._-], 1 to cap-1 characters: it will stand in logs and store keys. */
+bool identity_name_is_valid(const char *name)
+{
+	for (const char *at = name; *at != '\0'; at++) {
+		if (!isalnum((unsigned char)*at) && strchr("._-", *at) == NULL)
+			return false;
+	}
+	return name[0] != '\0';
+}
+
+/* Copy a name of 1 to cap-1 characters: it will stand in logs and store keys. */
 static enum rc copy_name(const char *text, char *out, size_t cap)
 {
-	size_t len = strlen(text);
-
-	if (len == 0 || len >= cap || out[0] != '\0')
+	if (strlen(text) >= cap || out[0] != '\0' || !identity_name_is_valid(text))
 		return RC_INVALID;
-	for (size_t i = 0; i < len; i++) {
-		if (!isalnum((unsigned char)text[i]) && strchr("._-", text[i]) == NULL)
-			return RC_INVALID;
-	}
-	memcpy(out, text, len + 1);
+	strcpy(out, text);
 	return RC_OK;
+}
+
+static const char prefix[] = "urn:throughcare:";
+
+bool identity_is_named(const char *const *uris, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strncmp(uris[i], prefix, sizeof prefix - 1) == 0)
+			return true;
+	}
+	return false;
 }
 
 static enum rc identity_add(struct identity *id, const char *uri, struct diag *diag)
 {
-	static const char prefix[] = "urn:throughcare:";
-
 	if (strncmp(uri, prefix, sizeof prefix - 1) != 0)
 		return RC_OK;                    /* other authorities' URIs mean nothing here */
 	uri += sizeof prefix - 1;

@@ -74,6 +74,10 @@ struct identity {
 	char source[64];               /* "" where not a submitter */
 	uint8_t fingerprint[32];       /* SHA-256 of the certificate (DER) */
 };
+/* Letters, digits and . _ -: what client and source names are made of. */
+bool identity_name_is_valid(const char *name);
+/* Does any of these URIs say something about Throughcare? */
+bool identity_is_named(const char *const *uris, size_t n);
 /* Build an identity from the URI texts of a certificate. Unknown urn:throughcare: URIs are refused.
  * Errors: FORBIDDEN, ROLE_PAIR, INVALID. */
 enum rc identity_from_uris(const char *const *uris, size_t n, const uint8_t fingerprint[32], struct identity *ret,

@@ -1,5 +1,5 @@
 /* Inside the study parser: typed reading of nodes with errors that name line, path and what was expected. Shared by
- * proto/study*.c and by nothing else. */
+ * proto/study*.c and proto/access.c, and by nothing else. */
 #ifndef PROTO_STUDY_INTERNAL_H
 #define PROTO_STUDY_INTERNAL_H
 

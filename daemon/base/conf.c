@@ -64,6 +64,9 @@ enum { KI = 1 << 10, MI = 1 << 20 };
 
 /* clang-format off */
 static const struct option options[] = {
+	{"access_file", OPTION_PATH, FIELD(access_file), 0, 0, NULL, "", true,
+	    "What single certificates, or those with a policy of another authority, may do: roles, source, tables, requests a "
+	    "minute (YAML). Read again when it changes, and on SIGHUP. Left out: what certificates say themselves."},
 	PATH(backup_directory, "",
 	    "Folder for backups (throughcare admin backup), best on another disk; made when absent. Left out: no backups."),
 	U32(backup_keep, 1, 10000, "7",
@@ -110,7 +113,8 @@ static const struct option options[] = {
 	PATH(tls_client_ca, NULL, "Certificate authority of the clients, PEM."),
 	PATH(tls_key, NULL, "Key of the server certificate, PEM; mode 0600."),
 	{"tls_revocation_list", OPTION_PATH, FIELD(tls_revocation_list), 0, 0, NULL, "", true,
-	    "Revocation list of the clients' authority, PEM. Read again on SIGHUP; connections of revoked clients end."},
+	    "Revocation list of the clients' authority, PEM. Read again when it changes, and on SIGHUP; connections of revoked "
+	    "clients end."},
 	TEXT(user, "", "User to become once everything is open. Left out: no change."),
 	PATH(witnesses, "",
 	    "File with the public keys of the log's witnesses, one a line (throughcare keys witness). Left out: no "

@@ -18,6 +18,7 @@ struct conf {
 	uint16_t listen_port;
 	char tls_certificate[CONF_PATH_CAP], tls_key[CONF_PATH_CAP], tls_client_ca[CONF_PATH_CAP];
 	char tls_revocation_list[CONF_PATH_CAP]; /* "" = none */
+	char access_file[CONF_PATH_CAP];         /* "" = none: certificates may do what they say themselves */
 	uint32_t max_connections, max_connections_per_client;
 	uint32_t header_timeout_s, idle_timeout_s;
 	uint32_t min_body_bytes_per_s;

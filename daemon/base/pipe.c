@@ -91,6 +91,7 @@ enum rc pipe_put_refused(struct buffer *out, const struct pipe_refused *refused)
 	write_u16(&w, (uint16_t)refused->reason);
 	put_identity(&w, &refused->who);
 	write_u8(&w, refused->request_type);
+	write_u32(&w, refused->n_before);
 	return put_message(out, PIPE_REFUSED, 0, &w);
 }
 
@@ -146,12 +147,29 @@ enum rc pipe_put_raw(struct buffer *out, enum pipe_type type, uint64_t id, const
 	return out->failed ? RC_NOMEM : RC_OK;
 }
 
-enum rc pipe_put_revoked(struct buffer *out, const void *pem, size_t len)
+enum rc pipe_put_listed(struct buffer *out, const struct pipe_listed *listed)
 {
-	const uint8_t *at = pem;
+	static const struct pipe_listed none;
+	uint8_t bytes[PIPE_HEADER_LEN + sizeof none.authority + sizeof none.serials];
+	struct writer w;
+
+	if (listed->n == 0 || listed->n > PIPE_MAX_LISTED)
+		return RC_TOO_LARGE;
+	payload_init(&w, bytes, sizeof bytes);
+	write_bytes(&w, listed->authority, sizeof listed->authority);
+	for (size_t i = 0; i < listed->n; i++) {
+		write_u8(&w, listed->serials[i].len);
+		write_bytes(&w, listed->serials[i].bytes, listed->serials[i].len);
+	}
+	return put_message(out, PIPE_LISTED, 0, &w);
+}
+
+enum rc pipe_put_file(struct buffer *out, enum pipe_type type, const void *data, size_t len)
+{
+	const uint8_t *at = data;
 	enum { PIECE = PIPE_MAX_PAYLOAD - 1 };
 
-	if (len == 0 || len > PIPE_MAX_REVOKED)
+	if (len == 0 || len > PIPE_MAX_FILE)
 		return RC_TOO_LARGE;
 	while (len > 0) {
 		size_t n = len < PIECE ? len : PIECE;
@@ -160,7 +178,7 @@ enum rc pipe_put_revoked(struct buffer *out, const void *pem, size_t len)
 		struct writer w;
 
 		writer_init(&w, bytes, sizeof bytes);
-		put_header(&w, PIPE_REVOKED, 0, (uint32_t)n + 1);
+		put_header(&w, type, 0, (uint32_t)n + 1);
 		write_u8(&w, last);
 		buffer_append(out, bytes, sizeof bytes);
 		buffer_append(out, at, n);
@@ -188,12 +206,14 @@ static const struct rule {
 	{PIPE_CANCEL, PIPE_CORE, ABOUT_REQUEST, 0, 0},
 	{PIPE_REFUSED, PIPE_CORE, ABOUT_PROCESS, 1, SMALL_MESSAGE_CAP},
 	{PIPE_COUNTS, PIPE_CORE, ABOUT_PROCESS, COUNTS_LEN, COUNTS_LEN},
+	{PIPE_LISTED, PIPE_CORE, ABOUT_PROCESS, 32 + 2, PIPE_MAX_PAYLOAD},
 	{PIPE_REPLY, PIPE_FRONT, ABOUT_REQUEST, 16, 16},
 	{PIPE_REPLY_BODY, PIPE_FRONT, ABOUT_REQUEST, 1, PIPE_MAX_PAYLOAD},
 	{PIPE_REPLY_END, PIPE_FRONT, ABOUT_REQUEST, 0, 0},
 	{PIPE_CREDIT, PIPE_FRONT, ABOUT_EITHER, 4, 4},
 	{PIPE_STOP, PIPE_FRONT, ABOUT_PROCESS, 0, 0},
 	{PIPE_REVOKED, PIPE_FRONT, ABOUT_PROCESS, 2, PIPE_MAX_PAYLOAD},
+	{PIPE_ACCESS, PIPE_FRONT, ABOUT_PROCESS, 2, PIPE_MAX_PAYLOAD},
 };
 
 static const struct rule *find_rule(enum pipe_side receiver, uint8_t type)
@@ -340,6 +360,7 @@ enum rc pipe_get_refused(const struct pipe_message *m, struct pipe_refused *ret)
 	uint16_t reason = read_u16(&r);
 	get_identity(&r, &refused.who);
 	refused.request_type = (uint8_t)get_enum(&r, REQUEST_TYPE_COUNT + 1);
+	refused.n_before = read_u32(&r);
 	enum rc rc = get_end(&r);
 	if (rc != RC_OK)
 		return rc;
@@ -408,12 +429,31 @@ enum rc pipe_get_credit(const struct pipe_message *m, uint32_t *ret)
 	return RC_OK;
 }
 
-enum rc pipe_get_revoked(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_pem, size_t *ret_len)
+enum rc pipe_get_listed(const struct pipe_message *m, struct pipe_listed *ret)
 {
-	if (m->type != PIPE_REVOKED || m->len < 2 || m->data[0] > 1)
+	struct reader r;
+
+	if (m->type != PIPE_LISTED)
+		return RC_MALFORMED;
+	reader_init(&r, m->data, m->len);
+	ret->n = 0;
+	read_copy(&r, ret->authority, sizeof ret->authority);
+	while (!r.failed && reader_left(&r) > 0 && ret->n < PIPE_MAX_LISTED) {
+		struct pipe_serial *serial = &ret->serials[ret->n++];
+		serial->len = read_u8(&r);
+		if (serial->len == 0 || serial->len > sizeof serial->bytes)
+			return RC_MALFORMED;
+		read_copy(&r, serial->bytes, serial->len);
+	}
+	return get_end(&r) == RC_OK && ret->n > 0 ? RC_OK : RC_MALFORMED;
+}
+
+enum rc pipe_get_file(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_piece, size_t *ret_len)
+{
+	if ((m->type != PIPE_REVOKED && m->type != PIPE_ACCESS) || m->len < 2 || m->data[0] > 1)
 		return RC_MALFORMED;
 	*ret_last = m->data[0] == 1;
-	*ret_pem = m->data + 1;
+	*ret_piece = m->data + 1;
 	*ret_len = m->len - 1;
 	return RC_OK;
 }

@@ -13,9 +13,10 @@
  * PIPE_INITIAL_CREDIT body bytes at once, further ones only as the core grants them with PIPE_CREDIT as it uses bytes
  * up. The core answers PIPE_REPLY, PIPE_REPLY_BODY adding up to reply.length exactly, PIPE_REPLY_END; it may do so
  * before the body has ended (the front then sends no more of it). After PIPE_CANCEL the core may drop its answer or
- * still send it. On SIGTERM the core sends PIPE_STOP and goes on answering until the front, drained, closes its end. On
- * SIGHUP the core reads conf.tls_revocation_list and sends it with pipe_put_revoked. The end of the pipe ends the other
- * process. */
+ * still send it. On SIGTERM the core sends PIPE_STOP and goes on answering until the front, drained, closes its end. The
+ * files that may change while the daemon runs, the revocation list and the access file, are read by the core, which sends
+ * them whole with pipe_put_file; what a new revocation list adds the front tells with PIPE_LISTED. The end of the pipe
+ * ends the other process. */
 #ifndef DAEMON_BASE_PIPE_H
 #define DAEMON_BASE_PIPE_H
 
@@ -33,7 +34,9 @@ enum {
 	PIPE_MAX_PAYLOAD = 64 * 1024,
 	PIPE_MAX_REPLY = 256 << 20, /* body of one answer */
 	PIPE_MAX_CREDIT = 64 << 20, /* of one PIPE_CREDIT */
-	PIPE_MAX_REVOKED = 8 << 20, /* a whole revocation list */
+	PIPE_MAX_FILE = 8 << 20,    /* a whole revocation list, or access file */
+	PIPE_MAX_LISTED = 1024,     /* certificates of one PIPE_LISTED */
+	PIPE_SERIAL_CAP = 32,       /* RFC 5280 allows 20 bytes */
 };
 
 enum pipe_type {
@@ -45,6 +48,7 @@ enum pipe_type {
 	PIPE_CANCEL,          /* empty: the client has gone, no answer is wanted */
 	PIPE_REFUSED,         /* struct pipe_refused: the front refused somebody; for the log */
 	PIPE_COUNTS,          /* struct pipe_counts: what the front counted since its start; for the operator */
+	PIPE_LISTED,          /* struct pipe_listed: certificates that a revocation list in use names; for the log */
 	/* core → front */
 	PIPE_REPLY = 32, /* struct pipe_reply: head of the answer */
 	PIPE_REPLY_BODY, /* raw bytes of the answer */
@@ -52,6 +56,7 @@ enum pipe_type {
 	PIPE_CREDIT,     /* u32: so many more body bytes may be sent for this request; id 0, 0 bytes: open */
 	PIPE_STOP,       /* empty: stop accepting, drain, end */
 	PIPE_REVOKED,    /* a new revocation list (PEM), in pieces: u8 last, bytes */
+	PIPE_ACCESS,     /* a new access file (YAML), in pieces */
 };
 
 enum pipe_accept { ACCEPT_JSON, ACCEPT_CSV, ACCEPT_TEXT };
@@ -92,6 +97,16 @@ struct pipe_refused {
 	enum rc reason;
 	struct identity who;  /* client "" where the certificate said nothing usable */
 	uint8_t request_type; /* REQUEST_TYPE_COUNT = none */
+	uint32_t n_before;    /* refusals since the last report that came too fast to be reported one by one */
+};
+
+struct pipe_listed {
+	uint8_t authority[32]; /* SHA-256 of its certificate */
+	size_t n;
+	struct pipe_serial {
+		uint8_t len; /* 1 … PIPE_SERIAL_CAP */
+		uint8_t bytes[PIPE_SERIAL_CAP];
+	} serials[PIPE_MAX_LISTED];
 };
 
 struct pipe_ready {
@@ -113,8 +128,9 @@ enum rc pipe_put_counts(struct buffer *out, const struct pipe_counts *counts) MU
 enum rc pipe_put_credit(struct buffer *out, uint64_t id, uint32_t bytes) MUST_CHECK;
 /* Types with a raw payload: BODY, REPLY_BODY (1 … PIPE_MAX_PAYLOAD bytes); or an empty one. */
 enum rc pipe_put_raw(struct buffer *out, enum pipe_type type, uint64_t id, const void *data, size_t len) MUST_CHECK;
-/* A whole revocation list, cut into PIPE_REVOKED pieces. */
-enum rc pipe_put_revoked(struct buffer *out, const void *pem, size_t len) MUST_CHECK;
+enum rc pipe_put_listed(struct buffer *out, const struct pipe_listed *listed) MUST_CHECK;
+/* A whole file, cut into PIPE_REVOKED or PIPE_ACCESS pieces. Errors: also TOO_LARGE where it is empty. */
+enum rc pipe_put_file(struct buffer *out, enum pipe_type type, const void *data, size_t len) MUST_CHECK;
 
 /* One decoded message; `data` borrows the receive buffer. */
 struct pipe_message {
@@ -135,8 +151,9 @@ enum rc pipe_get_refused(const struct pipe_message *m, struct pipe_refused *ret)
 enum rc pipe_get_ready(const struct pipe_message *m, struct pipe_ready *ret) MUST_CHECK;
 enum rc pipe_get_counts(const struct pipe_message *m, struct pipe_counts *ret) MUST_CHECK;
 enum rc pipe_get_credit(const struct pipe_message *m, uint32_t *ret) MUST_CHECK;
-/* *ret_pem borrows the message. */
-enum rc pipe_get_revoked(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_pem,
-			 size_t *ret_len) MUST_CHECK;
+enum rc pipe_get_listed(const struct pipe_message *m, struct pipe_listed *ret) MUST_CHECK;
+/* A piece of PIPE_REVOKED or PIPE_ACCESS; *ret_piece borrows the message. */
+enum rc pipe_get_file(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_piece,
+		      size_t *ret_len) MUST_CHECK;
 
 #endif

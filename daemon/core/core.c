@@ -22,6 +22,7 @@
 #include "daemon/base/pipe.h"
 #include "daemon/core/backups.h"
 #include "daemon/core/linker.h"
+#include "daemon/core/reload.h"
 #include "daemon/core/rotation.h"
 #include "daemon/core/start.h"
 #include "daemon/core/state.h"
@@ -118,6 +119,8 @@ static enum rc open_data(struct core *core, bool serving, struct diag *diag)
 	enum rc rc = load_study(core, diag);
 	if (rc == RC_OK)
 		rc = load_keys(core, diag);
+	if (rc == RC_OK)
+		rc = reload_check_access(core, diag);
 	if (rc == RC_OK && serving)
 		rc = confine_process(core->conf->user, diag);
 	if (rc == RC_OK)
@@ -137,12 +140,12 @@ static void folder_of(const char *path, char out[CONF_PATH_CAP])
 	snprintf(out, CONF_PATH_CAP, "%s", dirname(copy));
 }
 
-/* Everything is open and nothing runs yet: keep the store, the signer's state, the backups and the revocation list, which
- * are opened by name again and again, and what the C library reads to count processors. */
+/* Everything is open and nothing runs yet: keep the store, the signer's state, the backups, the revocation list and the
+ * access file, which are opened by name again and again, and what the C library reads to count processors. */
 static enum rc confine(const struct conf *conf, struct diag *diag)
 {
-	char signer[CONF_PATH_CAP], revocations[CONF_PATH_CAP];
-	struct confine_folder folders[5] = {{conf->store_directory, true}, {signer, true}};
+	char signer[CONF_PATH_CAP], revocations[CONF_PATH_CAP], access_folder[CONF_PATH_CAP];
+	struct confine_folder folders[6] = {{conf->store_directory, true}, {signer, true}};
 	size_t n = 2;
 	bool files = false, calls = false;
 	if (strcmp(conf->confinement, "on") != 0)
@@ -154,6 +157,10 @@ static enum rc confine(const struct conf *conf, struct diag *diag)
 	}
 	if (conf->backup_directory[0] != '\0')
 		folders[n++] = (struct confine_folder){conf->backup_directory, true};
+	if (conf->access_file[0] != '\0') {
+		folder_of(conf->access_file, access_folder);
+		folders[n++] = (struct confine_folder){access_folder, false};
+	}
 	if (access("/sys/devices/system/cpu", R_OK) == 0)
 		folders[n++] = (struct confine_folder){"/sys/devices/system/cpu", false};
 	enum rc rc = confine_files(folders, n, &files, diag);
@@ -262,6 +269,8 @@ enum rc core_check(const struct conf *conf, struct diag *diag)
 		rc = load_study(core, diag);
 		if (rc == RC_OK)
 			rc = load_keys(core, diag);
+		if (rc == RC_OK)
+			rc = reload_check_access(core, diag);
 	} else {
 		rc = open_data(core, false, diag);
 	}
@@ -326,6 +335,30 @@ enum rc core_log_entry(struct core *core, enum entry_kind kind, const struct ent
 	return write_queue_call(core->writes, &e.job);
 }
 
+struct entries_job {
+	struct write_job job;
+	struct core *core;
+	const struct entry_draft *drafts;
+	size_t n;
+};
+
+static enum rc entries_apply(struct write_job *job, struct txn *txn)
+{
+	struct entries_job *e = (struct entries_job *)job;
+	enum rc rc = RC_OK;
+	for (size_t i = 0; i < e->n && rc == RC_OK; i++)
+		rc = audit_log_append(e->core->log, txn, e->drafts[i].kind, NULL, e->drafts[i].fields, NULL);
+	return rc;
+}
+
+enum rc core_log_entries(struct core *core, const struct entry_draft *drafts, size_t n)
+{
+	enum { ENTRY_BYTES = 512 }; /* roughly */
+	struct entries_job e = {.job = {.apply = entries_apply, .bytes = n * ENTRY_BYTES},
+				.core = core, .drafts = drafts, .n = n};
+	return write_queue_call(core->writes, &e.job);
+}
+
 static void entry_done(struct write_job *job, enum rc rc)
 {
 	struct entry_job *e = (struct entry_job *)job;
@@ -333,12 +366,13 @@ static void entry_done(struct write_job *job, enum rc rc)
 	free(e);
 }
 
-/* How many refusals before this one were left out; -1 = leave this one out too. */
-static int64_t refused_allowance(struct core *core)
+/* How many refusals before this one were left out, `n_before` of them by the front; -1 = leave this one out too. */
+static int64_t refused_allowance(struct core *core, uint32_t n_before)
 {
 	enum { REFUSED_A_MINUTE = 60, WINDOW_S = 60 };
 	int64_t now = audit_log_now(core->log), dropped = -1;
 	pthread_mutex_lock(&core->lock);
+	core->refused_dropped += n_before;
 	if (now - core->refused_window >= WINDOW_S) {
 		core->refused_window = now;
 		core->refused_in_window = 0;
@@ -354,9 +388,18 @@ static int64_t refused_allowance(struct core *core)
 	return dropped;
 }
 
+static bool is_zero(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (bytes[i] != 0)
+			return false;
+	}
+	return true;
+}
+
 void core_log_refused(struct core *core, const struct pipe_refused *refused)
 {
-	int64_t dropped = refused_allowance(core);
+	int64_t dropped = refused_allowance(core, refused->n_before);
 	struct entry_job *e = dropped < 0 ? NULL : calloc(1, sizeof *e);
 	if (e == NULL)
 		return;
@@ -374,6 +417,10 @@ void core_log_refused(struct core *core, const struct pipe_refused *refused)
 		unsigned roles = refused->who.roles;
 		e->who = entry_who_of(&refused->who, (enum role)(roles & -roles));
 		e->has_who = true;
+	} else if (e->fields != NULL && !is_zero(refused->who.fingerprint, sizeof refused->who.fingerprint)) {
+		char fingerprint[65];
+		hex_encode(refused->who.fingerprint, sizeof refused->who.fingerprint, fingerprint);
+		json_object_set_new(e->fields, "fp", json_string(fingerprint));
 	}
 	if (e->fields == NULL || write_queue_push(core->writes, &e->job) != RC_OK)
 		entry_done(&e->job, RC_NOMEM);

@@ -18,6 +18,7 @@ void history_init(struct history *history)
 void history_deinit(struct history *history)
 {
 	free(history->releases);
+	certificates_deinit(&history->certificates);
 	history_init(history);
 }
 
@@ -128,6 +129,10 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 			return RC_DAMAGED;
 		strcpy(h->log_key, text);
 		return RC_OK;
+	case ENTRY_ACCESS:
+		return get_hex32(fields, "digest", h->access_digest) ? RC_OK : RC_DAMAGED;
+	case ENTRY_CERTIFICATE:
+		return certificates_replay(&h->certificates, fields);
 	default:
 		return RC_OK;
 	}

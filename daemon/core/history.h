@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/core/certificates.h"
 #include "proto/entry.h"
 #include "proto/rc.h"
 
@@ -32,6 +33,8 @@ struct history {
 	int64_t last_backup_at;           /* 0 = none yet */
 	uint8_t study_digest[32];         /* zero = none yet */
 	bool has_real_study;              /* some study so far did not say synthetic */
+	uint8_t access_digest[32];        /* of the access file in force; zero = never one */
+	struct certificates certificates; /* rules of that file, and revoked certificates */
 	char log_key[256];                /* of the last `keys` entry; "" = none yet */
 };
 

@@ -20,15 +20,14 @@
 #include "daemon/base/pipe.h"
 #include "daemon/core/core.h"
 #include "daemon/core/publish.h"
+#include "daemon/core/reload.h"
 #include "daemon/core/request.h"
 #include "daemon/core/state.h"
 #include "daemon/core/watch.h"
 
 enum {
 	READ_BYTES = 256 * 1024,
-	TICK_MS = 1000,
 	STOP_S = 60, /* for the front to drain after PIPE_STOP */
-	REVOCATION_CHECK_S = 5,
 	/* Requests of one client may wait to be answered; beyond this many the front is at fault. */
 	MAX_TABLE = 4 * CORE_MAX_REQUESTS,
 };
@@ -45,19 +44,24 @@ struct loop {
 	struct buffer out; /* being sent, from out_at */
 	size_t out_at;
 	bool front_gone, stop_sent, protocol_error;
-	int64_t stop_deadline, next_schedule, next_revocation_check;
-	struct timespec revocation_mtime;
+	int64_t stop_deadline, next_schedule, next_reload_ms;
+	struct reload *reload;
 	struct watch watch;
 
 	pthread_mutex_t lock; /* guards outbox */
 	struct buffer outbox;
 };
 
-static int64_t monotonic_s(void)
+static int64_t monotonic_ms(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t monotonic_s(void)
+{
+	return monotonic_ms() / 1000;
 }
 
 static void wake(struct loop *loop)
@@ -187,6 +191,7 @@ static enum rc on_message(struct loop *loop, const struct pipe_message *m)
 	struct pipe_refused refused;
 	struct pipe_ready ready;
 	struct pipe_counts counts;
+	static struct pipe_listed listed; /* one thread; too large for a stack */
 	enum rc rc;
 	switch (m->type) {
 	case PIPE_FRONT_READY:
@@ -205,6 +210,11 @@ static enum rc on_message(struct loop *loop, const struct pipe_message *m)
 		rc = pipe_get_counts(m, &counts);
 		if (rc == RC_OK)
 			watch_front(loop->core, &counts);
+		return rc;
+	case PIPE_LISTED:
+		rc = pipe_get_listed(m, &listed);
+		if (rc == RC_OK)
+			reload_listed(loop->core, &listed);
 		return rc;
 	case PIPE_BODY:
 	case PIPE_BODY_END:
@@ -313,28 +323,13 @@ static void put_out(struct loop *loop, enum rc rc)
 
 /* ---- signals and time ---- */
 
-static void send_revocations(struct loop *loop)
+static void send_file(void *ctx, enum pipe_type type, const void *data, size_t len)
 {
-	struct stat st;
-	const char *path = loop->conf->tls_revocation_list;
-	int fd = path[0] == '\0' ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	uint8_t *pem = NULL;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size <= PIPE_MAX_REVOKED)
-		pem = malloc((size_t)st.st_size);
-	if (pem != NULL && read(fd, pem, (size_t)st.st_size) == st.st_size) {
-		pthread_mutex_lock(&loop->lock);
-		enum rc rc = pipe_put_revoked(&loop->outbox, pem, (size_t)st.st_size);
-		pthread_mutex_unlock(&loop->lock);
-		put_out(loop, rc);
-		loop->revocation_mtime = st.st_mtim;
-		log_info("the revocation list was read again");
-	} else {
-		log_error("the revocation list cannot be read; the last one stays in force");
-	}
-	free(pem);
-	close(fd);
+	struct loop *loop = ctx;
+	pthread_mutex_lock(&loop->lock);
+	enum rc rc = pipe_put_file(&loop->outbox, type, data, len);
+	pthread_mutex_unlock(&loop->lock);
+	put_out(loop, rc);
 }
 
 static void begin_stop(struct loop *loop)
@@ -355,7 +350,7 @@ static void on_signal(struct loop *loop)
 	struct signalfd_siginfo info;
 	while (read(loop->signal_fd, &info, sizeof info) == sizeof info) {
 		if (info.ssi_signo == SIGHUP)
-			send_revocations(loop);
+			reload_run(loop->reload, true);
 		else
 			begin_stop(loop);
 	}
@@ -363,15 +358,10 @@ static void on_signal(struct loop *loop)
 
 static void on_tick(struct loop *loop)
 {
-	struct stat st;
-	int64_t now = monotonic_s();
-	if (now >= loop->next_revocation_check) {
-		const char *path = loop->conf->tls_revocation_list;
-		loop->next_revocation_check = now + REVOCATION_CHECK_S;
-		if (path[0] != '\0' && stat(path, &st) == 0 &&
-		    (st.st_mtim.tv_sec != loop->revocation_mtime.tv_sec ||
-		     st.st_mtim.tv_nsec != loop->revocation_mtime.tv_nsec))
-			send_revocations(loop);
+	int64_t now_ms = monotonic_ms(), now = now_ms / 1000;
+	if (now_ms >= loop->next_reload_ms) {
+		loop->next_reload_ms = now_ms + RELOAD_EVERY_MS;
+		reload_run(loop->reload, false);
 	}
 	watch_limits(&loop->watch, loop->core, now);
 	if (loop->conf->publish_every_hours > 0 && now >= loop->next_schedule && !loop->stop_sent) {
@@ -401,7 +391,7 @@ static void run(struct loop *loop)
 			{.fd = loop->event_fd, .events = POLLIN},
 			{.fd = loop->signal_fd, .events = POLLIN},
 		};
-		int n = poll(fds, 3, TICK_MS);
+		int n = poll(fds, 3, RELOAD_EVERY_MS);
 		if (n < 0 && errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
 			break;
@@ -460,6 +450,7 @@ static void close_loop(struct loop *loop)
 		close(loop->signal_fd);
 	if (loop->event_fd >= 0)
 		close(loop->event_fd);
+	reload_free(loop->reload);
 	buffer_wipe(&loop->in);
 	buffer_deinit(&loop->out);
 	buffer_deinit(&loop->outbox);
@@ -516,12 +507,18 @@ int core_run(const struct conf *conf, int pipe_fd)
 	loop->core->fault_ctx = loop;
 	loop->core->on_fault = wake_on_fault;
 	loop->next_schedule = monotonic_s() + (int64_t)conf->publish_every_hours * 3600;
-	/* The front read the revocation list before the store was opened, which may have taken minutes: what it has may
-	 * be out of date, so the first tick sends it again (revocation_mtime is still zero). */
 	/* "I am open": only now does the front listen. */
-	rc = pipe_put_credit(&loop->out, 0, 0);
-	put_out(loop, rc);
-	run(loop);
+	put_out(loop, pipe_put_credit(&loop->out, 0, 0));
+	/* The front read the revocation list before the store was opened, which may have taken minutes: what it has may
+	 * be out of date, so it is sent again. The access file it waits for. */
+	rc = reload_new(loop->core, send_file, loop, &loop->reload);
+	if (rc == RC_OK) {
+		reload_run(loop->reload, false);
+		run(loop);
+	} else {
+		log_error("cannot start: %s", rc_text(rc));
+		loop->protocol_error = true;
+	}
 	int status = end(loop);
 	close_loop(loop);
 	return status;

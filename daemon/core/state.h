@@ -88,6 +88,12 @@ struct store_reserve core_reserve(const struct core *core);
 void core_batch_committed(struct core *core, const struct batch_record *record);
 /* Append one entry durably; waits. Not from the writer thread. */
 enum rc core_log_entry(struct core *core, enum entry_kind kind, const struct entry_who *who, json_t *fields) MUST_CHECK;
+/* The same for several entries, in one transaction; fields are borrowed. */
+struct entry_draft {
+	enum entry_kind kind;
+	json_t *fields;
+};
+enum rc core_log_entries(struct core *core, const struct entry_draft *drafts, size_t n) MUST_CHECK;
 struct entry_who entry_who_of(const struct identity *identity, enum role role);
 /* Like core_log_entry for what the front refused, without waiting, at most so many a minute: the rest is counted. */
 struct pipe_refused;

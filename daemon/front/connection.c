@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "daemon/front/core_link.h"
 #include "daemon/front/server.h"
 #include "daemon/front/session.h"
 
@@ -123,6 +124,11 @@ static void on_handshake_failed(struct connection *c)
 	struct server *server = c->server;
 
 	server->count.tls_failures++;
+	if (c->turned_away.is_ours) {
+		struct pipe_refused refused = {.reason = RC_UNAUTHENTIC, .request_type = REQUEST_TYPE_COUNT};
+		memcpy(refused.who.fingerprint, c->turned_away.fingerprint, sizeof refused.who.fingerprint);
+		core_link_refused(server->core, &refused);
+	}
 	if (rate_limit_allows(&server->tls_log, server_now_ms()))
 		log_info("tls failed: %s (%llu so far)", handshake_failure(c),
 			 (unsigned long long)server->count.tls_failures);
@@ -132,9 +138,11 @@ static void on_handshake_failed(struct connection *c)
 
 static bool is_same_client(const struct connection *a, const struct connection *b)
 {
-	if (a->who.client[0] != '\0' || b->who.client[0] != '\0')
-		return strcmp(a->who.client, b->who.client) == 0;
-	return memcmp(a->who.fingerprint, b->who.fingerprint, sizeof a->who.fingerprint) == 0;
+	const struct identity *x = &a->grant.who, *y = &b->grant.who;
+
+	if (x->client[0] != '\0' || y->client[0] != '\0')
+		return strcmp(x->client, y->client) == 0;
+	return memcmp(x->fingerprint, y->fingerprint, sizeof x->fingerprint) == 0;
 }
 
 static uint32_t count_of_client(const struct connection *c)
@@ -148,12 +156,22 @@ static uint32_t count_of_client(const struct connection *c)
 	return n;
 }
 
-static void on_connected(struct connection *c)
+/* What its certificate and the access file say of it. */
+static void judge(struct connection *c)
 {
 	struct server *server = c->server;
 	struct diag diag = {""};
 
-	c->standing = tls_peer_identity(c->ssl, &c->who, &c->not_after, &diag);
+	c->standing = tls_peer_grant(c->ssl, server->access, &c->grant, &c->not_after, &diag);
+	if (c->standing != RC_OK && c->standing != RC_UNAUTHENTIC && rate_limit_allows(&server->tls_log, server_now_ms()))
+		log_info("certificate without use here: %s", diag.text);
+}
+
+static void on_connected(struct connection *c)
+{
+	struct server *server = c->server;
+
+	judge(c);
 	if (c->standing == RC_UNAUTHENTIC || tls_peer_is_revoked(server->tls, c->ssl)) {
 		/* The handshake has seen to this already; should it ever not have, nothing is served. */
 		server->count.tls_failures++;
@@ -168,8 +186,6 @@ static void on_connected(struct connection *c)
 	}
 	if (c->standing == RC_OK && n >= server->conf->max_connections_per_client)
 		c->standing = RC_RATE;
-	if (c->standing == RC_FORBIDDEN || c->standing == RC_ROLE_PAIR)
-		log_info("certificate without a usable role: %s", diag.text);
 	session_await_request(c);
 }
 
@@ -266,7 +282,7 @@ static struct connection *connection_new(struct server *server, evutil_socket_t 
 	c->server = server;
 	c->fd = fd;
 	c->timer = evtimer_new(server->base, on_timer, c);
-	c->ssl = tls_session_new(server->tls);
+	c->ssl = tls_session_new(server->tls, &c->turned_away);
 	if (c->timer == NULL || c->ssl == NULL || http_parser_new(&c->parser) != RC_OK)
 		goto fail;
 	c->bev = bufferevent_openssl_socket_new(server->base, fd, c->ssl, BUFFEREVENT_SSL_ACCEPTING,
@@ -344,6 +360,28 @@ unsigned connections_drop_revoked(struct server *server)
 	if (c->ssl != NULL && c->phase != PHASE_HANDSHAKE && tls_peer_is_revoked(server->tls, c->ssl)) {
 		connection_free(c);
 		n++;
+	}
+	return n;
+}
+
+unsigned connections_reconsider(struct server *server)
+{
+	struct connection *c, *next;
+	unsigned n = 0;
+
+	FOREACH_CONNECTION(c, next, server)
+	{
+		if (c->ssl == NULL || c->phase == PHASE_HANDSHAKE)
+			continue;
+		bool was_one_too_many = c->standing == RC_RATE;
+		judge(c);
+		if (c->standing == RC_OK && was_one_too_many)
+			c->standing = RC_RATE;
+		/* Between two requests it hears why at the next one, and that is logged. */
+		if (c->standing != RC_OK && (c->phase == PHASE_BODY || c->phase == PHASE_ANSWER)) {
+			connection_free(c);
+			n++;
+		}
 	}
 	return n;
 }

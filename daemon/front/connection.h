@@ -12,6 +12,8 @@
 
 #include "daemon/base/pipe.h"
 #include "daemon/front/http_parser.h"
+#include "daemon/front/tls.h"
+#include "proto/access.h"
 #include "proto/rc.h"
 #include "proto/route.h"
 
@@ -36,6 +38,7 @@ struct exchange {
 	uint64_t reserved;       /* of server->inflight_bytes */
 	uint64_t reply_left;     /* body bytes that the core still has to send */
 	uint64_t reply_reserved; /* of server->reply_bytes */
+	unsigned retry_after_s;  /* of a refusal that knows; 0 = the usual */
 };
 
 struct connection {
@@ -48,8 +51,9 @@ struct connection {
 	struct event *linger;
 	struct event *timer;
 	enum phase phase;
+	struct tls_turned_away turned_away;
 	/* who it is, once the handshake is done */
-	struct identity who;
+	struct access_grant grant;
 	enum rc standing; /* RC_OK, or why every request is refused */
 	time_t not_after;
 	struct http_parser *parser;
@@ -67,6 +71,9 @@ void connection_set_request(struct connection *c, uint64_t request_id);
 struct connection *connection_find(struct server *server, uint64_t request_id);
 /* End those whose certificate is on the present list; returns how many. */
 unsigned connections_drop_revoked(struct server *server);
+/* The access file is another one: judge everybody anew. Those in the middle of a request that may now make none are ended;
+ * returns how many. Before it returns, nothing of the file before may be freed. */
+unsigned connections_reconsider(struct server *server);
 /* The server stops: end idle connections, let others finish. */
 void connections_drain(struct server *server);
 void connections_free_all(struct server *server);

@@ -12,6 +12,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/front/connection.h"
+#include "daemon/front/listener.h"
 #include "daemon/front/server.h"
 #include "daemon/front/session.h"
 #include "proto/bytes.h"
@@ -20,7 +21,7 @@ struct core_link {
 	struct server *server;
 	struct bufferevent *bev;
 	uint64_t last_id;
-	struct buffer revoked; /* pieces of a revocation list */
+	struct buffer file; /* pieces of a revocation list or access file */
 };
 
 /* ---- before the loop ---- */
@@ -69,28 +70,77 @@ enum rc core_link_wait_open(int pipe_fd)
 
 /* ---- receiving ---- */
 
-static enum rc on_revoked(struct core_link *core, const struct pipe_message *m)
+/* Send what was put into the scratch buffer. */
+static void send_scratch(struct core_link *core, enum rc rc)
+{
+	struct buffer *scratch = &core->server->scratch;
+
+	if (rc != RC_OK || bufferevent_write(core->bev, scratch->data, scratch->len) != 0) {
+		log_error("cannot write to the core: %s", rc_text(rc == RC_OK ? RC_NOMEM : rc));
+		server_abort(core->server, RC_INTERNAL);
+	}
+	if (scratch->failed) {
+		buffer_deinit(scratch);
+		buffer_init(scratch);
+	}
+	buffer_reset(scratch);
+}
+
+static void send_listed(void *ctx, const struct pipe_listed *listed)
+{
+	struct core_link *core = ctx;
+
+	send_scratch(core, pipe_put_listed(&core->server->scratch, listed));
+}
+
+static void use_revoked(struct core_link *core)
 {
 	struct server *server = core->server;
 	struct diag diag = {""};
-	const uint8_t *pem;
+
+	if (tls_set_revoked(server->tls, core->file.data, core->file.len, &diag) != RC_OK) {
+		log_error("revocation list not renewed, the one before stays: %s", diag.text);
+		return;
+	}
+	log_info("revocation list renewed; %u connections ended", connections_drop_revoked(server));
+	tls_report_listed(server->tls, send_listed, core);
+}
+
+/* The core has read it already, so that it fits; should it not, the one before stays. */
+static void use_access(struct core_link *core)
+{
+	struct server *server = core->server;
+	struct access *access = NULL, *before = server->access;
+	struct diag diag = {""};
+
+	if (access_parse("access file", (const char *)core->file.data, core->file.len, NULL, &access, &diag) != RC_OK) {
+		log_error("access file not renewed, the one before stays: %s", diag.text);
+		return;
+	}
+	server->access = access;
+	if (before == NULL && server->listener != NULL)
+		listener_accept(server->listener);
+	log_info("access file in use; %u connections ended", connections_reconsider(server));
+	access_free(before);
+}
+
+static enum rc on_file(struct core_link *core, const struct pipe_message *m, void (*use)(struct core_link *core))
+{
+	const uint8_t *piece;
 	size_t len;
 	bool last;
 
-	enum rc rc = pipe_get_revoked(m, &last, &pem, &len);
+	enum rc rc = pipe_get_file(m, &last, &piece, &len);
 	if (rc != RC_OK)
 		return rc;
-	buffer_append(&core->revoked, pem, len);
-	if (core->revoked.failed || core->revoked.len > PIPE_MAX_REVOKED)
+	buffer_append(&core->file, piece, len);
+	if (core->file.failed || core->file.len > PIPE_MAX_FILE)
 		return RC_MALFORMED;
 	if (!last)
 		return RC_OK;
-	if (tls_set_revoked(server->tls, core->revoked.data, core->revoked.len, &diag) == RC_OK)
-		log_info("revocation list renewed; %u connections ended", connections_drop_revoked(server));
-	else
-		log_error("revocation list not renewed, the one before stays: %s", diag.text);
-	buffer_deinit(&core->revoked);
-	buffer_init(&core->revoked);
+	use(core);
+	buffer_deinit(&core->file);
+	buffer_init(&core->file);
 	return RC_OK;
 }
 
@@ -127,7 +177,9 @@ static enum rc on_message(struct core_link *core, const struct pipe_message *m)
 		server_stop(core->server);
 		return RC_OK;
 	case PIPE_REVOKED:
-		return on_revoked(core, m);
+		return on_file(core, m, use_revoked);
+	case PIPE_ACCESS:
+		return on_file(core, m, use_access);
 	default:
 		return on_request_message(core, m);
 	}
@@ -188,22 +240,6 @@ static void on_event(struct bufferevent *bev, short what, void *ctx)
 
 /* ---- sending ---- */
 
-/* Send what was put into the scratch buffer. */
-static void send_scratch(struct core_link *core, enum rc rc)
-{
-	struct buffer *scratch = &core->server->scratch;
-
-	if (rc != RC_OK || bufferevent_write(core->bev, scratch->data, scratch->len) != 0) {
-		log_error("cannot write to the core: %s", rc_text(rc == RC_OK ? RC_NOMEM : rc));
-		server_abort(core->server, RC_INTERNAL);
-	}
-	if (scratch->failed) {
-		buffer_deinit(scratch);
-		buffer_init(scratch);
-	}
-	buffer_reset(scratch);
-}
-
 void core_link_ready(struct core_link *core, uint16_t port)
 {
 	send_scratch(core, pipe_put_ready(&core->server->scratch, &(struct pipe_ready){port}));
@@ -245,14 +281,14 @@ void core_link_cancel(struct core_link *core, uint64_t id)
 void core_link_refused(struct core_link *core, const struct pipe_refused *refused)
 {
 	struct rate_limit *limit = &core->server->refused_report;
+	struct pipe_refused report = *refused;
 	uint64_t suppressed = limit->n_suppressed;
 
 	if (!rate_limit_allows(limit, server_now_ms()))
 		return;
-	if (suppressed > 0)
-		log_warning("%llu refusals came too fast to be logged one by one", (unsigned long long)suppressed);
 	limit->n_suppressed = 0;
-	send_scratch(core, pipe_put_refused(&core->server->scratch, refused));
+	report.n_before = suppressed > UINT32_MAX ? UINT32_MAX : (uint32_t)suppressed;
+	send_scratch(core, pipe_put_refused(&core->server->scratch, &report));
 }
 
 /* ---- life ---- */
@@ -263,7 +299,7 @@ enum rc core_link_open(struct server *server, int pipe_fd, struct core_link **re
 	if (core == NULL)
 		return RC_NOMEM;
 	core->server = server;
-	buffer_init(&core->revoked);
+	buffer_init(&core->file);
 	evutil_make_socket_nonblocking(pipe_fd);
 	core->bev = bufferevent_socket_new(server->base, pipe_fd, BEV_OPT_DEFER_CALLBACKS);
 	if (core->bev == NULL) {
@@ -283,6 +319,6 @@ void core_link_close(struct core_link *core)
 	if (core == NULL)
 		return;
 	bufferevent_free(core->bev);
-	buffer_deinit(&core->revoked);
+	buffer_deinit(&core->file);
 	free(core);
 }

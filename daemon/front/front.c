@@ -174,6 +174,8 @@ static enum rc front_open(struct server *server, int pipe_fd, uint16_t *ret_port
 	raise_descriptors(conf);
 	enum rc rc = tls_open(conf, &server->tls, diag);
 	if (rc == RC_OK)
+		rc = rates_new(&server->rates);
+	if (rc == RC_OK)
 		rc = listener_bind(conf, &fd, ret_port, diag);
 	if (rc == RC_OK)
 		rc = core_link_wait_open(pipe_fd);
@@ -199,6 +201,8 @@ static void front_close(struct server *server)
 	listener_close(server->listener);
 	core_link_close(server->core);
 	tls_close(server->tls);
+	access_free(server->access);
+	rates_free(server->rates);
 	if (server->drain_timer != NULL)
 		event_free(server->drain_timer);
 	if (server->base != NULL)
@@ -237,6 +241,9 @@ static enum rc serve(struct server *server, uint16_t port)
 		event_add(on_second, &second);
 		core_link_ready(server->core, port);
 		on_count(-1, 0, server);
+		/* Where there is an access file nobody is let in before the core has sent it. */
+		if (server->conf->access_file[0] == '\0')
+			listener_accept(server->listener);
 		log_info("listening on %s port %u", server->conf->listen_address, (unsigned)port);
 		tell_systemd("READY=1");
 		rc = event_base_dispatch(server->base) < 0 ? RC_INTERNAL : RC_OK;

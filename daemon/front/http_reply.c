@@ -97,7 +97,9 @@ void http_reply_problem(struct buffer *out, enum rc rc, const char *detail, cons
 	struct pipe_reply reply = {
 		.http_status = (uint16_t)status,
 		.media = MEDIA_PROBLEM,
-		.retry_after_s = status == 503 || status == 429 ? RETRY_AFTER_S : 0,
+		.retry_after_s = status != 503 && status != 429 ? 0
+				 : options->retry_after_s > 0   ? options->retry_after_s
+								: RETRY_AFTER_S,
 		.length = body.len,
 	};
 	http_reply_head(out, &reply, options);

@@ -15,6 +15,7 @@ struct http_reply_options {
 	bool keep_alive;
 	bool without_body; /* the answer to HEAD: its length is said, its bytes are not sent */
 	const char *allow; /* Allow field of a 405; NULL = none */
+	unsigned retry_after_s; /* of a 429 or 503; 0 = the usual */
 };
 
 void http_reply_continue(struct buffer *out);

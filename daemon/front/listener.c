@@ -107,7 +107,8 @@ enum rc listener_open(struct server *server, evutil_socket_t fd, struct listener
 	listener->resume = evtimer_new(server->base, on_resume, listener);
 	if (listener->resume != NULL)
 		listener->evl = evconnlistener_new(server->base, on_accept, listener,
-						   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+						   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_DISABLED, 0,
+						   fd);
 	if (listener->evl == NULL) {
 		listener_close(listener);
 		return RC_NOMEM;
@@ -115,6 +116,11 @@ enum rc listener_open(struct server *server, evutil_socket_t fd, struct listener
 	evconnlistener_set_error_cb(listener->evl, on_error);
 	*ret = listener;
 	return RC_OK;
+}
+
+void listener_accept(struct listener *listener)
+{
+	evconnlistener_enable(listener->evl);
 }
 
 void listener_close(struct listener *listener)

@@ -9,7 +9,9 @@
 
 #include "daemon/base/conf.h"
 #include "daemon/base/pipe.h"
+#include "daemon/front/rates.h"
 #include "daemon/front/tls.h"
+#include "proto/access.h"
 #include "proto/bytes.h"
 
 struct connection;
@@ -31,6 +33,8 @@ struct server {
 	const struct conf *conf;
 	struct event_base *base;
 	struct tls *tls;
+	struct access *access; /* NULL = no access file */
+	struct rates *rates;
 	struct listener *listener;
 	struct core_link *core;
 	struct connection_list connections;                /* oldest first */

@@ -64,6 +64,7 @@ static void answer_problem(struct connection *c, enum rc rc, const char *detail,
 		.keep_alive = c->now.keep_alive && !c->server->stopping,
 		.without_body = c->now.is_head,
 		.allow = allow,
+		.retry_after_s = c->now.retry_after_s,
 	};
 
 	session_abandon(c);
@@ -84,7 +85,7 @@ static void answer_and_close(struct connection *c, enum rc rc, const char *detai
 
 static void report_refusal(struct connection *c, enum rc reason, unsigned request_type)
 {
-	struct pipe_refused refused = {reason, c->who, (uint8_t)request_type};
+	struct pipe_refused refused = {reason, c->grant.who, (uint8_t)request_type, 0};
 
 	c->server->count.refused++;
 	core_link_refused(c->server->core, &refused);
@@ -148,6 +149,38 @@ static bool certificate_has_expired(const struct connection *c)
 	return time(NULL) > c->not_after;
 }
 
+static enum rc check_rate(struct connection *c)
+{
+	const struct access_grant *grant = &c->grant;
+
+	if (grant->requests_per_minute == 0)
+		return RC_OK;
+	enum rc rc = rates_take(c->server->rates, grant->who.fingerprint, grant->requests_per_minute, server_now_ms(),
+				&c->now.retry_after_s);
+	if (rc == RC_RATE)
+		report_refusal(c, rc, REQUEST_TYPE_COUNT);
+	return rc;
+}
+
+/* May this client ask for this at all? */
+static enum rc check_access(struct connection *c, const struct http_head *head, const char *argument,
+			    const char **ret_detail)
+{
+	const struct route *route = c->now.route;
+
+	*ret_detail = "the certificate has no role for this route";
+	if ((route->roles & c->grant.who.roles) == 0)
+		return RC_FORBIDDEN;
+	*ret_detail = "the request comes from a page of another origin";
+	if (route->has_body && head->foreign_origin)
+		return RC_FORBIDDEN;
+	*ret_detail = "the certificate may not read this table";
+	if (route->type == REQUEST_TABLE && !access_allows_table(&c->grant, argument))
+		return RC_FORBIDDEN;
+	*ret_detail = NULL;
+	return RC_OK;
+}
+
 /* Everything that can be said about a request from its head. Fills in route and argument. */
 static enum rc check_request(struct connection *c, const struct http_head *head, struct pipe_request *request,
 			     const char **ret_detail)
@@ -157,23 +190,20 @@ static enum rc check_request(struct connection *c, const struct http_head *head,
 
 	*ret_detail = NULL;
 	if (c->standing != RC_OK) {
-		if (c->standing != RC_RATE)
-			report_refusal(c, c->standing, REQUEST_TYPE_COUNT);
+		report_refusal(c, c->standing, REQUEST_TYPE_COUNT);
 		return c->standing;
 	}
-	enum rc rc = route_match(head->method, head->path, &type, request->argument);
+	enum rc rc = check_rate(c);
+	if (rc != RC_OK)
+		return rc;
+	rc = route_match(head->method, head->path, &type, request->argument);
 	if (rc != RC_OK)
 		return rc;
 	c->now.route = route_get(type);
-	if ((c->now.route->roles & c->who.roles) == 0) {
-		report_refusal(c, RC_FORBIDDEN, type);
-		*ret_detail = "the certificate has no role for this route";
-		return RC_FORBIDDEN;
-	}
-	if (c->now.route->has_body && head->foreign_origin) {
-		report_refusal(c, RC_FORBIDDEN, type);
-		*ret_detail = "the request comes from a page of another origin";
-		return RC_FORBIDDEN;
+	rc = check_access(c, head, request->argument, ret_detail);
+	if (rc != RC_OK) {
+		report_refusal(c, rc, type);
+		return rc;
 	}
 	rc = check_body(c->now.route, head, server->conf, ret_detail);
 	if (rc != RC_OK)
@@ -211,7 +241,7 @@ static void begin_body(struct connection *c, const struct http_head *head)
 static void on_head(struct connection *c)
 {
 	const struct http_head *head = http_parser_head(c->parser);
-	struct pipe_request request = {.who = c->who};
+	struct pipe_request request = {.who = c->grant.who};
 	const char *detail;
 
 	c->server->count.requests++;

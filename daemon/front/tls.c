@@ -10,9 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/base/pipe.h"
+
 enum {
 	MAX_AUTHORITIES = 16,
-	MAX_URIS = 32,
 	MAX_CHAIN_BYTES = 32 * 1024,
 	MAX_INTERMEDIATES = 1,
 };
@@ -20,7 +21,8 @@ enum {
 struct tls {
 	SSL_CTX *ctx;
 	STACK_OF(X509) * authorities;
-	STACK_OF(X509_CRL) * revoked; /* NULL = no list */
+	STACK_OF(X509_CRL) * revoked;  /* NULL = no list */
+	STACK_OF(X509_CRL) * reported; /* the list whose certificates were visited last; NULL = none yet */
 };
 
 static enum rc tls_error(struct diag *diag, enum rc rc, const char *path, const char *what)
@@ -128,15 +130,16 @@ out:
 	return rc;
 }
 
-static bool is_signed_by_us(const struct tls *tls, X509_CRL *crl)
+/* The authority of ours that signed the list, or NULL. */
+static X509 *signer_of(const struct tls *tls, X509_CRL *crl)
 {
 	for (int i = 0; i < sk_X509_num(tls->authorities); i++) {
 		X509 *ca = sk_X509_value(tls->authorities, i);
 		if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
 		    X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
-			return true;
+			return ca;
 	}
-	return false;
+	return NULL;
 }
 
 /* An older list would bring revoked clients back. */
@@ -157,7 +160,7 @@ static enum rc read_list(const struct tls *tls, BIO *bio, STACK_OF(X509_CRL) * o
 
 	while ((crl = PEM_read_bio_X509_CRL(bio, NULL, no_pass_phrase, NULL)) != NULL) {
 		const char *wrong = NULL;
-		if (!is_signed_by_us(tls, crl))
+		if (signer_of(tls, crl) == NULL)
 			wrong = "the revocation list is not signed by the clients' authority";
 		else if (is_older_than_present(tls, crl))
 			wrong = "the revocation list is older than the one in use";
@@ -206,6 +209,64 @@ enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, struct 
 	return set_list(tls, BIO_new_mem_buf(pem, (int)len), diag);
 }
 
+/* Is the serial in a list of the same issuer that was visited before? */
+static bool was_reported(const struct tls *tls, X509_CRL *crl, X509_REVOKED *entry)
+{
+	X509_REVOKED *found;
+
+	for (int i = 0; tls->reported != NULL && i < sk_X509_CRL_num(tls->reported); i++) {
+		X509_CRL *before = sk_X509_CRL_value(tls->reported, i);
+		if (X509_NAME_cmp(X509_CRL_get_issuer(before), X509_CRL_get_issuer(crl)) == 0 &&
+		    X509_CRL_get0_by_serial(before, &found,
+					    (ASN1_INTEGER *)X509_REVOKED_get0_serialNumber(entry)) == 1)
+			return true;
+	}
+	return false;
+}
+
+static void report_list(const struct tls *tls, X509_CRL *crl, struct pipe_listed *listed,
+			void (*visit)(void *ctx, const struct pipe_listed *listed), void *ctx)
+{
+	STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(crl);
+	X509 *ca = signer_of(tls, crl);
+
+	listed->n = 0;
+	if (ca == NULL || X509_digest(ca, EVP_sha256(), listed->authority, NULL) != 1)
+		return;
+	for (int i = 0; i < sk_X509_REVOKED_num(entries); i++) {
+		X509_REVOKED *entry = sk_X509_REVOKED_value(entries, i);
+		const ASN1_INTEGER *serial = X509_REVOKED_get0_serialNumber(entry);
+		int len = ASN1_STRING_length(serial);
+		if (len < 1 || len > PIPE_SERIAL_CAP || was_reported(tls, crl, entry))
+			continue;
+		struct pipe_serial *to = &listed->serials[listed->n++];
+		to->len = (uint8_t)len;
+		memcpy(to->bytes, ASN1_STRING_get0_data(serial), (size_t)len);
+		if (listed->n == PIPE_MAX_LISTED) {
+			visit(ctx, listed);
+			listed->n = 0;
+		}
+	}
+	if (listed->n > 0)
+		visit(ctx, listed);
+}
+
+void tls_report_listed(struct tls *tls, void (*visit)(void *ctx, const struct pipe_listed *listed), void *ctx)
+{
+	static struct pipe_listed listed; /* one thread; too large for a stack */
+	STACK_OF(X509_CRL) *now = sk_X509_CRL_new_null();
+
+	for (int i = 0; tls->revoked != NULL && i < sk_X509_CRL_num(tls->revoked); i++) {
+		X509_CRL *crl = sk_X509_CRL_value(tls->revoked, i);
+		report_list(tls, crl, &listed, visit, ctx);
+		/* Without memory for it the list is visited again the next time; the log knows what it has. */
+		if (now != NULL && X509_CRL_up_ref(crl) == 1 && sk_X509_CRL_push(now, crl) <= 0)
+			X509_CRL_free(crl);
+	}
+	sk_X509_CRL_pop_free(tls->reported, X509_CRL_free);
+	tls->reported = now;
+}
+
 static enum rc load_clients(struct tls *tls, const struct conf *conf, struct diag *diag)
 {
 	enum rc rc = load_authorities(tls, conf->tls_client_ca, diag);
@@ -242,6 +303,25 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* The verdict stays OpenSSL's; this only keeps whose certificate it was, where it is one of ours: revocation and dates
+ * are looked at before the signature, and a stranger's certificate may carry any number. */
+static int on_verify(int ok, X509_STORE_CTX *store)
+{
+	int error = X509_STORE_CTX_get_error(store);
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_turned_away *turned_away = ssl == NULL ? NULL : SSL_get_app_data(ssl);
+	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
+
+	if (ok || turned_away == NULL || X509_STORE_CTX_get_error_depth(store) != 0 || sk_X509_num(chain) < 2 ||
+	    (error != X509_V_ERR_CERT_REVOKED && error != X509_V_ERR_CERT_HAS_EXPIRED &&
+	     error != X509_V_ERR_CERT_NOT_YET_VALID))
+		return ok;
+	X509 *cert = sk_X509_value(chain, 0);
+	turned_away->is_ours = X509_verify(cert, X509_get0_pubkey(sk_X509_value(chain, 1))) == 1 &&
+			       X509_digest(cert, EVP_sha256(), turned_away->fingerprint, NULL) == 1;
+	return ok;
+}
+
 static SSL_CTX *context_new(void)
 {
 	static const unsigned char context_id[] = "throughcare";
@@ -260,7 +340,7 @@ static SSL_CTX *context_new(void)
 					 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
 	SSL_CTX_set_verify_depth(ctx, MAX_INTERMEDIATES);
 	SSL_CTX_set_max_cert_list(ctx, MAX_CHAIN_BYTES);
 	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
@@ -299,12 +379,17 @@ void tls_close(struct tls *tls)
 	SSL_CTX_free(tls->ctx);
 	sk_X509_pop_free(tls->authorities, X509_free);
 	sk_X509_CRL_pop_free(tls->revoked, X509_CRL_free);
+	sk_X509_CRL_pop_free(tls->reported, X509_CRL_free);
 	OPENSSL_free(tls);
 }
 
-SSL *tls_session_new(struct tls *tls)
+SSL *tls_session_new(struct tls *tls, struct tls_turned_away *turned_away)
 {
-	return SSL_new(tls->ctx);
+	SSL *ssl = SSL_new(tls->ctx);
+
+	if (ssl != NULL)
+		SSL_set_app_data(ssl, turned_away);
+	return ssl;
 }
 
 /* ---- the peer ---- */
@@ -321,10 +406,8 @@ bool tls_peer_is_revoked(const struct tls *tls, const SSL *ssl)
 }
 
 /* The URIs among the certificate's alternative names, borrowed from `names`. Errors: FORBIDDEN. */
-static enum rc collect_uris(const GENERAL_NAMES *names, const char *uris[MAX_URIS], size_t *ret_n)
+static enum rc collect_uris(const GENERAL_NAMES *names, struct access_claim *claim)
 {
-	size_t n = 0;
-
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
 		if (name->type != GEN_URI)
@@ -332,41 +415,62 @@ static enum rc collect_uris(const GENERAL_NAMES *names, const char *uris[MAX_URI
 		const char *text = (const char *)ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
 		int len = ASN1_STRING_length(name->d.uniformResourceIdentifier);
 		/* A NUL inside would make the text shorter for us than for the authority that signed it. */
-		if (len <= 0 || memchr(text, 0, (size_t)len) != NULL || n == MAX_URIS)
+		if (len <= 0 || memchr(text, 0, (size_t)len) != NULL || claim->n_uris == ACCESS_MAX_CLAIMED)
 			return RC_FORBIDDEN;
-		uris[n++] = text;
+		claim->uris[claim->n_uris++] = text;
 	}
-	*ret_n = n;
 	return RC_OK;
 }
 
-enum rc tls_peer_identity(SSL *ssl, struct identity *ret, time_t *ret_not_after, struct diag *diag)
+/* The certificate's policies in digits. One that is longer than any that the access file can name is left out. */
+static enum rc collect_policies(const X509 *cert, struct access_claim *claim)
 {
-	const char *uris[MAX_URIS];
-	size_t n = 0;
+	int critical = -1;
+	CERTIFICATEPOLICIES *policies = X509_get_ext_d2i(cert, NID_certificate_policies, &critical, NULL);
+	enum rc rc = policies == NULL && critical != -1 ? RC_FORBIDDEN : RC_OK;
+
+	for (int i = 0; rc == RC_OK && i < sk_POLICYINFO_num(policies); i++) {
+		char oid[ACCESS_OID_CAP];
+		int len = OBJ_obj2txt(oid, sizeof oid, sk_POLICYINFO_value(policies, i)->policyid, 1);
+		if (len <= 0 || (size_t)len >= sizeof oid)
+			continue;
+		if (claim->n_policies == ACCESS_MAX_CLAIMED)
+			rc = RC_FORBIDDEN;
+		else
+			strcpy(claim->policies[claim->n_policies++], oid);
+	}
+	CERTIFICATEPOLICIES_free(policies);
+	return rc;
+}
+
+enum rc tls_peer_grant(SSL *ssl, const struct access *access, struct access_grant *ret, time_t *ret_not_after,
+		       struct diag *diag)
+{
+	struct access_claim claim = {.n_uris = 0};
 	int critical = -1;
 	struct tm tm;
-	uint8_t fingerprint[32];
 	X509 *cert = SSL_get0_peer_certificate(ssl);
 
 	if (cert == NULL || SSL_get_verify_result(ssl) != X509_V_OK ||
-	    X509_digest(cert, EVP_sha256(), fingerprint, NULL) != 1 ||
+	    X509_digest(cert, EVP_sha256(), claim.fingerprint, NULL) != 1 ||
 	    ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
 		return diag_set(diag, RC_UNAUTHENTIC, "there is no certificate");
-	memcpy(ret->fingerprint, fingerprint, sizeof fingerprint);
+	memset(ret, 0, sizeof *ret);
+	memcpy(ret->who.fingerprint, claim.fingerprint, sizeof claim.fingerprint);
 	*ret_not_after = timegm(&tm);
 
 	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, &critical, NULL);
-	if (names == NULL)
-		return diag_set(diag, RC_FORBIDDEN, "the certificate has no alternative names, or more than one set");
-	enum rc rc = collect_uris(names, uris, &n);
+	enum rc rc = names == NULL && critical != -1 ? RC_FORBIDDEN : RC_OK;
 	if (rc == RC_OK)
-		rc = identity_from_uris(uris, n, fingerprint, ret, diag);
+		rc = collect_uris(names, &claim);
+	if (rc == RC_OK)
+		rc = collect_policies(cert, &claim);
+	if (rc == RC_OK)
+		rc = access_grant(access, &claim, ret, diag);
 	else
-		(void)diag_set(diag, rc, "the certificate has unusable alternative names");
+		(void)diag_set(diag, rc, "the certificate has unusable alternative names or policies");
 	GENERAL_NAMES_free(names);
-	/* Whatever is wrong with a certificate that our own authority signed, its holder may do nothing here. */
-	return rc == RC_OK || rc == RC_ROLE_PAIR ? rc : RC_FORBIDDEN;
+	return rc;
 }
 
 /* ---- dates ---- */

@@ -10,8 +10,8 @@
 #include <time.h>
 
 #include "daemon/base/conf.h"
+#include "proto/access.h"
 #include "proto/rc.h"
-#include "proto/route.h"
 
 struct tls;
 
@@ -19,19 +19,32 @@ struct tls;
  * certificate), CONFIG (a file is missing or not what it should be), CRYPTO. */
 enum rc tls_open(const struct conf *conf, struct tls **ret, struct diag *diag) MUST_CHECK;
 void tls_close(struct tls *tls);
-/* A server side for one connection; NULL without memory. */
-SSL *tls_session_new(struct tls *tls);
+
+/* A certificate of our authority that the handshake refused: it is revoked, or its time is not now. Its holder has proved
+ * nothing yet, not even to have its key. */
+struct tls_turned_away {
+	bool is_ours;
+	uint8_t fingerprint[32];
+};
+/* A server side for one connection, which fills in *turned_away (zero to begin with; borrowed). NULL without memory. */
+SSL *tls_session_new(struct tls *tls, struct tls_turned_away *turned_away);
 
 /* Use a new list (PEM, one or more) from now on. It must be signed by our authority and must not be older than the one
  * in use; otherwise that one stays. Errors: INVALID, CRYPTO. */
 enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, struct diag *diag) MUST_CHECK;
 
+/* Visit the certificates on the present list that no earlier call has visited, some at a time. */
+struct pipe_listed;
+void tls_report_listed(struct tls *tls, void (*visit)(void *ctx, const struct pipe_listed *listed), void *ctx);
+
 /* When the first of our certificate, the clients' authorities and the revocation list runs out; 0 = cannot be told. */
 time_t tls_expires_at(const struct tls *tls);
 
-/* What a connected peer's certificate says. ret->fingerprint and *ret_not_after are filled on every outcome but
- * UNAUTHENTIC. Errors: UNAUTHENTIC (no certificate), FORBIDDEN, ROLE_PAIR (nothing this holder may do). */
-enum rc tls_peer_identity(SSL *ssl, struct identity *ret, time_t *ret_not_after, struct diag *diag) MUST_CHECK;
+/* What a connected peer may do, by its certificate and the access file (NULL = there is none). *ret and *ret_not_after are
+ * filled on every outcome but UNAUTHENTIC. Errors: UNAUTHENTIC (no certificate), FORBIDDEN, ROLE_PAIR, SOURCE (nothing
+ * this holder may do). */
+enum rc tls_peer_grant(SSL *ssl, const struct access *access, struct access_grant *ret, time_t *ret_not_after,
+		       struct diag *diag) MUST_CHECK;
 /* Is the peer's certificate on the present list? */
 bool tls_peer_is_revoked(const struct tls *tls, const SSL *ssl);
 

@@ -21,6 +21,7 @@ static bool again(const struct pipe_message *m, struct buffer *b)
 	struct pipe_refused refused;
 	struct pipe_ready ready;
 	struct pipe_counts counts;
+	static struct pipe_listed listed;
 	uint32_t credit;
 	bool last;
 	const uint8_t *pem;
@@ -39,8 +40,11 @@ static bool again(const struct pipe_message *m, struct buffer *b)
 		return pipe_get_ready(m, &ready) == RC_OK && pipe_put_ready(b, &ready) == RC_OK;
 	case PIPE_CREDIT:
 		return pipe_get_credit(m, &credit) == RC_OK && pipe_put_credit(b, m->id, credit) == RC_OK;
+	case PIPE_LISTED:
+		return pipe_get_listed(m, &listed) == RC_OK && pipe_put_listed(b, &listed) == RC_OK;
 	case PIPE_REVOKED:
-		if (pipe_get_revoked(m, &last, &pem, &pem_len) != RC_OK)
+	case PIPE_ACCESS:
+		if (pipe_get_file(m, &last, &pem, &pem_len) != RC_OK)
 			return false;
 		if (pem != m->data + 1 || pem_len != m->len - 1)
 			abort();

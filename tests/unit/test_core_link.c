@@ -187,12 +187,12 @@ static void test_revocation_list_is_bounded(void **state)
 	buffer_init(&b);
 	assert_int_equal(pipe_put_raw(&b, PIPE_REVOKED, 0, piece, sizeof piece), RC_OK);
 	rig_init(&rig);
-	while (status == -1 && sent < (size_t)2 * PIPE_MAX_REVOKED) {
+	while (status == -1 && sent < (size_t)2 * PIPE_MAX_FILE) {
 		status = after(&rig, b.data, b.len);
 		sent += b.len;
 	}
 	assert_int_equal(status, rc_exit_code(RC_PROTOCOL));
-	assert_true(sent <= (size_t)PIPE_MAX_REVOKED + 2 * PIPE_MAX_PAYLOAD);
+	assert_true(sent <= (size_t)PIPE_MAX_FILE + 2 * PIPE_MAX_PAYLOAD);
 	rig_deinit(&rig);
 	buffer_deinit(&b);
 }

@@ -208,7 +208,7 @@ static void test_reply_fields_out_of_range(void **state)
 static void test_refused_there_and_back(void **state)
 {
 	struct buffer b;
-	struct pipe_refused in = {RC_ROLE_PAIR, some_identity(), REQUEST_TYPE_COUNT}, out;
+	struct pipe_refused in = {RC_ROLE_PAIR, some_identity(), REQUEST_TYPE_COUNT, 70000}, out;
 
 	buffer_init(&b);
 	in.who.client[0] = '\0'; /* a certificate that said nothing usable */
@@ -330,7 +330,7 @@ static void test_raw_messages(void **state)
 	buffer_deinit(&b);
 }
 
-static void test_revoked_in_pieces(void **state)
+static void check_file_in_pieces(enum pipe_type type)
 {
 	size_t len = (size_t)3 * PIPE_MAX_PAYLOAD + 17, seen = 0, at = 0;
 	uint8_t *list = malloc(len);
@@ -341,9 +341,9 @@ static void test_revoked_in_pieces(void **state)
 	for (size_t i = 0; i < len; i++)
 		list[i] = (uint8_t)(i * 31 >> 3);
 	buffer_init(&b);
-	assert_int_equal(pipe_put_revoked(&b, list, 0), RC_TOO_LARGE);
-	assert_int_equal(pipe_put_revoked(&b, list, (size_t)PIPE_MAX_REVOKED + 1), RC_TOO_LARGE);
-	assert_int_equal(pipe_put_revoked(&b, list, len), RC_OK);
+	assert_int_equal(pipe_put_file(&b, PIPE_ACCESS, list, 0), RC_TOO_LARGE);
+	assert_int_equal(pipe_put_file(&b, PIPE_ACCESS, list, (size_t)PIPE_MAX_FILE + 1), RC_TOO_LARGE);
+	assert_int_equal(pipe_put_file(&b, type, list, len), RC_OK);
 	while (at < b.len) {
 		struct pipe_message m;
 		size_t used, n;
@@ -351,7 +351,8 @@ static void test_revoked_in_pieces(void **state)
 		assert_false(last);
 		assert_int_equal(pipe_next(PIPE_FRONT, b.data + at, b.len - at, &m, &used), RC_OK);
 		assert_true(used > 0);
-		assert_int_equal(pipe_get_revoked(&m, &last, &pem, &n), RC_OK);
+		assert_int_equal(m.type, type);
+		assert_int_equal(pipe_get_file(&m, &last, &pem, &n), RC_OK);
 		assert_memory_equal(pem, list + seen, n);
 		seen += n;
 		at += used;
@@ -360,6 +361,48 @@ static void test_revoked_in_pieces(void **state)
 	assert_int_equal(seen, len);
 	buffer_deinit(&b);
 	free(list);
+}
+
+static void test_files_in_pieces(void **state)
+{
+	check_file_in_pieces(PIPE_REVOKED);
+	check_file_in_pieces(PIPE_ACCESS);
+}
+
+/* As many serials as one message takes, of every length; then lengths that none may have. */
+static void test_listed_there_and_back(void **state)
+{
+	static struct pipe_listed in, out;
+	struct pipe_message m;
+	struct buffer b;
+	size_t used;
+
+	buffer_init(&b);
+	assert_int_equal(pipe_put_listed(&b, &in), RC_TOO_LARGE);
+	memset(in.authority, 7, sizeof in.authority);
+	for (in.n = 0; in.n < PIPE_MAX_LISTED; in.n++) {
+		in.serials[in.n].len = (uint8_t)(in.n % PIPE_SERIAL_CAP + 1);
+		memset(in.serials[in.n].bytes, (int)(in.n & 0xff), in.serials[in.n].len);
+	}
+	assert_int_equal(pipe_put_listed(&b, &in), RC_OK);
+	assert_int_equal(pipe_next(PIPE_FRONT, b.data, b.len, &m, &used), RC_MALFORMED);
+	assert_int_equal(pipe_next(PIPE_CORE, b.data, b.len, &m, &used), RC_OK);
+	assert_int_equal(used, b.len);
+	assert_int_equal(pipe_get_listed(&m, &out), RC_OK);
+	assert_memory_equal(&in, &out, sizeof in);
+	for (size_t cut = 1; cut < 40; cut++) {
+		struct pipe_message shorter = m;
+		shorter.len -= cut;
+		enum rc rc = pipe_get_listed(&shorter, &out);
+		assert_true(rc == RC_MALFORMED || out.n < in.n);
+	}
+	b.data[PIPE_HEADER_LEN + 32] = 0;
+	assert_int_equal(pipe_get_listed(&m, &out), RC_MALFORMED);
+	b.data[PIPE_HEADER_LEN + 32] = PIPE_SERIAL_CAP + 1;
+	assert_int_equal(pipe_get_listed(&m, &out), RC_MALFORMED);
+	in.n++;
+	assert_int_equal(pipe_put_listed(&b, &in), RC_TOO_LARGE);
+	buffer_deinit(&b);
 }
 
 static void test_hostile_headers(void **state)
@@ -430,7 +473,8 @@ int main(void)
 		cmocka_unit_test(test_reply_there_and_back),      cmocka_unit_test(test_reply_fields_out_of_range),
 		cmocka_unit_test(test_refused_there_and_back),    cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_ready_and_credit),          cmocka_unit_test(test_raw_messages),
-		cmocka_unit_test(test_revoked_in_pieces),         cmocka_unit_test(test_hostile_headers),
+		cmocka_unit_test(test_files_in_pieces),           cmocka_unit_test(test_listed_there_and_back),
+		cmocka_unit_test(test_hostile_headers),
 		cmocka_unit_test(test_each_byte_mutated),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

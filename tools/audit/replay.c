@@ -355,6 +355,36 @@ static enum rc take_backup(struct replay *replay, const json_t *fields, struct d
 	return RC_OK;
 }
 
+static enum rc take_access(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	uint8_t digest[32];
+	uint64_t n;
+
+	if (!get_digest(fields, "digest", digest) || !get_count(fields, "certificates", &n) ||
+	    !get_count(fields, "policies", &n) || !json_is_string(json_object_get(fields, "other_certificates")))
+		return BREACH(replay, diag, "an access file without digest, certificates, policies or other_certificates");
+	return RC_OK;
+}
+
+static enum rc take_certificate(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	const char *change = json_string_value(json_object_get(fields, "change"));
+	uint8_t digest[32];
+
+	if (change == NULL)
+		return BREACH(replay, diag, "a certificate without change");
+	if (strcmp(change, "revoked") == 0) {
+		if (!get_digest(fields, "authority", digest) || !json_is_string(json_object_get(fields, "serial")))
+			return BREACH(replay, diag, "a certificate is revoked without authority or serial");
+		return RC_OK;
+	}
+	if (strcmp(change, "added") != 0 && strcmp(change, "changed") != 0 && strcmp(change, "removed") != 0)
+		return BREACH(replay, diag, "a certificate is neither added, changed, removed nor revoked");
+	if (get_digest(fields, "fp", digest) == json_is_string(json_object_get(fields, "policy")))
+		return BREACH(replay, diag, "a rule is about a certificate or a policy, one of the two");
+	return RC_OK;
+}
+
 static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t time, const json_t *fields,
 			 struct diag *diag)
 {
@@ -375,6 +405,10 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 		return take_backup(replay, fields, diag);
 	case ENTRY_KEYS:
 		return take_keys(replay, fields, diag);
+	case ENTRY_ACCESS:
+		return take_access(replay, fields, diag);
+	case ENTRY_CERTIFICATE:
+		return take_certificate(replay, fields, diag);
 	default:
 		return RC_OK;
 	}

@@ -1,0 +1,315 @@
+/* Reloading: see reload.h.
+ *
+ * Order. A revocation list is in force first and logged afterwards: waiting for a disk would let in who should be out. An
+ * access file, which may let somebody in, is logged first and in force afterwards. */
+#include "daemon/core/reload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "proto/access.h"
+#include "proto/yaml_tree.h"
+
+struct watched {
+	const char *path; /* "" = there is none */
+	size_t max;
+	struct stat seen; /* as it was when it was last read; all zero = never */
+};
+
+struct reload {
+	struct core *core;
+	void (*send)(void *ctx, enum pipe_type type, const void *data, size_t len);
+	void *ctx;
+	struct watched revoked, access;
+};
+
+/* ---- files ---- */
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static enum rc read_file(struct watched *file, struct buffer *out, struct diag *diag)
+{
+	struct stat st;
+	uint8_t piece[16384];
+	ssize_t n;
+
+	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return diag_set(diag, RC_IO, "%s: %s", file->path, strerror(errno));
+	enum rc rc = RC_OK;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)file->max) {
+		rc = diag_set(diag, RC_INVALID, "%s: expected a regular file of at most %zu bytes", file->path,
+			      file->max);
+		goto out;
+	}
+	/* What is written while it is read has another time afterwards, and is read again. */
+	file->seen = st;
+	while ((n = read(fd, piece, sizeof piece)) > 0 && out->len <= file->max)
+		buffer_append(out, piece, (size_t)n);
+	if (n < 0 || out->failed || out->len > file->max)
+		rc = diag_set(diag, RC_IO, "%s: cannot be read", file->path);
+out:
+	close(fd);
+	return rc;
+}
+
+static bool has_changed(struct watched *file)
+{
+	struct stat st;
+
+	if (file->path[0] == '\0' || stat(file->path, &st) != 0)
+		return false; /* gone for a moment, as when it is replaced */
+	return !is_same_file(&st, &file->seen);
+}
+
+/* ---- the access file ---- */
+
+static enum rc parse_access(struct core *core, struct watched *file, struct buffer *text, struct access **ret,
+			    struct diag *diag)
+{
+	enum rc rc = read_file(file, text, diag);
+
+	if (rc == RC_OK)
+		rc = access_parse(file->path, (const char *)text->data, text->len, core->study, ret, diag);
+	return rc;
+}
+
+static struct watched access_watched(const struct core *core)
+{
+	return (struct watched){.path = core->conf->access_file, .max = YAML_MAX_BYTES};
+}
+
+enum rc reload_check_access(struct core *core, struct diag *diag)
+{
+	struct watched file = access_watched(core);
+	struct access *access = NULL;
+	struct buffer text;
+
+	if (file.path[0] == '\0')
+		return RC_OK;
+	buffer_init(&text);
+	enum rc rc = parse_access(core, &file, &text, &access, diag);
+	access_free(access);
+	buffer_deinit(&text);
+	return rc == RC_OK || rc == RC_NOMEM ? rc : RC_CONFIG;
+}
+
+/* What is to be logged of a change. */
+struct change {
+	struct core *core;
+	struct entry_draft *drafts;
+	size_t n, cap;
+};
+
+static enum rc add_draft(struct change *change, enum entry_kind kind, json_t *fields)
+{
+	if (fields == NULL)
+		return RC_NOMEM;
+	if (change->n == change->cap) {
+		size_t cap = change->cap == 0 ? 16 : 2 * change->cap;
+		struct entry_draft *grown = reallocarray(change->drafts, cap, sizeof *grown);
+		if (grown == NULL) {
+			json_decref(fields);
+			return RC_NOMEM;
+		}
+		change->drafts = grown;
+		change->cap = cap;
+	}
+	change->drafts[change->n++] = (struct entry_draft){kind, fields};
+	return RC_OK;
+}
+
+/* Unless making them failed with `rc`: log the drafts in one transaction, then let the summary of the log know. */
+static enum rc log_change(struct change *change, enum rc rc)
+{
+	struct core *core = change->core;
+
+	if (rc == RC_OK && change->n > 0)
+		rc = core_log_entries(core, change->drafts, change->n);
+	pthread_mutex_lock(&core->lock);
+	for (size_t i = 0; i < change->n && rc == RC_OK; i++)
+		rc = history_replay(&core->history, 0, change->drafts[i].kind, 0, change->drafts[i].fields);
+	pthread_mutex_unlock(&core->lock);
+	for (size_t i = 0; i < change->n; i++)
+		json_decref(change->drafts[i].fields);
+	free(change->drafts);
+	return rc;
+}
+
+static enum rc compare_rule(struct change *change, const struct access_rule *rule)
+{
+	uint8_t digest[32];
+	const struct certificate_rule *before =
+		certificates_find(&change->core->history.certificates, rule->fingerprint);
+	json_t *fields = access_rule_json(rule);
+
+	enum rc rc = fields == NULL ? RC_NOMEM : certificates_rule_digest(fields, digest);
+	if (rc != RC_OK || (before != NULL && memcmp(before->digest, digest, sizeof digest) == 0)) {
+		json_decref(fields);
+		return rc;
+	}
+	if (json_object_set_new(fields, "change", json_string(before == NULL ? "added" : "changed")) != 0) {
+		json_decref(fields);
+		return RC_NOMEM;
+	}
+	return add_draft(change, ENTRY_CERTIFICATE, fields);
+}
+
+static enum rc compare_removed(struct change *change, const struct access *access)
+{
+	const struct certificates *known = &change->core->history.certificates;
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < known->n_rules && rc == RC_OK; i++) {
+		const struct certificate_rule *before = &known->rules[i];
+		char fingerprint[65];
+		if (access_find_rule(access, before->key) != NULL)
+			continue;
+		hex_encode(before->key, sizeof before->key, fingerprint);
+		bool is_policy = before->oid[0] != '\0';
+		rc = add_draft(change, ENTRY_CERTIFICATE,
+			       json_pack("{s:s, s:s}", "change", "removed", is_policy ? "policy" : "fp",
+					 is_policy ? before->oid : fingerprint));
+	}
+	return rc;
+}
+
+/* Log what another access file changes. */
+static enum rc log_access(struct core *core, const struct access *access, const void *text, size_t len)
+{
+	struct change change = {.core = core};
+	uint8_t digest[32];
+	char hex[65];
+	enum rc rc = RC_OK;
+
+	sha256(text, len, digest);
+	if (memcmp(digest, core->history.access_digest, sizeof digest) == 0)
+		return RC_OK;
+	hex_encode(digest, sizeof digest, hex);
+	for (size_t i = 0; i < access->n_rules && rc == RC_OK; i++)
+		rc = compare_rule(&change, &access->rules[i]);
+	for (size_t i = 0; i < access->n_policies && rc == RC_OK; i++)
+		rc = compare_rule(&change, &access->policies[i]);
+	if (rc == RC_OK)
+		rc = compare_removed(&change, access);
+	if (rc == RC_OK)
+		rc = add_draft(&change, ENTRY_ACCESS,
+			       json_pack("{s:s, s:I, s:I, s:s}", "digest", hex, "certificates",
+					 (json_int_t)access->n_rules, "policies", (json_int_t)access->n_policies,
+					 "other_certificates", access->refuse_others ? "refuse" : "as-certified"));
+	return log_change(&change, rc);
+}
+
+/* No access file is the same as an empty one; that there was one before is logged. */
+static enum rc log_no_access(struct core *core)
+{
+	static const struct access none;
+	static const uint8_t zero[32];
+
+	if (memcmp(core->history.access_digest, zero, sizeof zero) == 0)
+		return RC_OK;
+	return log_access(core, &none, "", 0);
+}
+
+static void renew_access(struct reload *reload)
+{
+	struct access *access = NULL;
+	struct buffer text;
+	struct diag diag = {""};
+
+	buffer_init(&text);
+	enum rc rc = parse_access(reload->core, &reload->access, &text, &access, &diag);
+	if (rc == RC_OK)
+		rc = log_access(reload->core, access, text.data, text.len);
+	if (rc == RC_OK)
+		reload->send(reload->ctx, PIPE_ACCESS, text.data, text.len);
+	else
+		log_error("access file: %s; the one before stays in force", diag.text[0] != '\0' ? diag.text : rc_text(rc));
+	access_free(access);
+	buffer_deinit(&text);
+}
+
+/* ---- the revocation list ---- */
+
+static void renew_revoked(struct reload *reload)
+{
+	struct buffer pem;
+	struct diag diag = {""};
+
+	buffer_init(&pem);
+	enum rc rc = read_file(&reload->revoked, &pem, &diag);
+	if (rc == RC_OK && pem.len > 0) {
+		log_info("the revocation list was read again");
+		reload->send(reload->ctx, PIPE_REVOKED, pem.data, pem.len);
+	} else {
+		log_error("revocation list: %s; the one before stays in force",
+			  diag.text[0] != '\0' ? diag.text : "it is empty");
+	}
+	buffer_deinit(&pem);
+}
+
+void reload_listed(struct core *core, const struct pipe_listed *listed)
+{
+	struct change change = {.core = core};
+	char authority[65], serial[2 * PIPE_SERIAL_CAP + 1];
+	enum rc rc = RC_OK;
+
+	hex_encode(listed->authority, sizeof listed->authority, authority);
+	for (size_t i = 0; i < listed->n && rc == RC_OK; i++) {
+		const struct pipe_serial *s = &listed->serials[i];
+		if (certificates_is_revoked(&core->history.certificates, listed->authority, s->bytes, s->len))
+			continue;
+		hex_encode(s->bytes, s->len, serial);
+		rc = add_draft(&change, ENTRY_CERTIFICATE,
+			       json_pack("{s:s, s:s, s:s}", "change", "revoked", "authority", authority, "serial",
+					 serial));
+	}
+	rc = log_change(&change, rc);
+	if (rc != RC_OK)
+		log_error("revoked certificates cannot be logged: %s", rc_text(rc));
+}
+
+/* ---- both ---- */
+
+enum rc reload_new(struct core *core, void (*send)(void *ctx, enum pipe_type type, const void *data, size_t len),
+		   void *ctx, struct reload **ret)
+{
+	struct reload *reload = calloc(1, sizeof *reload);
+
+	if (reload == NULL)
+		return RC_NOMEM;
+	reload->core = core;
+	reload->send = send;
+	reload->ctx = ctx;
+	reload->revoked = (struct watched){.path = core->conf->tls_revocation_list, .max = PIPE_MAX_FILE};
+	reload->access = access_watched(core);
+	enum rc rc = reload->access.path[0] == '\0' ? log_no_access(core) : RC_OK;
+	if (rc != RC_OK) {
+		free(reload);
+		return rc;
+	}
+	*ret = reload;
+	return RC_OK;
+}
+
+void reload_free(struct reload *reload)
+{
+	free(reload);
+}
+
+void reload_run(struct reload *reload, bool asked)
+{
+	if (has_changed(&reload->revoked) || (asked && reload->revoked.path[0] != '\0'))
+		renew_revoked(reload);
+	if (has_changed(&reload->access) || (asked && reload->access.path[0] != '\0'))
+		renew_access(reload);
+}
