@@ -3,6 +3,8 @@
  * below 2^95. */
 #include "proto/lattice.h"
 
+#include "proto/outcomes.h"
+
 typedef unsigned __int128 u128;
 
 enum { PRECISION_BITS = 90 };
@@ -121,4 +123,22 @@ uint64_t lattice_variance_milli(const struct lattice *lattice, lattice_set set)
 	if (lattice->study->disclosure.method == DISCLOSURE_NONE)
 		return 0;
 	return (lattice_variance_nano(lattice, set) + 999999) / 1000000;
+}
+
+int64_t lattice_threshold(const struct study *study, const struct study_table *table)
+{
+	struct outcome_shape shape = outcome_shape_of(&study->measures[table->measure]);
+	struct lattice lattice;
+	int64_t raised = 0;
+
+	if (study->disclosure.method == DISCLOSURE_CELL_KEY) /* empty rows stay empty */
+		return study->disclosure.threshold;
+	lattice_of_table(study, (unsigned)(table - study->tables), &lattice);
+	/* (2.5)² · cells · variance, compared as squares: 6.25 · cells · milli / 1000. */
+	uint64_t square = (uint64_t)outcome_count(&shape) * lattice_variance_milli(&lattice, lattice_table_set(table)) *
+			  25 / 4000;
+
+	while ((uint64_t)raised * (uint64_t)raised < square)
+		raised++;
+	return raised > study->disclosure.threshold ? raised : study->disclosure.threshold;
 }

@@ -48,5 +48,8 @@ uint32_t lattice_share(const struct lattice *lattice, unsigned at, lattice_set s
 uint64_t lattice_variance_nano(const struct lattice *lattice, lattice_set set);
 /* In thousandths, rounded up; 0 with method none. */
 uint64_t lattice_variance_milli(const struct lattice *lattice, lattice_set set);
+/* A row of this table, one of the study's, is shown when its noisy total is at least this: the study's threshold, or,
+ * where noise alone would lift more than 1 % of empty rows above it, 2.5 standard deviations of a row total. */
+int64_t lattice_threshold(const struct study *study, const struct study_table *table);
 
 #endif

@@ -1,6 +1,5 @@
 /* throughcare study: what a study file says, whether it is right, and what its releases cost. Needs no daemon and no
  * key, so that custodians and data protection officers can run it before anything is agreed. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +9,16 @@
 #include "tools/command.h"
 #include "tools/encode/format.h"
 #include "tools/options.h"
+#include "tools/study_tool.h"
 #include "tools/whole_file.h"
 
-static int report(const char *command, enum rc rc, const struct diag *diag)
+int study_tool_report(const char *command, enum rc rc, const struct diag *diag)
 {
 	fprintf(stderr, "throughcare study %s: %s\n", command, diag->text[0] != '\0' ? diag->text : rc_text(rc));
 	return rc_exit_code(rc);
 }
 
-static enum rc load(const char *path, struct study **ret, struct diag *diag)
+enum rc study_tool_load(const char *path, struct study **ret, struct diag *diag)
 {
 	struct buffer text;
 
@@ -193,7 +193,7 @@ static int cmd_study_check(int argc, char **argv)
 	enum rc rc = options_parse(&table, argc, argv, &first, &help);
 	if (rc != RC_OK || help)
 		return rc_exit_code(rc);
-	rc = load(argv[first], &study, &diag);
+	rc = study_tool_load(argv[first], &study, &diag);
 	if (rc == RC_OK)
 		rc = check_formats(argv[first], study, &diag);
 	if (rc == RC_OK) {
@@ -201,95 +201,7 @@ static int cmd_study_check(int argc, char **argv)
 		warn(study);
 	}
 	study_free(study);
-	return rc == RC_OK ? 0 : report("check", rc, &diag);
-}
-
-/* ---- study plan ---- */
-
-/* ε of ρ-zero-concentrated differential privacy at δ = 10⁻⁶ (Bun and Steinke 2016, proposition 1.3). */
-static double epsilon(double rho)
-{
-	const double ln_inverse_delta = 13.815510557964274;
-
-	return rho + 2 * sqrt(rho * ln_inverse_delta);
-}
-
-static void print_cost(const char *what, uint64_t rho_micro)
-{
-	double rho = (double)rho_micro / 1e6;
-
-	printf("  %-44s rho %8.4f   epsilon %7.2f\n", what, rho, epsilon(rho));
-}
-
-static void print_plan(const struct study *study, uint64_t n_releases)
-{
-	const struct study_disclosure *d = &study->disclosure;
-	uint64_t rho = study_release_rho_micro(study), total = rho * n_releases;
-	char text[64];
-
-	printf("Tables: noise of one count, and what the table costs\n");
-	for (unsigned i = 0; i < study->n_tables; i++) {
-		const struct study_table *t = &study->tables[i];
-		double sigma = sqrt(t->sigma2_milli / 1000.0);
-		printf("  %-38s sd %6.2f   95 %% within +-%.1f   rho %8.4f\n", t->name, sigma, 1.96 * sigma,
-		       (double)study_table_rho_micro(study, t) / 1e6);
-	}
-	if (d->linkage_sigma2_milli > 0)
-		printf("  %-38s sd %6.2f   for corrected rates    rho %8.4f\n", "counts of links",
-		       sqrt(d->linkage_sigma2_milli / 1000.0), (double)study_linkage_rho_micro(study) / 1e6);
-	printf("\nCost, for one index event of a person (delta 1e-6)\n");
-	print_cost("one release", rho);
-	snprintf(text, sizeof text, "%llu releases", (unsigned long long)n_releases);
-	if (n_releases != 1)
-		print_cost(text, total);
-	print_cost("the study's limit", d->rho_limit_micro);
-	snprintf(text, sizeof text, "a person's %u index events, one release each", (unsigned)d->max_index_events);
-	print_cost(text, rho * d->max_index_events);
-	printf("\n");
-	if (d->method == DISCLOSURE_NONE)
-		printf("disclosure.method is none: no noise is added, and these figures do not hold.\n");
-	else if (rho == 0)
-		printf("disclosure.method is cell-key: no rho bounds it, and none is charged.\n");
-	else
-		printf("The limit allows %llu release%s.\n", (unsigned long long)(d->rho_limit_micro / rho),
-		       d->rho_limit_micro / rho == 1 ? "" : "s");
-	if (d->interval_days > 0)
-		printf("They are at least %u days apart.\n", (unsigned)d->interval_days);
-	if (d->method != DISCLOSURE_NONE && total > d->rho_limit_micro)
-		printf("%llu releases are more than the limit allows: raise sigma2, drop tables, or raise rho_limit.\n",
-		       (unsigned long long)n_releases);
-}
-
-static int cmd_study_plan(int argc, char **argv)
-{
-	uint64_t n_releases = 1;
-	const struct option_row rows[] = {
-		{"releases", 0, OPTION_NUMBER, &n_releases, .min = 1, .max = 10000, .argument = "N",
-		 .help = "how many releases are meant (1)"},
-	};
-	const struct option_table table = {
-		.command = "throughcare study plan",
-		.usage = "[OPTION]... STUDY.yaml",
-		.about = "Print what the releases of a study cost in privacy, and the error that the noise brings to "
-			 "each table.",
-		.example = "throughcare study plan deploy/study-two-registers.yaml --releases 8",
-		OPTION_ROWS(rows),
-		.min_operands = 1,
-		.max_operands = 1,
-	};
-	struct study *study = NULL;
-	struct diag diag = {""};
-	bool help = false;
-	int first = 0;
-
-	enum rc rc = options_parse(&table, argc, argv, &first, &help);
-	if (rc != RC_OK || help)
-		return rc_exit_code(rc);
-	rc = load(argv[first], &study, &diag);
-	if (rc == RC_OK)
-		print_plan(study, n_releases);
-	study_free(study);
-	return rc == RC_OK ? 0 : report("plan", rc, &diag);
+	return rc == RC_OK ? 0 : study_tool_report("check", rc, &diag);
 }
 
 /* ---- study ---- */

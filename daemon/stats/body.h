@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "daemon/stats/correction.h"
-#include "daemon/stats/outcomes.h"
+#include "proto/outcomes.h"
 #include "proto/rc.h"
 #include "proto/study.h"
 

@@ -2,6 +2,7 @@
  * releases carry the same table when this is equal but for the threshold. */
 #include "daemon/stats/body.h"
 #include "daemon/stats/tables.h"
+#include "proto/lattice.h"
 
 static json_t *texts_of_outcomes(const struct study_measure *measure)
 {
@@ -109,7 +110,7 @@ enum rc table_definition(const struct study *study, const struct study_table *ta
 				       "measure", measure->name, "kind", study_measure_kind_name(measure->kind),
 				       "period_kind", period_kind_name(table->period), "sigma2_milli",
 				       (json_int_t)table_sigma2_milli(study, table), "threshold",
-				       (json_int_t)table_threshold(study, table), "bands", bands, "outcomes", outcomes,
+				       (json_int_t)lattice_threshold(study, table), "bands", bands, "outcomes", outcomes,
 				       "by", by, "eligible", eligible);
 	json_decref(bands);
 	json_decref(outcomes);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/stats/outcomes.h"
+#include "proto/outcomes.h"
 #include "daemon/stats/stats.h"
 #include "proto/study.h"
 

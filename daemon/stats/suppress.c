@@ -78,7 +78,7 @@ void table_cells_decide(const struct study *study, struct table_cells *cells)
 	bool is_cell_key = study->disclosure.method == DISCLOSURE_CELL_KEY;
 
 	for (unsigned t = 0; t < study->n_tables; t++) {
-		int64_t threshold = table_threshold(study, &study->tables[t]);
+		int64_t threshold = lattice_threshold(study, &study->tables[t]);
 		uint32_t n_periods = table_plan_n_periods(&cells[t].plan);
 		for (uint32_t p = 0; p < n_periods; p++) {
 			for (unsigned row = 0; row < cells[t].n_rows; row++) {

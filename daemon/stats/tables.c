@@ -89,23 +89,6 @@ uint32_t table_sigma2_milli(const struct study *study, const struct study_table 
 	return study->disclosure.method == DISCLOSURE_NONE ? 0 : table->sigma2_milli;
 }
 
-int64_t table_threshold(const struct study *study, const struct study_table *table)
-{
-	struct lattice lattice;
-	int64_t raised = 0;
-
-	if (study->disclosure.method == DISCLOSURE_CELL_KEY) /* empty rows stay empty */
-		return study->disclosure.threshold;
-	lattice_of_table(study, (unsigned)(table - study->tables), &lattice);
-	/* (2.5)² · cells · variance, compared as squares: 6.25 · cells · milli / 1000. */
-	uint64_t square = (uint64_t)table_n_cells(study, table) *
-			  lattice_variance_milli(&lattice, lattice_table_set(table)) * 25 / 4000;
-
-	while ((uint64_t)raised * (uint64_t)raised < square)
-		raised++;
-	return raised > study->disclosure.threshold ? raised : study->disclosure.threshold;
-}
-
 void table_row_codes(const struct study *study, const struct study_table *table, unsigned row,
 		     unsigned ret[STUDY_MAX_BY])
 {

@@ -43,10 +43,6 @@ unsigned table_n_rows(const struct study *study, const struct study_table *table
 unsigned table_n_cells(const struct study *study, const struct study_table *table); /* of a row */
 /* σ² in thousandths; 0 with method none. */
 uint32_t table_sigma2_milli(const struct study *study, const struct study_table *table);
-/* A row is shown when its noisy total is at least this: the study's threshold, or, where noise alone would lift more
- * than 1 % of empty rows above it, 2.5 standard deviations of a row total. */
-int64_t table_threshold(const struct study *study, const struct study_table *table);
-
 /* All of a table in a release body but its periods. On RC_OK the caller owns *ret. Errors: NOMEM. */
 enum rc table_definition(const struct study *study, const struct study_table *table, json_t **ret) MUST_CHECK;
 

@@ -1,4 +1,6 @@
 """`throughcare study`: what it prints, how it ends, and that every sample of this repository passes."""
+import itertools
+import json
 import math
 import re
 
@@ -63,6 +65,90 @@ def test_plan_adds_up():
 
 def test_plan_says_within_the_limit_when_it_is():
     assert 'more than the limit' not in tool('study', 'plan', STUDY, '--releases', 20).stdout
+
+
+FIVE = SOURCE / 'deploy' / 'study-five-measures.yaml'
+
+
+def plan_of(*args):
+    return json.loads(tool('study', 'plan', '--json', *args).stdout)
+
+
+def tables_of(plan):
+    return {table['name']: table for table in plan['tables']}
+
+
+def test_plan_says_what_volumes_give():
+    """Two tables of one measure: margins agree, so a count has less noise than was drawn; hand-made figures."""
+    plan = plan_of(STUDY, '--volume', '4000', '--releases', '3')
+    fine = tables_of(plan)['continuity_by_intervention']
+    assert fine['typical_events'] == 4000 / 4 / 4                        # a quarter, four known interventions
+    assert fine['sampling_points'] == pytest.approx(196 * 0.5 / math.sqrt(250), rel=1e-3)
+    assert fine['noise_points'] == pytest.approx(196 * fine['sd_count'] * math.sqrt(8) / 2 / 250, rel=1e-3)
+    assert 2.8 < fine['sd_count'] < 3.0 and fine['sd_drawn'] == pytest.approx(math.sqrt(10), rel=1e-4)
+    assert fine['shown_percent'] > 99
+    assert plan['cost']['index_event_releases']['rho'] == pytest.approx(3 * plan['cost']['index_event_release']['rho'])
+    # With 60 a year a row of a quarter has 3.75: nearly nothing is shown.
+    assert tables_of(plan_of(STUDY, '--volume', '60'))['continuity_by_intervention']['shown_percent'] < 5
+
+
+def test_plan_reads_volumes(tmp_path):
+    (tmp_path / 'volumes.csv').write_text('measure,dimension,code,per_year\ncontinuity,,,2400\n'
+                                          'continuity,intervention,ost,600\ncontinuity,intervention,none,1800\n'
+                                          'return,intervention,none,70\nreturn,intervention,unknown,30\n')
+    tables = tables_of(plan_of(FIVE, '--volumes', tmp_path / 'volumes.csv'))
+    assert tables['continuity_by_intervention']['typical_events'] == 1800 / 4   # the median of two: the upper one
+    assert tables['return_by_intervention']['typical_events'] == 70             # the total is that of the codes
+    text = tool('study', 'plan', FIVE, '--volumes', tmp_path / 'volumes.csv').stdout
+    assert re.search(r'continuity_by_intervention +450.0 ', text)
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize('text,message', [
+    ('measure,code,per_year\n', '1: expected four fields'),
+    ('a,b,c,d\n', '1: expected the header'),
+    ('measure,dimension,code,per_year\ncontinuty,,,4\n', '2: the study has no measure'),
+    ('measure,dimension,code,per_year\ncontinuity,sax,male,4\n', '2: the study has no dimension'),
+    ('measure,dimension,code,per_year\ncontinuity,sex,man,4\n', '2: the dimension has no code'),
+    ('measure,dimension,code,per_year\n\ncontinuity,,,many\n', '3: per_year: expected a number'),
+    ('measure,dimension,code,per_year\ncontinuity,,male,4\n', '2: a code without a dimension'),
+])
+def test_volumes_that_are_wrong(tmp_path, text, message):
+    (tmp_path / 'volumes.csv').write_text(text)
+    done = tool('study', 'plan', FIVE, '--volumes', tmp_path / 'volumes.csv', check=False)
+    assert done.returncode == 65 and f'volumes.csv:{message}' in done.stderr and done.stdout == ''
+
+
+@pytest.mark.parametrize('study', [STUDY, FIVE], ids=lambda path: path.stem)
+def test_best_variances(tmp_path, study):
+    """They cost no more than was asked for, and no shift between two tables makes the sum of squares smaller."""
+    def badness(variances):
+        text = study.read_text()
+        for name, sigma2 in variances.items():
+            text = re.sub(rf'({name}: .*sigma2: )[\d.]+', rf'\g<1>{sigma2:.3f}', text)
+        path.write_text(text)
+        return sum(t.get('noise_points', 0) ** 2 for t in plan_of(path, '--volume', '4000')['tables'])
+
+    path = tmp_path / 'study.yaml'
+    found = tables_of(plan_of(study, '--volume', '4000', '--rho', '0.5'))
+    linkage = 1 / 20 if study == FIVE else 0
+    assert 0.499 < sum(1 / t['best_sigma2'] for t in found.values()) + linkage <= 0.5
+    best = {name: t['best_sigma2'] for name, t in found.items() if 'noise_points' in t}
+    least = badness(best)
+    for a, b in itertools.permutations(best, 2):
+        moved = 0.1 / max(best[a], best[b])
+        other = dict(best, **{a: 1 / (1 / best[a] - moved), b: 1 / (1 / best[b] + moved)})
+        assert badness(other) > least * 0.999, (a, b)
+
+
+def test_plan_of_other_methods(tmp_path):
+    text = re.sub(r', sigma2: \d+', '', STUDY.read_text()).replace('method: keyed-noise', 'method: cell-key')
+    (tmp_path / 'study.yaml').write_text(text)
+    assert 'no rho bounds it' in tool('study', 'plan', tmp_path / 'study.yaml').stdout
+    done = tool('study', 'plan', tmp_path / 'study.yaml', '--rho', '1', check=False)
+    assert done.returncode == 64 and 'only the method keyed-noise' in done.stderr
+    done = tool('study', 'plan', FIVE, '--rho', '0.05', check=False)
+    assert done.returncode == 64 and 'the counts of links alone cost more' in done.stderr
 
 
 @pytest.mark.parametrize('args,status', [

@@ -11,6 +11,7 @@
 #include "daemon/stats/noise.h"
 #include "daemon/stats/tables.h"
 #include "proto/json.h"
+#include "proto/lattice.h"
 #include "tests/unit/stats_fixture.h"
 
 enum { MAX_EVENTS = 40000 };
@@ -371,8 +372,8 @@ static void test_threshold(void **state)
 	json_t *body = publish(&s, 1, "2025-06-30", NULL);
 	/* 9 cells of σ² = 10: 2.5 standard deviations of a total are 24, which is above the study's 10. Three tables
 	 * that are made to agree bring the variance of a cell down to 7.6. */
-	assert_int_equal(table_threshold(s.study, &s.study->tables[F_BY_QUARTER]), 21);
-	assert_int_equal(table_threshold(s.study, &s.study->tables[F_BY_BOTH]), 21);
+	assert_int_equal(lattice_threshold(s.study, &s.study->tables[F_BY_QUARTER]), 21);
+	assert_int_equal(lattice_threshold(s.study, &s.study->tables[F_BY_BOTH]), 21);
 	const json_t *periods = json_object_get(body_find_table(body, "continuity_by_both"), "periods"), *row;
 	for (size_t p = 0; p < json_array_size(periods); p++) {
 		size_t r;
@@ -391,12 +392,12 @@ static void test_threshold(void **state)
 	assert_true(n_hidden >= 12 && n_shown >= 12);
 	json_decref(body);
 	s.study->n_tables = 1;
-	assert_int_equal(table_threshold(s.study, &s.study->tables[0]), 24);
+	assert_int_equal(lattice_threshold(s.study, &s.study->tables[0]), 24);
 	s.study->tables[0].sigma2_milli = 1000;
-	assert_int_equal(table_threshold(s.study, &s.study->tables[0]), 10);
+	assert_int_equal(lattice_threshold(s.study, &s.study->tables[0]), 10);
 	s.study->disclosure.method = DISCLOSURE_NONE;
 	s.study->disclosure.threshold = 0;
-	assert_int_equal(table_threshold(s.study, &s.study->tables[0]), 0);
+	assert_int_equal(lattice_threshold(s.study, &s.study->tables[0]), 0);
 	sample_deinit(&s);
 }
 

@@ -1,5 +1,5 @@
 /* Tables of what each kind has; everything else follows from them. */
-#include "daemon/stats/outcomes.h"
+#include "proto/outcomes.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,8 +7,8 @@
  *   mortality    a band each (two where causes stand apart: …_drug_related, …_other); reimprisoned, none,
  * not_observable retention    a band each; "180+" (longer than the last band), unknown, not_observable population   a
  * capture history each: bit l of cell + 1 says that list l caught the person */
-#ifndef DAEMON_STATS_OUTCOMES_H
-#define DAEMON_STATS_OUTCOMES_H
+#ifndef PROTO_OUTCOMES_H
+#define PROTO_OUTCOMES_H
 
 #include <stdbool.h>
 #include <stdint.h>
