@@ -10,6 +10,7 @@
 #include "proto/schema.h"
 #include "tools/encode/encoder.h"
 #include "tools/encode_job.h"
+#include "tools/encode_rows.h"
 #include "tools/output_file.h"
 #include "tools/whole_file.h"
 
@@ -18,12 +19,13 @@ enum { MAX_SCHEMA_BYTES = 1 << 20, MAX_SECRET_BYTES = 1 << 16 };
 struct clk_job {
 	struct schema *schema;
 	struct encoder *encoder;
-	struct encoder_worker *worker;
+	struct encoder_worker *workers[PIPELINE_MAX_WORKERS];
+	struct row_run run;
+	char *texts[ROW_MAX_BLOCKS]; /* of each block, its filters in base64, text_len bytes each */
+	size_t text_len;
 	struct output_file *out;
 	struct encode_input in;
 	int columns[SCHEMA_MAX_FEATURES];
-	uint8_t *clk;
-	char *text;
 	uint64_t written, empty;
 };
 
@@ -70,8 +72,11 @@ static enum rc load(const struct encode_job *job, struct clk_job *c, struct diag
 	rc = schema_parse((const char *)schema.data, schema.len, &c->schema, &inner);
 	if (rc == RC_OK)
 		rc = encoder_new_clk(c->schema, (const uint8_t *)secret, secret_len, true, &c->encoder, &inner);
+	row_run_workers(&c->run, job->threads);
 	if (rc == RC_OK)
-		rc = encoder_worker_new(c->encoder, &c->worker, &inner);
+		encoder_set_workers(c->encoder, c->run.n_workers);
+	for (unsigned i = 0; i < c->run.n_workers && rc == RC_OK; i++)
+		rc = encoder_worker_new(c->encoder, &c->workers[i], &inner);
 	if (rc != RC_OK)
 		diag_set(diag, rc, "%s: %s", job->schema, inner.text);
 	else if (c->schema->has_xorFolds)
@@ -105,58 +110,83 @@ static enum rc find_columns(struct clk_job *c, struct diag *diag)
 	return RC_OK;
 }
 
-static enum rc write_clk(struct clk_job *c, struct diag *diag)
-{
-	size_t n = encoder_record_bytes(c->encoder);
-	enum rc rc = output_file_write(c->out, c->written == 0 ? "\"" : ", \"", c->written == 0 ? 1 : 3, diag);
-	if (rc != RC_OK)
-		return rc;
-	base64_encode(c->clk, n, c->text);
-	strcat(c->text, "\"");
-	c->written++;
-	return output_file_write(c->out, c->text, strlen(c->text), diag);
-}
-
-static enum rc encode_row(struct clk_job *c, const struct register_row *row, struct diag *diag)
+static void encode_row(struct clk_job *c, struct encoder_worker *worker, struct row_block *block, size_t i)
 {
 	struct encode_value values[SCHEMA_MAX_FEATURES];
 	struct encode_error error = {0, ""};
+	struct record_error why = {.column = ""};
+	const struct register_row *row = &block->rows[i];
+	struct row_result *result = &block->results[i];
 	bool missing[1] = {false};
-	if (row->problem != NULL)
-		return encode_input_refuse(&c->in, row, register_column_name(c->in.file, row->problem_column),
-					   row->problem, diag);
-	for (uint16_t i = 0; i < c->schema->n_features; i++)
-		values[i] = c->columns[i] < 0 ? (struct encode_value){"", 0} : row->fields[c->columns[i]];
-	enum rc rc = encoder_encode(c->worker, values, c->clk, missing, &error);
-	if (rc == RC_INVALID)
-		return encode_input_refuse(&c->in, row, c->schema->features[error.feature].identifier, error.rule,
-					   diag);
-	if (rc != RC_OK)
-		return diag_set(diag, rc, "%s: row %llu (line %llu): %s", c->in.name, (unsigned long long)row->number,
-				(unsigned long long)row->line, rc_text(rc));
-	c->empty += missing[0];
-	return write_clk(c, diag);
+	if (row->problem != NULL) {
+		why.column = register_column_name(c->in.file, row->problem_column);
+		snprintf(why.rule, sizeof why.rule, "%s", row->problem);
+		row_block_refuse(block, i, &why);
+		return;
+	}
+	for (uint16_t f = 0; f < c->schema->n_features; f++)
+		values[f] = c->columns[f] < 0 ? (struct encode_value){"", 0} : row->fields[c->columns[f]];
+	result->rc = encoder_encode(worker, values, block->clks + i * block->clk_bytes, missing, &error);
+	result->facts.nothing = missing[0];
+	if (result->rc != RC_INVALID)
+		return;
+	why.column = c->schema->features[error.feature].identifier;
+	snprintf(why.rule, sizeof why.rule, "%s", error.rule);
+	row_block_refuse(block, i, &why);
+}
+
+static void encode_block(void *ctx, unsigned worker, unsigned piece)
+{
+	struct clk_job *c = ctx;
+	struct row_block *block = c->run.blocks[piece];
+	for (size_t i = 0; i < block->n; i++) {
+		encode_row(c, c->workers[worker], block, i);
+		/* The encoder's NUL falls on the next text, or on the byte after the last. */
+		if (block->results[i].rc == RC_OK)
+			base64_encode(block->clks + i * block->clk_bytes, block->clk_bytes,
+				      c->texts[piece] + i * c->text_len);
+	}
+}
+
+static enum rc take_block(void *ctx, unsigned at, struct diag *diag)
+{
+	struct clk_job *c = ctx;
+	const struct row_block *block = c->run.blocks[at];
+	enum rc rc = RC_OK;
+	for (size_t i = 0; i < block->n && rc == RC_OK; i++) {
+		if (block->results[i].rc != RC_OK) {
+			rc = row_block_report(block, i, &c->in, block->results[i].error, diag);
+			continue;
+		}
+		rc = output_file_write(c->out, c->written == 0 ? "\"" : "\", \"", c->written == 0 ? 1 : 4, diag);
+		if (rc == RC_OK)
+			rc = output_file_write(c->out, c->texts[at] + i * c->text_len, c->text_len, diag);
+		c->written++;
+		c->empty += block->results[i].facts.nothing;
+	}
+	return rc;
 }
 
 static enum rc encode_rows(struct clk_job *c, struct diag *diag)
 {
-	struct register_row row;
 	size_t n = encoder_record_bytes(c->encoder);
-	bool more = true;
-	c->clk = calloc(1, n);
-	c->text = malloc(base64_encoded_len(n) + 2);
-	if (c->clk == NULL || c->text == NULL)
-		return diag_set(diag, RC_NOMEM, "out of memory");
-	enum rc rc = output_file_write(c->out, "{\"clks\": [", 10, diag);
-	while (rc == RC_OK) {
-		rc = encode_input_next(&c->in, &row, &more, diag);
-		if (rc != RC_OK || !more)
-			break;
-		rc = encode_row(c, &row, diag);
+	enum rc rc = RC_OK;
+	c->text_len = base64_encoded_len(n);
+	for (unsigned i = 0; i < c->run.n_blocks && rc == RC_OK; i++) {
+		rc = row_block_new_clks(n, &c->run.blocks[i]);
+		c->texts[i] = rc == RC_OK ? malloc(c->run.blocks[i]->max_rows * c->text_len + 1) : NULL;
+		if (c->texts[i] == NULL)
+			return diag_set(diag, RC_NOMEM, "out of memory");
 	}
+	c->run.encode = encode_block;
+	c->run.take = take_block;
+	c->run.ctx = c;
+	rc = output_file_write(c->out, "{\"clks\": [", 10, diag);
 	if (rc == RC_OK)
-		rc = output_file_write(c->out, "]}", 2, diag);
-	return rc;
+		rc = row_run(&c->run, &c->in, diag);
+	if (rc == RC_OK && c->written > 0)
+		rc = output_file_write(c->out, "\"", 1, diag);
+	return rc == RC_OK ? output_file_write(c->out, "]}", 2, diag) : rc;
 }
 
 enum rc encode_clks(const struct encode_job *job, struct diag *diag)
@@ -182,11 +212,11 @@ enum rc encode_clks(const struct encode_job *job, struct diag *diag)
 		       c.in.name, (unsigned long long)c.in.rows, (unsigned long long)c.written,
 		       (unsigned long long)c.in.rejected, (unsigned long long)c.empty);
 	output_file_close(c.out);
-	if (c.clk != NULL)
-		explicit_bzero(c.clk, encoder_record_bytes(c.encoder));
-	free(c.clk);
-	free(c.text);
-	encoder_worker_free(c.worker);
+	for (unsigned i = 0; i < c.run.n_blocks; i++)
+		free(c.texts[i]);
+	row_run_deinit(&c.run);
+	for (unsigned i = 0; i < c.run.n_workers; i++)
+		encoder_worker_free(c.workers[i]);
 	encoder_free(c.encoder);
 	schema_free(c.schema);
 	return rc;

@@ -8,10 +8,29 @@ enum rc row_block_new(const struct study *study, int domain, struct row_block **
 	struct row_block *block = calloc(1, sizeof *block);
 	if (block == NULL)
 		return RC_NOMEM;
+	block->max_rows = ROW_BLOCK_ROWS;
 	enum rc rc = batch_chunk_new(study, domain, ROW_BLOCK_ROWS, &block->chunk);
 	if (rc != RC_OK) {
 		row_block_free(block);
 		return rc;
+	}
+	*ret = block;
+	return RC_OK;
+}
+
+enum rc row_block_new_clks(size_t clk_bytes, struct row_block **ret)
+{
+	struct row_block *block = calloc(1, sizeof *block);
+	if (block == NULL)
+		return RC_NOMEM;
+	block->max_rows = clk_bytes * ROW_BLOCK_ROWS <= ROW_BLOCK_CLK_BYTES ? ROW_BLOCK_ROWS
+			  : clk_bytes <= ROW_BLOCK_CLK_BYTES                ? ROW_BLOCK_CLK_BYTES / clk_bytes
+									    : 1;
+	block->clk_bytes = clk_bytes;
+	block->clks = calloc(block->max_rows, clk_bytes);
+	if (block->clks == NULL) {
+		row_block_free(block);
+		return RC_NOMEM;
 	}
 	*ret = block;
 	return RC_OK;
@@ -36,7 +55,7 @@ void row_block_free(struct row_block *block)
 	batch_chunk_free(block->chunk);
 	free(block->bytes);
 	if (block->clks != NULL)
-		explicit_bzero(block->clks, ROW_BLOCK_ROWS * block->clk_bytes);
+		explicit_bzero(block->clks, block->max_rows * block->clk_bytes);
 	free(block->clks);
 	free(block->fields);
 	free(block);
@@ -103,7 +122,7 @@ enum rc row_block_fill(struct row_block *block, struct encode_input *in, bool *r
 	enum rc rc = RC_OK;
 	bool more = true;
 	reset(block);
-	while (block->n < ROW_BLOCK_ROWS && block->n_bytes < ROW_BLOCK_BYTES) {
+	while (block->n < block->max_rows && block->n_bytes < ROW_BLOCK_BYTES) {
 		rc = encode_input_next(in, &row, &more, diag);
 		if (rc != RC_OK || !more)
 			break;
@@ -152,12 +171,79 @@ void row_block_encode(struct row_block *block, struct record_reader *reader)
 		if (block->clks != NULL)
 			record_reader_give(reader, block->clks + i * block->clk_bytes);
 		result->rc = record_convert(reader, &block->rows[i], block->chunk, i, &result->facts, &error);
-		if (result->rc != RC_INVALID)
-			continue;
-		result->error = malloc(sizeof error);
-		if (result->error != NULL)
-			*result->error = error;
-		else
-			result->rc = RC_NOMEM;
+		if (result->rc == RC_INVALID)
+			row_block_refuse(block, i, &error);
 	}
+}
+
+void row_block_refuse(struct row_block *block, size_t i, const struct record_error *error)
+{
+	struct row_result *result = &block->results[i];
+	result->error = malloc(sizeof *error);
+	result->rc = result->error != NULL ? RC_INVALID : RC_NOMEM;
+	if (result->error != NULL)
+		*result->error = *error;
+}
+
+enum rc row_block_report(const struct row_block *block, size_t i, struct encode_input *in,
+			 const struct record_error *error, struct diag *diag)
+{
+	const struct register_row *row = &block->rows[i];
+	enum rc rc = block->results[i].rc;
+	if (rc == RC_INVALID)
+		return encode_input_refuse(in, row, error->column, error->rule, diag);
+	return diag_set(diag, rc, "%s: row %llu (line %llu): %s", in->name, (unsigned long long)row->number,
+			(unsigned long long)row->line, rc_text(rc));
+}
+
+/* ---- all rows ---- */
+
+void row_run_workers(struct row_run *run, uint64_t threads)
+{
+	run->n_workers = threads != 0 ? (unsigned)threads : pipeline_processors();
+	if (run->n_workers > PIPELINE_MAX_WORKERS)
+		run->n_workers = PIPELINE_MAX_WORKERS;
+	run->n_blocks = run->n_workers + ROW_MAX_BLOCKS - PIPELINE_MAX_WORKERS;
+}
+
+static enum rc run_pipeline(struct row_run *run, struct pipeline *pipeline, struct encode_input *in, struct diag *diag)
+{
+	struct diag read_diag = {""};
+	enum rc rc = RC_OK, read_rc = RC_OK;
+	bool more = true;
+	for (unsigned idle = 0; idle < run->n_blocks;) {
+		bool done;
+		unsigned at = pipeline_next(pipeline, &done);
+		if (done)
+			rc = run->take(run->ctx, at, diag);
+		if (rc != RC_OK)
+			return rc;
+		if (more) {
+			read_rc = row_block_fill(run->blocks[at], in, &more, &read_diag);
+			if (read_rc == RC_OK && run->filled != NULL)
+				read_rc = run->filled(run->ctx, run->blocks[at], &more, &read_diag);
+			pipeline_give(pipeline);
+		} else {
+			idle++;
+			pipeline_pass(pipeline);
+		}
+	}
+	return read_rc == RC_OK ? RC_OK : diag_set(diag, read_rc, "%s", read_diag.text);
+}
+
+enum rc row_run(struct row_run *run, struct encode_input *in, struct diag *diag)
+{
+	struct pipeline *pipeline = NULL;
+	enum rc rc = pipeline_new(run->n_workers, run->n_blocks, run->encode, run->ctx, &pipeline);
+	if (rc != RC_OK)
+		return diag_set(diag, rc, "threads could not be started");
+	rc = run_pipeline(run, pipeline, in, diag);
+	pipeline_free(pipeline);
+	return rc;
+}
+
+void row_run_deinit(struct row_run *run)
+{
+	for (unsigned i = 0; i < run->n_blocks; i++)
+		row_block_free(run->blocks[i]);
 }

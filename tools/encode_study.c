@@ -23,10 +23,7 @@
 #include "tools/pipeline.h"
 #include "tools/whole_file.h"
 
-enum {
-	EXTRA_BLOCKS = 2, /* one that is being read or written, and one to come */
-	AHEAD = 16,       /* rows: time enough for memory to answer */
-};
+enum { AHEAD = 16 /* rows: time enough for memory to answer */ };
 
 struct study_job {
 	const struct encode_job *job;
@@ -35,8 +32,7 @@ struct study_job {
 	struct secret_key *record_key;
 	struct encoder *encoder;
 	struct record_reader *readers[PIPELINE_MAX_WORKERS]; /* one a worker */
-	unsigned n_workers, n_blocks;
-	struct row_block *blocks[PIPELINE_MAX_WORKERS + EXTRA_BLOCKS];
+	struct row_run run;
 	struct record_ledger *ledger;
 	int clk_fd; /* of --from-clks, else -1 */
 	struct clk_file *clks;
@@ -252,13 +248,14 @@ static enum rc add_records(struct study_job *s, const struct row_block *block, u
 }
 
 /* The records of a block in their order; the first bad row is an error or is set aside. */
-static enum rc take_block(struct study_job *s, struct row_block *block, struct diag *diag)
+static enum rc take_block(void *ctx, unsigned at, struct diag *diag)
 {
+	struct study_job *s = ctx;
+	struct row_block *block = s->run.blocks[at];
 	uint32_t first = 0;
 	enum rc rc = RC_OK;
 	for (uint32_t i = 0; i < block->n && rc == RC_OK; i++) {
 		struct row_result *result = &block->results[i];
-		const struct register_row *row = &block->rows[i];
 		struct record_error repeated;
 		const struct record_error *error = result->error;
 		if (i + AHEAD < block->n)
@@ -268,17 +265,12 @@ static enum rc take_block(struct study_job *s, struct row_block *block, struct d
 			error = &repeated;
 		}
 		if (result->rc == RC_OK && s->report != NULL)
-			encode_report_add(s->report, row, &result->facts, block->chunk, i);
+			encode_report_add(s->report, &block->rows[i], &result->facts, block->chunk, i);
 		if (result->rc == RC_OK)
 			continue;
 		if (result->rc == RC_INVALID && s->report != NULL)
 			encode_report_refuse(s->report, error->column, error->rule);
-		if (result->rc == RC_INVALID)
-			rc = encode_input_refuse(&s->in, row, error->column, error->rule, diag);
-		else
-			rc = diag_set(diag, result->rc, "%s: row %llu (line %llu): %s", s->in.name,
-				      (unsigned long long)row->number, (unsigned long long)row->line,
-				      rc_text(result->rc));
+		rc = row_block_report(block, i, &s->in, error, diag);
 		if (rc == RC_OK)
 			rc = add_records(s, block, first, i, diag);
 		first = i + 1;
@@ -289,12 +281,13 @@ static enum rc take_block(struct study_job *s, struct row_block *block, struct d
 static void encode_block(void *ctx, unsigned worker, unsigned piece)
 {
 	struct study_job *s = ctx;
-	row_block_encode(s->blocks[piece], s->readers[worker]);
+	row_block_encode(s->run.blocks[piece], s->readers[worker]);
 }
 
 /* A block without its filters is not encoded at all. */
-static enum rc take_clks(struct study_job *s, struct row_block *block, bool *more, struct diag *diag)
+static enum rc take_clks(void *ctx, struct row_block *block, bool *more, struct diag *diag)
 {
+	struct study_job *s = ctx;
 	struct diag inner = {""};
 	enum rc rc = row_block_take_clks(block, s->clks, s->clk_bytes, !*more, &inner);
 	if (rc == RC_OK)
@@ -304,40 +297,13 @@ static enum rc take_clks(struct study_job *s, struct row_block *block, bool *mor
 	return diag_set(diag, rc, "%s: %s", s->job->from_clks, inner.text);
 }
 
-/* An error of the file comes after those of the rows before it. */
-static enum rc run_pipeline(struct study_job *s, struct pipeline *pipeline, struct diag *diag)
-{
-	struct diag read_diag = {""};
-	enum rc rc = RC_OK, read_rc = RC_OK;
-	bool more = true;
-	for (unsigned idle = 0; idle < s->n_blocks;) {
-		bool done;
-		struct row_block *block = s->blocks[pipeline_next(pipeline, &done)];
-		if (done)
-			rc = take_block(s, block, diag);
-		if (rc != RC_OK)
-			return rc;
-		if (more) {
-			read_rc = row_block_fill(block, &s->in, &more, &read_diag);
-			if (read_rc == RC_OK && s->clks != NULL)
-				read_rc = take_clks(s, block, &more, &read_diag);
-			pipeline_give(pipeline);
-		} else {
-			idle++;
-			pipeline_pass(pipeline);
-		}
-	}
-	return read_rc == RC_OK ? RC_OK : diag_set(diag, read_rc, "%s", read_diag.text);
-}
-
 static enum rc encode_rows(struct study_job *s, struct diag *diag)
 {
-	struct pipeline *pipeline = NULL;
-	enum rc rc = pipeline_new(s->n_workers, s->n_blocks, encode_block, s, &pipeline);
-	if (rc != RC_OK)
-		return diag_set(diag, rc, "threads could not be started");
-	rc = run_pipeline(s, pipeline, diag);
-	pipeline_free(pipeline);
+	s->run.encode = encode_block;
+	s->run.filled = s->clks != NULL ? take_clks : NULL;
+	s->run.take = take_block;
+	s->run.ctx = s;
+	enum rc rc = row_run(&s->run, &s->in, diag);
 	if (rc == RC_OK)
 		rc = end_chunk(s, diag);
 	if (rc == RC_OK)
@@ -351,18 +317,15 @@ static enum rc prepare_workers(struct study_job *s, const struct record_options 
 {
 	struct diag inner = {""};
 	enum rc rc = RC_OK;
-	s->n_workers = s->job->threads != 0 ? (unsigned)s->job->threads : pipeline_processors();
-	if (s->n_workers > PIPELINE_MAX_WORKERS)
-		s->n_workers = PIPELINE_MAX_WORKERS;
-	s->n_blocks = s->n_workers + EXTRA_BLOCKS;
+	row_run_workers(&s->run, s->job->threads);
 	if (s->encoder != NULL)
-		encoder_set_workers(s->encoder, s->n_workers);
-	for (unsigned i = 0; i < s->n_workers && rc == RC_OK; i++)
+		encoder_set_workers(s->encoder, s->run.n_workers);
+	for (unsigned i = 0; i < s->run.n_workers && rc == RC_OK; i++)
 		rc = record_reader_new(options, s->in.file, &s->readers[i], &inner);
 	if (rc != RC_OK)
 		return diag_set(diag, rc, "%s: %s", s->in.name, inner.text);
-	for (unsigned i = 0; i < s->n_blocks && rc == RC_OK; i++)
-		rc = row_block_new(s->study, s->domain, &s->blocks[i]);
+	for (unsigned i = 0; i < s->run.n_blocks && rc == RC_OK; i++)
+		rc = row_block_new(s->study, s->domain, &s->run.blocks[i]);
 	if (rc == RC_OK)
 		rc = record_ledger_new(s->study, s->domain, &s->ledger);
 	if (rc == RC_OK && s->job->report != NULL)
@@ -454,10 +417,9 @@ enum rc encode_study(const struct encode_job *job, struct diag *diag)
 	batch_writer_free(s.writer);
 	batch_chunk_free(s.chunk);
 	buffer_wipe(&s.buffer);
-	for (unsigned i = 0; i < s.n_workers; i++)
+	for (unsigned i = 0; i < s.run.n_workers; i++)
 		record_reader_free(s.readers[i]);
-	for (unsigned i = 0; i < s.n_blocks; i++)
-		row_block_free(s.blocks[i]);
+	row_run_deinit(&s.run);
 	record_ledger_free(s.ledger);
 	encoder_free(s.encoder);
 	secret_key_free(s.record_key);

@@ -220,6 +220,28 @@ def test_clks_take_the_secret_as_it_is_and_columns_by_name(tmp_path):
     assert len(found[1]) == len(found[0]) and all(x != y for x, y in zip(*found))
 
 
+@pytest.mark.parametrize('bits', [1024, 1 << 18])
+def test_threads_change_no_clks(tmp_path, bits):
+    """Over several blocks of rows, some of them refused; also where filters are so long that a block holds few."""
+    schema = {'version': 3, 'clkConfig': {'l': bits, 'kdf': {'type': 'HKDF'}}, 'features': [
+        {'identifier': name, 'format': {'type': 'string', 'encoding': 'ascii'}, 'hashing': {
+            'comparison': {'type': 'ngram', 'n': 2}, 'strategy': {'bitsPerToken': 7}, 'hash': {'type': 'doubleHash'}}}
+        for name in ('name', 'place')]}
+    (tmp_path / 'schema.json').write_text(json.dumps(schema))
+    (tmp_path / 'secret').write_text('not for use')
+    rows = [{'name': f'name{i % 401}' if i % 97 else 'n\u00e9e', 'place': '' if i % 5 else f'place {i}'}
+            for i in range(3500 if bits == 1024 else 150)]
+    write_csv(tmp_path / 'in.csv', rows)
+    results = []
+    for threads in (1, 2, 5):
+        done = tool('encode', '--schema', tmp_path / 'schema.json', '--secret', tmp_path / 'secret', '--clks',
+                    tmp_path / 'out.json', '--reject', tmp_path / 'aside', '--threads', threads, tmp_path / 'in.csv')
+        results.append(((tmp_path / 'out.json').read_bytes(), (tmp_path / 'aside').read_text(), done.stdout))
+    assert results[0] == results[1] == results[2]
+    assert len(json.loads(results[0][0])['clks']) == sum(row['name'] != 'n\u00e9e' for row in rows)
+    assert results[0][1].count('\n') - 1 == sum(row['name'] == 'n\u00e9e' for row in rows) and '\u00e9' not in results[0][1]
+
+
 def test_labelled_registers_are_read_whole(tmp_path):
     """Every row of the public benchmark sets, wrong dates and all, fits tests/data/study-labelled.yaml."""
     data = SHARED / 'data'

@@ -169,7 +169,17 @@ static void a_field_that_nobody_has_costs_nothing(void **state)
 	struct costs_model *m = model(study, distinct, false, 1 << 20);
 
 	assert_true(chance(m, 1 << MIDDLE, 0) == chance(m, 0, 0));
+	struct study *joined = load(TC_SOURCE_DIR "/tests/data/study-hardened.yaml");
+	struct costs_model *j = model(joined, distinct, false, 1 << 20);
+	assert_true(chance(j, 1 << MIDDLE | 1 << GIVEN, 0) == chance(j, 1 << GIVEN, 0));
+	costs_free(j);
+	study_free(joined);
 	assert_true(chance(m, 0, 1 << MIDDLE) == chance(m, 0, 0));
+	costs_free(m);
+	/* Nor does a postcode say less because nobody has a place. */
+	const unsigned no_place[N_FEATURES] = {0, 0, 0, 0, 0, 512};
+	m = model(study, no_place, false, 1 << 7);
+	assert_true(chance(m, ALL & ~(1u << POSTCODE), 0) > .7);
 	costs_free(m);
 	study_free(study);
 }

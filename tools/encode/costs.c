@@ -32,6 +32,7 @@ struct costs_model {
 	const struct study_domain *domain;
 	struct field fields[SCHEMA_MAX_FEATURES];
 	unsigned n_fields;
+	uint64_t silent;  /* features that next to nobody has */
 	double residence; /* what place and postcode say together, at most */
 	double needed;
 };
@@ -150,9 +151,12 @@ enum rc costs_new(const struct study_domain *domain, uint64_t used, uint64_t dat
 			continue;
 		enum kind kind = kind_of(domain, f, dates);
 		double u = chance_of_agreement(sample, n_sample, (uint64_t)1 << f, picks);
+		if (u == 1) {
+			m->silent |= (uint64_t)1 << f;
+			continue;
+		}
 		residence |= (uint64_t)(kind == KIND_RESIDENCE) << f;
-		if (u < 1)
-			m->fields[m->n_fields++] = (struct field){(uint16_t)f, kind, weight_of_agreement(kind, u)};
+		m->fields[m->n_fields++] = (struct field){(uint16_t)f, kind, weight_of_agreement(kind, u)};
 	}
 	m->residence = weight_of_agreement(KIND_RESIDENCE, chance_of_agreement(sample, n_sample, residence, picks));
 	explicit_bzero(picks, (n_sample + 1) * sizeof *picks);
@@ -206,7 +210,7 @@ static double field_weight(const struct costs_model *m, const struct field *fiel
 	double agrees = field->agrees;
 
 	if ((flaw->missing >> f & 1) != 0)
-		return looks_different(m->domain, f, flaw->missing) ? weight_of_difference(field->kind) : 0;
+		return looks_different(m->domain, f, flaw->missing | m->silent) ? weight_of_difference(field->kind) : 0;
 	if ((int)f == flaw->shared && flaw->share > 0 && -log2(flaw->share) < agrees)
 		agrees = -log2(flaw->share);
 	switch (state_of(flaw, f, drawn)) {
