@@ -38,6 +38,7 @@ enum {
 	STUDY_MAX_CAPTURES = 3, /* lists of a population measure */
 	STUDY_MAX_TABLES = 32,
 	STUDY_MAX_BY = 3, /* dimensions of one table */
+	STUDY_MAX_RELEASE_DATES = 64,
 	STUDY_MIN_FILTER_BITS = 64,
 	STUDY_MAX_FILTER_BITS = 4096,
 	STUDY_DEFAULT_FILTER_BITS = 512,
@@ -237,6 +238,10 @@ struct study_disclosure {
 	uint16_t min_sources;          /* … from at least so many sources */
 	uint32_t linkage_sigma2_milli; /* of the counts of links that correct rates; 0 = not published */
 	bool provisional;              /* publish open periods too (each time at full cost) */
+	/* A closed period is counted once more in the first release so many days after it closed; 0 = never. */
+	uint16_t revision_after_days;
+	int32_t release_dates[STUDY_MAX_RELEASE_DATES]; /* announced, ascending; each allows one release */
+	uint8_t n_release_dates;                        /* 0 = none are announced, and none are asked for */
 };
 
 struct study {

@@ -294,6 +294,14 @@ static json_t *disclosure_json(const struct study_disclosure *d)
 
 	if (d->linkage_sigma2_milli > 0)
 		json_object_set_new(disclosure, "linkage_sigma2_milli", json_integer(d->linkage_sigma2_milli));
+	if (d->revision_after_days > 0)
+		json_object_set_new(disclosure, "revision_after_days", json_integer(d->revision_after_days));
+	if (d->n_release_dates > 0) {
+		json_t *dates = json_array();
+		for (unsigned i = 0; i < d->n_release_dates; i++)
+			json_array_append_new(dates, json_integer(d->release_dates[i]));
+		json_object_set_new(disclosure, "release_dates", dates);
+	}
 	return disclosure;
 }
 

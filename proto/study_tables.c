@@ -146,6 +146,35 @@ static enum rc check_noise(const struct study_reader *r, const struct yaml_node 
 	return RC_OK;
 }
 
+static enum rc read_release_dates(const struct study_reader *r, const struct yaml_node *node,
+				  struct study_disclosure *d)
+{
+	enum rc rc = node == NULL ? RC_OK : read_sequence(r, node, 1, STUDY_MAX_RELEASE_DATES);
+
+	for (const struct yaml_node *item = node != NULL ? node->first : NULL; rc == RC_OK && item != NULL;
+	     item = item->next) {
+		char text[DAY_TEXT_LEN];
+		int32_t day = 0;
+		rc = read_text(r, item, text, sizeof text);
+		if (rc == RC_OK && day_parse(text, &day) != RC_OK)
+			return READ_ERROR(r, item, "a date such as 2026-03-31 is needed here");
+		if (rc == RC_OK && d->n_release_dates > 0 && day <= d->release_dates[d->n_release_dates - 1])
+			return READ_ERROR(r, item, "release dates must ascend");
+		d->release_dates[d->n_release_dates++] = day;
+	}
+	return rc;
+}
+
+/* When there will be releases, and what becomes of a period that was published. */
+static enum rc read_policy(const struct study_reader *r, const struct yaml_node *node, struct study *study)
+{
+	int64_t revision = 0;
+	enum rc rc = read_integer(r, yaml_get(node, "revision_after_days"), 1, 3650, &revision);
+
+	study->disclosure.revision_after_days = (uint16_t)revision;
+	return rc == RC_OK ? read_release_dates(r, yaml_get(node, "release_dates"), &study->disclosure) : rc;
+}
+
 static enum rc read_limits(const struct study_reader *r, const struct yaml_node *node, struct study *study)
 {
 	struct study_disclosure *d = &study->disclosure;
@@ -179,9 +208,9 @@ static enum rc read_limits(const struct study_reader *r, const struct yaml_node 
 
 enum rc study_read_disclosure(const struct study_reader *r, const struct yaml_node *node, struct study *study)
 {
-	static const char *const keys[] = {
-		"method",          "threshold",   "rho_limit",   "max_index_events", "interval_days",
-		"min_new_records", "min_sources", "provisional", "linkage_sigma2",   NULL};
+	static const char *const keys[] = {"method",         "threshold",           "rho_limit",     "max_index_events",
+					   "interval_days",  "min_new_records",     "min_sources",   "provisional",
+					   "linkage_sigma2", "revision_after_days", "release_dates", NULL};
 	int method = DISCLOSURE_KEYED_NOISE;
 
 	enum rc rc = read_keys(r, node, keys);
@@ -190,5 +219,7 @@ enum rc study_read_disclosure(const struct study_reader *r, const struct yaml_no
 	study->disclosure.method = (enum study_disclosure_method)method;
 	if (rc == RC_OK)
 		rc = read_limits(r, node, study);
+	if (rc == RC_OK)
+		rc = read_policy(r, node, study);
 	return rc == RC_OK ? check_noise(r, node, study) : rc;
 }

@@ -328,9 +328,11 @@ static void fill_rows(struct table *t)
 			continue;
 		}
 		bool provisional = strcmp(query_text(row, "state"), "provisional") == 0;
+		bool revised = json_object_get(row, "revised_from") != NULL;
 		fill_line(t, row, query_text(row, "period"),
 			  is_hidden(row) ? "hidden"
 			  : provisional  ? "provisional"
+			  : revised      ? "revised"
 					 : "");
 		i++;
 	}
@@ -435,6 +437,12 @@ static void put_basis(const struct table *t, struct buffer *out)
 	buffer_printf(&line, "method %s, noise sigma %.2f a cell, rows below %" JSON_INTEGER_FORMAT " hidden",
 		      query_text(e, "method"), sqrt(json_number_value(json_object_get(e, "sigma2"))),
 		      json_integer_value(json_object_get(e, "threshold")));
+	if (query_text(e, "next_release")[0] != '\0')
+		buffer_printf(&line, "; next release announced for %s", query_text(e, "next_release"));
+	if (json_is_integer(json_object_get(e, "revision_after_days")))
+		buffer_printf(&line,
+			      "; a closed period is counted once more, %" JSON_INTEGER_FORMAT " days after it closed",
+			      json_integer_value(json_object_get(e, "revision_after_days")));
 	if (strcmp(query_text(e, "table"), query_text(e, "source_table")) != 0)
 		buffer_printf(&line, "; answered from table %s, which has just these dimensions",
 			      query_text(e, "source_table"));

@@ -262,6 +262,12 @@ static void print_cost(const char *what, double rho)
 	printf("  %-48s rho %8.4f   epsilon %7.2f\n", what, rho, epsilon(rho));
 }
 
+/* Of one closed period. */
+static double n_publications(const struct study_disclosure *d)
+{
+	return d->revision_after_days > 0 ? 2 : 1;
+}
+
 static void print_costs(const struct plan *plan)
 {
 	const struct study_disclosure *d = &plan->study->disclosure;
@@ -274,9 +280,12 @@ static void print_costs(const struct plan *plan)
 	snprintf(text, sizeof text, "an index event, %llu releases", (unsigned long long)plan->n_releases);
 	if (plan->n_releases != 1)
 		print_cost(text, (double)total / 1e6);
+	if (d->revision_after_days > 0)
+		print_cost("an index event, published and once revised", n_publications(d) * rho);
 	print_cost("an index event, the study's limit", (double)d->rho_limit_micro / 1e6);
-	snprintf(text, sizeof text, "a person at the cap of %u, each in one release", (unsigned)d->max_index_events);
-	print_cost(text, rho * d->max_index_events);
+	snprintf(text, sizeof text, "a person at the cap of %u, each %s", (unsigned)d->max_index_events,
+		 d->revision_after_days > 0 ? "in two releases" : "in one release");
+	print_cost(text, n_publications(d) * rho * d->max_index_events);
 	printf("\n");
 	if (d->method == DISCLOSURE_NONE)
 		printf("disclosure.method is none: no noise is added, and these figures do not hold.\n");
@@ -357,7 +366,7 @@ static enum rc print_json(const struct plan *plan)
 			  "delta", 1e-6, "releases", (json_int_t)plan->n_releases, "cost", "index_event_release",
 			  cost_json(rho), "index_event_releases", cost_json(rho * (double)plan->n_releases),
 			  "index_event_limit", cost_json((double)d->rho_limit_micro / 1e6), "person_at_cap",
-			  cost_json(rho * d->max_index_events), "tables", tables);
+			  cost_json(n_publications(d) * rho * d->max_index_events), "tables", tables);
 	char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 	json_decref(json);
 	if (text == NULL)

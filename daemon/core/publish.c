@@ -121,6 +121,25 @@ static enum rc check_interval(struct start_job *start, const struct release_info
 	return RC_OK;
 }
 
+/* Each announced date allows one release, on that day or later. */
+static enum rc check_dates(struct start_job *start, const struct release_info *last, int64_t now)
+{
+	const struct study_disclosure *rules = &start->core->study->disclosure;
+	int64_t today = now / SECONDS_A_DAY, before = last == NULL ? INT64_MIN : last->started_at / SECONDS_A_DAY;
+	unsigned i = 0;
+	char day[DAY_TEXT_LEN];
+	if (rules->n_release_dates == 0)
+		return RC_OK;
+	while (i < rules->n_release_dates && rules->release_dates[i] <= before)
+		i++;
+	if (i == rules->n_release_dates)
+		return refuse(start, RC_TOO_EARLY, "the study announces no further release date");
+	if (today >= rules->release_dates[i])
+		return RC_OK;
+	day_format(rules->release_dates[i], day);
+	return refuse(start, RC_TOO_EARLY, "the study announces the next release for %s", day);
+}
+
 static enum rc check_cut(struct start_job *start, struct txn *txn, const struct release_info *last)
 {
 	const struct study_disclosure *rules = &start->core->study->disclosure;
@@ -274,6 +293,8 @@ static enum rc start_apply(struct write_job *job, struct txn *txn)
 	start->info = (struct release_info){.number = last.number + 1, .started_at = now, .as_of = start->as_of};
 	memcpy(start->info.study_digest, core->study->digest, sizeof start->info.study_digest);
 	rc = check_interval(start, has_last ? &last : NULL, now);
+	if (rc == RC_OK)
+		rc = check_dates(start, has_last ? &last : NULL, now);
 	if (rc == RC_OK)
 		rc = check_cut(start, txn, has_last ? &last : NULL);
 	if (rc == RC_OK)

@@ -64,6 +64,37 @@ static void read_links(const json_t *body, struct body_head *h, bool *ok)
 	h->links.n_missed = get_number(linkage, "missed", -BODY_MAX_COUNT, INT64_C(1) << 31, ok);
 }
 
+/* A date that may be missing. */
+static const char *get_day(const json_t *object, const char *key, bool *ok)
+{
+	int32_t day;
+
+	if (json_object_get(object, key) == NULL)
+		return NULL;
+	const char *text = get_text(object, key, ok);
+	*ok &= day_parse(text, &day) == RC_OK;
+	return text;
+}
+
+/* Absent in bodies of studies that announce nothing. */
+static void read_policy(const json_t *disclosure, struct body_head *h, bool *ok)
+{
+	h->release_dates = json_object_get(disclosure, "release_dates");
+	if (json_object_get(disclosure, "revision_after_days") != NULL)
+		h->revision_after_days = get_number(disclosure, "revision_after_days", 1, UINT16_MAX, ok);
+	if (h->release_dates == NULL)
+		return;
+	get_array(disclosure, "release_dates", 1, STUDY_MAX_RELEASE_DATES, ok);
+	for (size_t i = 0; *ok && i < json_array_size(h->release_dates); i++) {
+		const char *text = json_string_value(json_array_get(h->release_dates, i));
+		int32_t day;
+		if (text == NULL || day_parse(text, &day) != RC_OK)
+			*ok = false;
+		else if (h->next_release == NULL && strcmp(text, h->as_of) > 0)
+			h->next_release = text;
+	}
+}
+
 enum rc body_read_head(const json_t *body, struct body_head *ret)
 {
 	struct body_head h = {0};
@@ -84,6 +115,7 @@ enum rc body_read_head(const json_t *body, struct body_head *ret)
 	h.rho_micro = get_number(disclosure, "rho_micro", 0, INT64_MAX, &ok);
 	h.rho_total_micro = get_number(disclosure, "rho_total_micro", 0, INT64_MAX, &ok);
 	read_links(body, &h, &ok);
+	read_policy(disclosure, &h, &ok);
 	h.tables = get_array(body, "tables", 0, STUDY_MAX_TABLES, &ok);
 	h.log_index = json_is_integer(log_index) ? json_integer_value(log_index) : -1;
 	if (!ok)
@@ -243,6 +275,9 @@ enum rc body_read_period(const struct body_table *table, size_t at, struct body_
 	const char *state = get_text(json, "state", &ok);
 	p.is_final = strcmp(state, "final") == 0;
 	p.released_in = get_number(json, "released_in", 1, UINT32_MAX, &ok);
+	if (json_object_get(json, "revised_from") != NULL)
+		p.revised_from = get_number(json, "revised_from", 1, UINT32_MAX, &ok);
+	p.revision_due = get_day(json, "revision_due", &ok);
 	p.rows = get_array(json, "rows", table->n_rows, table->n_rows, &ok);
 	read_variance(table, json, &p, &ok);
 	if (!ok || (!p.is_final && strcmp(state, "provisional") != 0) ||

@@ -22,8 +22,11 @@ struct body_head {
 	const char *study, *study_digest, *title, *as_of, *method, *secret;
 	bool synthetic;
 	int64_t release, threshold, rho_micro, rho_total_micro;
-	int64_t log_index; /* -1 = not in the facts */
-	bool has_links;    /* false: the study does not publish them */
+	int64_t log_index;           /* -1 = not in the facts */
+	int64_t revision_after_days; /* 0 = closed periods are never revised */
+	const json_t *release_dates; /* array of announced dates, ascending; NULL = none */
+	const char *next_release;    /* the first of them after as_of; NULL = none */
+	bool has_links;              /* false: the study does not publish them */
 	struct link_counts links;
 	const json_t *tables; /* array */
 };
@@ -52,7 +55,8 @@ struct body_period {
 	const char *period;
 	int32_t index;
 	bool is_final;
-	int64_t released_in;
+	int64_t released_in, revised_from; /* revised_from 0: as first published */
+	const char *revision_due;          /* NULL: none is to come */
 	/* Of one cell's noise, summed to those by[i] with bit i in the place's mask. Bodies without it: σ² for each row
 	 * that is summed. */
 	int64_t variance_milli[1 << STUDY_MAX_BY];

@@ -19,9 +19,15 @@ static enum rc list_periods(const struct body_table *table, json_t *list)
 		enum rc rc = body_read_period(table, i, &p);
 		if (rc != RC_OK)
 			return rc;
-		if (!append_new(list, json_pack("{s:s, s:s, s:I}", "period", p.period, "state",
-						p.is_final ? "final" : "provisional", "released_in",
-						(json_int_t)p.released_in)))
+		json_t *entry =
+			json_pack("{s:s, s:s, s:I}", "period", p.period, "state", p.is_final ? "final" : "provisional",
+				  "released_in", (json_int_t)p.released_in);
+		bool ok = entry != NULL;
+		if (ok && p.revised_from > 0)
+			ok = json_object_set_new(entry, "revised_from", json_integer(p.revised_from)) == 0;
+		if (ok && p.revision_due != NULL)
+			ok = json_object_set_new(entry, "revision_due", json_string(p.revision_due)) == 0;
+		if (!append_new(list, entry) || !ok)
 			return RC_NOMEM;
 	}
 	return RC_OK;

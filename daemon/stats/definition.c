@@ -110,8 +110,8 @@ enum rc table_definition(const struct study *study, const struct study_table *ta
 				       "measure", measure->name, "kind", study_measure_kind_name(measure->kind),
 				       "period_kind", period_kind_name(table->period), "sigma2_milli",
 				       (json_int_t)table_sigma2_milli(study, table), "threshold",
-				       (json_int_t)lattice_threshold(study, table), "bands", bands, "outcomes", outcomes,
-				       "by", by, "eligible", eligible);
+				       (json_int_t)lattice_threshold(study, table), "bands", bands, "outcomes",
+				       outcomes, "by", by, "eligible", eligible);
 	json_decref(bands);
 	json_decref(outcomes);
 	json_decref(by);

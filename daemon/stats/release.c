@@ -29,13 +29,29 @@ static bool same_definition(const json_t *definition, const json_t *table)
 struct table_work {
 	json_t *table; /* owned: definition, and "periods" with the carried ones */
 	struct table_plan plan;
-	bool is_first; /* no closed period was published before */
+	bool is_first;     /* no closed period was published before */
+	size_t revised_at; /* place of the first revised period in "periods" */
 };
 
+/* Is a carried period to be counted once more? Only one that said so when it was published, and while the study says
+ * so. Those that are follow each other; where one stands apart, its turn comes with the next release. */
+static bool is_revised(const struct study *study, const struct body_period *period, int32_t as_of,
+		       const struct table_plan *plan)
+{
+	int32_t due = DAY_MAX;
+
+	if (study->disclosure.revision_after_days == 0 || period->revision_due == NULL ||
+	    day_parse(period->revision_due, &due) != RC_OK || due > as_of)
+		return false;
+	return plan->n_revised == 0 || period->index == plan->first_revised + (int32_t)plan->n_revised;
+}
+
 /* Closed periods of the previous body, appended as they are. They must ascend. */
-static enum rc carry_periods(const json_t *previous_table, json_t *periods, int32_t *ret_last)
+static enum rc carry_periods(const struct study *study, int32_t as_of, const json_t *previous_table,
+			     struct table_work *work, json_t *periods, int32_t *ret_last)
 {
 	struct body_table table;
+	struct table_plan *plan = &work->plan;
 	int32_t last = 0;
 	enum rc rc = body_read_table(previous_table, &table);
 
@@ -47,6 +63,12 @@ static enum rc carry_periods(const json_t *previous_table, json_t *periods, int3
 		if (json_array_size(periods) > 0 && period.index <= last)
 			return RC_INVALID;
 		last = period.index;
+		if (is_revised(study, &period, as_of, plan)) {
+			if (plan->n_revised++ == 0) {
+				plan->first_revised = period.index;
+				work->revised_at = json_array_size(periods);
+			}
+		}
 		if (json_array_append(periods, json_array_get(table.periods, i)) != 0)
 			return RC_NOMEM;
 	}
@@ -64,13 +86,17 @@ static enum rc plan_table(const struct study *study, const struct study_table *t
 	int32_t last = 0;
 	enum rc rc = table_definition(study, table, &definition);
 
+	struct table_work work = {0};
 	if (rc == RC_OK && before != NULL && same_definition(definition, before))
-		rc = carry_periods(before, periods, &last);
+		rc = carry_periods(study, as_of, before, &work, periods, &last);
 	if (rc == RC_OK && json_object_set(definition, "periods", periods) != 0)
 		rc = RC_NOMEM;
 	if (rc == RC_OK) {
+		*ret = work;
 		ret->is_first = json_array_size(periods) == 0;
 		ret->plan = table_plan(study, table, as_of, !ret->is_first, last);
+		ret->plan.first_revised = work.plan.first_revised;
+		ret->plan.n_revised = work.plan.n_revised;
 		ret->table = json_incref(definition);
 	}
 	json_decref(definition);
@@ -148,16 +174,32 @@ enum rc stats_release_charge(const struct study *study, int32_t as_of, const jso
 	return RC_OK;
 }
 
-/* The new periods of one table, after those that are carried forward. */
-static enum rc append_periods(const struct table_work *work, const struct table_cells *cells, uint32_t release)
+/* What the previous release called the first publication of a period that is now revised. */
+static int64_t first_release(const json_t *block)
+{
+	return json_integer_value(json_object_get(block, "released_in"));
+}
+
+/* Revised periods in the place of what they were, and the new ones of one table after those that are carried forward.
+ */
+static enum rc put_periods(const struct table_work *work, const struct table_cells *cells,
+			   const struct stats_params *params)
 {
 	json_t *periods = json_object_get(work->table, "periods");
-	uint32_t n_periods = table_plan_n_periods(&work->plan);
+	uint32_t n_revised = work->plan.n_revised, n_periods = table_plan_n_periods(&work->plan);
 	enum rc rc = RC_OK;
 
-	for (uint32_t p = work->is_first ? table_skip_empty(cells) : 0; rc == RC_OK && p < n_periods; p++) {
+	for (uint32_t p = 0; rc == RC_OK && p < n_revised; p++) {
 		json_t *block = NULL;
-		rc = table_block_json(cells, p, release, &block);
+		size_t at = work->revised_at + p;
+		rc = table_block_json(cells, p, params, first_release(json_array_get(periods, at)), &block);
+		if (rc == RC_OK && json_array_set_new(periods, at, block) != 0)
+			rc = RC_NOMEM;
+	}
+	for (uint32_t p = n_revised + (work->is_first ? table_skip_empty(cells) : 0); rc == RC_OK && p < n_periods;
+	     p++) {
+		json_t *block = NULL;
+		rc = table_block_json(cells, p, params, 0, &block);
 		if (rc == RC_OK && json_array_append_new(periods, block) != 0)
 			rc = RC_NOMEM;
 	}
@@ -178,21 +220,45 @@ static enum rc fill_tables(const struct study *study, struct release_work *work,
 	if (rc == RC_OK)
 		table_cells_decide(study, cells);
 	for (int i = 0; rc == RC_OK && i < study->n_tables; i++)
-		rc = append_periods(&work->tables[i], &cells[i], params->release);
+		rc = put_periods(&work->tables[i], &cells[i], params);
 	for (int i = 0; cells != NULL && i < study->n_tables; i++)
 		table_cells_deinit(&cells[i]);
 	free(cells);
 	return rc;
 }
 
+/* What the study announces, so that it stands with every table. */
+static bool add_policy(const struct study_disclosure *d, json_t *json)
+{
+	json_t *dates = json_array();
+	char text[DAY_TEXT_LEN];
+	bool ok = dates != NULL;
+
+	if (d->revision_after_days > 0)
+		ok &= json_object_set_new(json, "revision_after_days", json_integer(d->revision_after_days)) == 0;
+	for (unsigned i = 0; i < d->n_release_dates; i++) {
+		day_format(d->release_dates[i], text);
+		ok &= json_array_append_new(dates, json_string(text)) == 0;
+	}
+	if (d->n_release_dates > 0)
+		ok &= json_object_set(json, "release_dates", dates) == 0;
+	json_decref(dates);
+	return ok;
+}
+
 static json_t *disclosure_json(const struct study *study, const struct stats_params *params, uint64_t rho_micro)
 {
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "method",
-			 study_disclosure_method_name(study->disclosure.method), "threshold",
-			 (json_int_t)study->disclosure.threshold, "rho_micro", (json_int_t)rho_micro, "rho_total_micro",
-			 (json_int_t)(params->rho_spent_micro + rho_micro), "max_index_events",
-			 (json_int_t)study->disclosure.max_index_events, "secret",
-			 params->secret_injected ? "injected" : "destroyed");
+	json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "method",
+				 study_disclosure_method_name(study->disclosure.method), "threshold",
+				 (json_int_t)study->disclosure.threshold, "rho_micro", (json_int_t)rho_micro,
+				 "rho_total_micro", (json_int_t)(params->rho_spent_micro + rho_micro),
+				 "max_index_events", (json_int_t)study->disclosure.max_index_events, "secret",
+				 params->secret_injected ? "injected" : "destroyed");
+	if (json != NULL && !add_policy(&study->disclosure, json)) {
+		json_decref(json);
+		return NULL;
+	}
+	return json;
 }
 
 static enum rc add_linkage(const struct study *study, const struct stats_params *params, json_t *body)

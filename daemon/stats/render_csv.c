@@ -15,7 +15,9 @@ static void put_header(struct buffer *out, const struct answer *a)
 		buffer_append(out, ",", 1);
 		text_csv(out, a->by[i].name);
 	}
-	buffer_printf(out, ",statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,study_digest%s\n",
+	buffer_printf(out,
+		      ",statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,study_digest,variance,"
+		      "revision,next_release%s\n",
 		      a->compare_at >= 0 ? ",compared,against" : "");
 }
 
@@ -31,8 +33,26 @@ static void put_head(struct buffer *out, const struct answer *a)
 	text_csv(out, a->table.measure);
 }
 
-static void put_tail(struct buffer *out, const struct answer *a)
+struct line {
+	const struct answer *a;
+	const struct body_period *period;
+	const struct answer_row *row;
+	unsigned codes[STUDY_MAX_BY];
+};
+
+/* "due 2026-03-31", "revised; first in release 1", or nothing. */
+static void put_revision(struct buffer *out, const struct body_period *p)
 {
+	if (p->revised_from > 0)
+		buffer_printf(out, "revised; first in release %" PRId64, p->revised_from);
+	else if (p->revision_due != NULL)
+		buffer_printf(out, "due %s", p->revision_due);
+}
+
+static void put_tail(struct buffer *out, const struct line *line)
+{
+	const struct answer *a = line->a;
+
 	buffer_append(out, ",", 1);
 	text_csv(out, a->head.method);
 	buffer_append(out, ",", 1);
@@ -42,6 +62,12 @@ static void put_tail(struct buffer *out, const struct answer *a)
 		buffer_printf(out, "%" PRId64, a->head.log_index);
 	buffer_append(out, ",", 1);
 	text_csv(out, a->head.study_digest);
+	buffer_append(out, ",", 1);
+	text_milli(out, (int64_t)line->row->variance_milli);
+	buffer_append(out, ",", 1);
+	put_revision(out, line->period);
+	buffer_append(out, ",", 1);
+	text_csv(out, a->head.next_release != NULL ? a->head.next_release : "");
 	if (a->compare_at >= 0) {
 		buffer_append(out, ",", 1);
 		text_csv(out, a->by[a->compare_at].name);
@@ -50,13 +76,6 @@ static void put_tail(struct buffer *out, const struct answer *a)
 	}
 	buffer_append(out, "\n", 1);
 }
-
-struct line {
-	const struct answer *a;
-	const struct body_period *period;
-	const struct answer_row *row;
-	unsigned codes[STUDY_MAX_BY];
-};
 
 static void put_start(struct buffer *out, const struct line *line)
 {
@@ -89,7 +108,7 @@ static void put_count(struct buffer *out, const struct line *line, const char *s
 	else
 		buffer_append(out, ",", 1);
 	buffer_printf(out, ",,,%s,%s", wording_of(line->a->table.shape.kind)->csv_unit, status_of(line));
-	put_tail(out, line->a);
+	put_tail(out, line);
 }
 
 /* Value and limits, then unit and status; all of them empty where there is no figure. */
@@ -98,7 +117,7 @@ static void put_estimate(struct buffer *out, const struct line *line, bool avail
 	if (!available)
 		buffer_append(out, ",,", 2);
 	buffer_printf(out, ",%s,%s", unit, !line->row->shown || available ? status_of(line) : "unavailable");
-	put_tail(out, line->a);
+	put_tail(out, line);
 }
 
 static void put_percent(struct buffer *out, const struct line *line, const char *name, const char *suffix,

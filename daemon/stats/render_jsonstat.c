@@ -243,6 +243,10 @@ static void put_rates(struct buffer *out, const struct answer *a)
 		text_json(out, p->period);
 		buffer_printf(out, ",\"state\":\"%s\",\"released_in\":%" PRId64 ",",
 			      p->is_final ? "final" : "provisional", p->released_in);
+		if (p->revised_from > 0)
+			buffer_printf(out, "\"revised_from\":%" PRId64 ",", p->revised_from);
+		if (p->revision_due != NULL)
+			buffer_printf(out, "\"revision_due\":\"%s\",", p->revision_due);
 		put_codes(out, a, (unsigned)(i % a->n_rows));
 		buffer_printf(out, ",\"shown\":%s", a->rows[i].shown ? "true" : "false");
 		if (a->rows[i].shown)
@@ -442,6 +446,26 @@ static void put_links(struct buffer *out, const struct answer *a)
 	buffer_append(out, "}", 1);
 }
 
+/* When there will be releases, and what becomes of what is published. */
+static void put_policy(struct buffer *out, const struct body_head *h)
+{
+	buffer_printf(out, ",\"revision_after_days\":");
+	if (h->revision_after_days > 0)
+		buffer_printf(out, "%" PRId64, h->revision_after_days);
+	else
+		buffer_append(out, "null", 4);
+	buffer_printf(out, ",\"release_dates\":[");
+	for (size_t i = 0; i < json_array_size(h->release_dates); i++) {
+		put_comma(out, i == 0);
+		text_json(out, json_string_value(json_array_get(h->release_dates, i)));
+	}
+	buffer_append(out, "]", 1);
+	if (h->next_release != NULL)
+		put_member(out, "next_release", h->next_release);
+	else
+		buffer_printf(out, ",\"next_release\":null");
+}
+
 static void put_extension(struct buffer *out, const struct answer *a)
 {
 	const struct body_head *h = &a->head;
@@ -470,6 +494,7 @@ static void put_extension(struct buffer *out, const struct answer *a)
 		put_number(out, "log_index", h->log_index);
 	else
 		buffer_printf(out, ",\"log_index\":null");
+	put_policy(out, h);
 	if (a->head.has_links)
 		put_links(out, a);
 	put_rates(out, a);

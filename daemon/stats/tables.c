@@ -13,11 +13,17 @@
 
 enum { DEFAULT_REACH_YEARS = 10 };
 
-static bool is_closed(const struct study *study, const struct study_table *table, int32_t period, int32_t as_of)
+int32_t table_closing_day(const struct study *study, const struct study_table *table, int32_t period)
 {
 	int64_t follow_up = measure_follow_up_days(study, &study->measures[table->measure]);
+	int64_t day = table->period == PERIOD_ALL ? DAY_MAX + 1 : period_last_day(table->period, period) + follow_up;
 
-	return table->period != PERIOD_ALL && period_last_day(table->period, period) + follow_up <= as_of;
+	return day > DAY_MAX ? DAY_MAX + 1 : (int32_t)day;
+}
+
+static bool is_closed(const struct study *study, const struct study_table *table, int32_t period, int32_t as_of)
+{
+	return table_closing_day(study, table, period) <= as_of;
 }
 
 struct table_plan table_plan(const struct study *study, const struct study_table *table, int32_t as_of,
@@ -380,7 +386,27 @@ static json_t *variance_json(const struct table_cells *cells, uint32_t period)
 	return NULL;
 }
 
-enum rc table_block_json(const struct table_cells *cells, uint32_t period, uint32_t release, json_t **ret)
+/* When a closed period will be counted once more, and whether it was. A period that is first published after that day
+ * is as complete as it gets. */
+static bool add_revision(const struct table_cells *cells, uint32_t period, int32_t as_of, int64_t revised_from,
+			 json_t *block)
+{
+	const struct study *study = cells->study;
+	int32_t index = table_plan_index(&cells->plan, period);
+	int64_t due = (int64_t)table_closing_day(study, cells->table, index) + study->disclosure.revision_after_days;
+	char text[DAY_TEXT_LEN];
+
+	if (revised_from > 0)
+		return json_object_set_new(block, "revised_from", json_integer(revised_from)) == 0;
+	if (period >= cells->plan.n_revised + cells->plan.n_final || study->disclosure.revision_after_days == 0 ||
+	    due <= as_of || due > DAY_MAX)
+		return true;
+	day_format((int32_t)due, text);
+	return json_object_set_new(block, "revision_due", json_string(text)) == 0;
+}
+
+enum rc table_block_json(const struct table_cells *cells, uint32_t period, const struct stats_params *params,
+			 int64_t revised_from, json_t **ret)
 {
 	char period_text[PERIOD_TEXT_LEN];
 	json_t *rows = json_array();
@@ -395,9 +421,11 @@ enum rc table_block_json(const struct table_cells *cells, uint32_t period, uint3
 	json_t *block =
 		json_pack("{s:s, s:s, s:I, s:o, s:o}", "period", period_text, "state",
 			  period < cells->plan.n_revised + cells->plan.n_final ? "final" : "provisional", "released_in",
-			  (json_int_t)release, "variance_milli", variance_json(cells, period), "rows", rows);
-	if (block == NULL)
+			  (json_int_t)params->release, "variance_milli", variance_json(cells, period), "rows", rows);
+	if (block == NULL || !add_revision(cells, period, params->as_of, revised_from, block)) {
+		json_decref(block);
 		return RC_NOMEM;
+	}
 	*ret = block;
 	return RC_OK;
 }

@@ -25,6 +25,9 @@ struct table_plan {
 	uint32_t n_revised;
 };
 
+/* The day on which a period closes; of the whole time, never (DAY_MAX + 1). */
+int32_t table_closing_day(const struct study *study, const struct study_table *table, int32_t period);
+
 uint32_t table_plan_n_periods(const struct table_plan *plan);
 int32_t table_plan_index(const struct table_plan *plan, uint32_t slot);
 /* Where a period of this index stands; false when it is not computed. */
@@ -81,7 +84,9 @@ bool table_row_is_shown(const struct table_cells *cells, uint32_t period, unsign
 /* Leading closed periods in which nothing stands out of the noise: they are left out of a first publication. A function
  * of noisy values; the last closed period always stays. */
 uint32_t table_skip_empty(const struct table_cells *cells);
-/* One period of the release body. Errors: NOMEM. */
-enum rc table_block_json(const struct table_cells *cells, uint32_t period, uint32_t release, json_t **ret) MUST_CHECK;
+/* One period of the release body. `revised_from` is the release that first published it, 0 = this one. A closed period
+ * says when it will be revised, where that is still to come. Errors: NOMEM. */
+enum rc table_block_json(const struct table_cells *cells, uint32_t period, const struct stats_params *params,
+			 int64_t revised_from, json_t **ret) MUST_CHECK;
 
 #endif

@@ -110,6 +110,30 @@ static void test_interval_and_budget(void **state)
 	assert_true(f->core->history.rho_total_micro > 0);
 }
 
+/* Each announced date allows one release, and days that nobody announced none. */
+static void test_announced_dates(void **state)
+{
+	struct cf *f = *state;
+	push_both(f, 0, 30);
+	cf_close(f);
+	cf_write_study(f, "interval_days: 0", "interval_days: 0\n  release_dates: [2190-03-31]");
+	open_core(f);
+	publish(f, AS_OF, 409, "announces the next release for 2190-03-31");
+	cf_close(f);
+	cf_write_study(f, "interval_days: 0",
+		       "interval_days: 0\n  release_dates: [2020-03-31, 2020-06-30, 2190-03-31]");
+	open_core(f);
+	publish(f, AS_OF, 202, NULL);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	push_both(f, 100, 30);
+	/* Both days that have passed are used up by it: what was missed is not made good. */
+	publish(f, "{}", 409, "announces the next release for 2190-03-31");
+	cf_close(f);
+	cf_write_study(f, "interval_days: 0", "interval_days: 0\n  release_dates: [2020-03-31]");
+	open_core(f);
+	publish(f, "{}", 409, "announces no further release date");
+}
+
 static void test_started_entry_and_secret(void **state)
 {
 	struct cf *f = *state;
@@ -644,6 +668,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interval_and_budget, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_announced_dates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_started_entry_and_secret, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queries_are_logged_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_earlier_releases_stay, setup, teardown),

@@ -267,6 +267,62 @@ static void test_closed_periods_are_carried_verbatim(void **state)
 	sample_deinit(&s);
 }
 
+static const char *text_of(const json_t *block, const char *key)
+{
+	return json_string_value(json_object_get(block, key));
+}
+
+/* With revision after 90 days: a closed period says when, is counted once more then, with new noise, and never again.
+ * As of November, Q1 (closed 29 July) is past its day when it is first published; Q2 (closed 28 October) is not. */
+static void test_revision(void **state)
+{
+	struct sample s;
+	uint64_t charge = 0;
+
+	(void)state;
+	sample_init(&s, 4000);
+	s.study->disclosure.revision_after_days = 90;
+	json_t *first = publish(&s, 1, "2024-11-01", NULL);
+	assert_null(text_of(find_block(first, "continuity_by_both", "2024-Q1"), "revision_due"));
+	assert_string_equal(text_of(find_block(first, "continuity_by_both", "2024-Q2"), "revision_due"), "2025-01-26");
+	for (uint32_t i = 0; i < 500; i++) {
+		s.events[s.n_events++] = fixture_event(100000 + i, F_RELEASE, fixture_day("2024-02-01"));
+		s.events[s.n_events++] = fixture_event(200000 + i, F_RELEASE, fixture_day("2024-05-01"));
+	}
+	/* The day before: nothing. On the day: the table's cost, as it was announced. */
+	assert_int_equal(stats_release_charge(s.study, fixture_day("2025-01-25"), first, &charge), RC_OK);
+	assert_int_equal(charge, 0);
+	assert_int_equal(stats_release_charge(s.study, fixture_day("2025-01-26"), first, &charge), RC_OK);
+	assert_int_equal(charge, 300000);
+	json_t *second = publish(&s, 2, "2025-01-27", first), *third;
+	assert_true(json_equal(find_block(first, "continuity_by_quarter", "2024-Q1"),
+			       find_block(second, "continuity_by_quarter", "2024-Q1")));
+	const json_t *before = find_block(first, "continuity_by_quarter", "2024-Q2");
+	const json_t *after = find_block(second, "continuity_by_quarter", "2024-Q2");
+	assert_in_range(cell(after, 0, 7) - cell(before, 0, 7), 450, 550);
+	assert_int_equal(json_integer_value(json_object_get(after, "revised_from")), 1);
+	assert_int_equal(json_integer_value(json_object_get(after, "released_in")), 2);
+	assert_null(text_of(after, "revision_due"));
+	/* It stands where it stood, once, and its margins agree with those of the other tables of its release. */
+	assert_int_equal(json_array_size(json_object_get(body_find_table(second, "continuity_by_quarter"), "periods")),
+			 2);
+	/* The next periods close, and the one that was revised stays. */
+	third = publish(&s, 3, "2026-06-30", second);
+	assert_true(json_equal(after, find_block(third, "continuity_by_quarter", "2024-Q2")));
+	assert_null(text_of(find_block(third, "continuity_by_quarter", "2024-Q4"), "revision_due"));
+	assert_string_equal(text_of(find_block(third, "continuity_by_quarter", "2025-Q4"), "revision_due"),
+			    "2026-07-29");
+	json_decref(third);
+	/* A study that no longer revises carries forward what it said. */
+	s.study->disclosure.revision_after_days = 0;
+	third = publish(&s, 2, "2025-01-27", first);
+	assert_true(json_equal(before, find_block(third, "continuity_by_quarter", "2024-Q2")));
+	json_decref(first);
+	json_decref(second);
+	json_decref(third);
+	sample_deinit(&s);
+}
+
 /* A period closes at its end, plus 90 days, plus the longest lag of 30. */
 static void test_closing_day(void **state)
 {
@@ -473,6 +529,7 @@ int main(void)
 		cmocka_unit_test(test_counts_without_noise),
 		cmocka_unit_test(test_noise_is_keyed_by_identity),
 		cmocka_unit_test(test_closed_periods_are_carried_verbatim),
+		cmocka_unit_test(test_revision),
 		cmocka_unit_test(test_closing_day),
 		cmocka_unit_test(test_charge),
 		cmocka_unit_test(test_provisional),

@@ -364,13 +364,13 @@ static void test_csv(void **state)
 		strncmp(text,
 			"study,synthetic,release,as_of,table,measure,period,period_state,released_in,"
 			"intervention,sex,statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,"
-			"study_digest\n",
-			170),
+			"study_digest,variance,revision,next_release\n",
+			205),
 		0);
 	/* A hidden row has no value, a code with a comma is quoted, a negative count stays. */
 	assert_non_null(strstr(text,
 			       "\ns,synthetic,3,2025-06-30,by_both,continuity,2024-Q1,final,1,unknown,unknown,0-7,,,,"
-			       "releases,hidden,keyed-noise,10.000,24,17,00\n"));
+			       "releases,hidden,keyed-noise,10.000,24,17,00,10.000,,\n"));
 	assert_non_null(strstr(text, ",2024-Q1,final,1,\"ost, daily\",m,died,-2,,,releases,final,"));
 	assert_non_null(strstr(text, ",unknown,unknown,within_21,,,,percent,hidden,"));
 	struct rate r = rate_interval(90, 106, 3, 5, 10000);
@@ -412,6 +412,68 @@ static void test_catalogue(void **state)
 	free(study);
 }
 
+static json_t *block_of(json_t *body, size_t at)
+{
+	json_t *table = json_array_get(json_object_get(body, "tables"), 0);
+
+	return json_array_get(json_object_get(table, "periods"), at);
+}
+
+static enum rc render_both(const json_t *body, struct buffer *json, struct buffer *csv)
+{
+	struct stats_query q = {.table = "by_both", .period = ""};
+
+	buffer_reset(json);
+	buffer_reset(csv);
+	enum rc rc = stats_render_jsonstat(body, &q, json, NULL), csv_rc = stats_render_csv(body, &q, csv, NULL);
+	assert_int_equal(rc, csv_rc);
+	buffer_append(json, "", 1);
+	buffer_append(csv, "", 1);
+	return rc;
+}
+
+/* What a study announces, what a period says of its revision, and the variance that intervals go by. */
+static void test_policy(void **state)
+{
+	json_t *body = make_body(false), *disclosure = json_object_get(body, "disclosure");
+	struct buffer json, csv;
+
+	(void)state;
+	buffer_init(&json);
+	buffer_init(&csv);
+	assert_int_equal(render_both(body, &json, &csv), RC_OK);
+	assert_non_null(strstr((char *)json.data, "\"revision_after_days\":null,\"release_dates\":[],"
+						  "\"next_release\":null"));
+	json_object_set_new(disclosure, "revision_after_days", json_integer(365));
+	json_object_set_new(disclosure, "release_dates", json_pack("[sss]", "2025-03-31", "2025-09-30", "2026-03-31"));
+	json_object_set_new(block_of(body, 0), "revised_from", json_integer(1));
+	json_object_set_new(block_of(body, 1), "revision_due", json_string("2026-01-28"));
+	json_object_set_new(block_of(body, 1), "variance_milli", json_pack("[iiii]", 1, 2, 3, 7583));
+	assert_int_equal(render_both(body, &json, &csv), RC_OK);
+	assert_non_null(strstr((char *)json.data,
+			       "\"revision_after_days\":365,\"release_dates\":[\"2025-03-31\",\"2025-09-30\","
+			       "\"2026-03-31\"],\"next_release\":\"2025-09-30\""));
+	assert_non_null(strstr((char *)json.data, "\"released_in\":1,\"revised_from\":1,"));
+	assert_non_null(strstr((char *)json.data, "\"released_in\":2,\"revision_due\":\"2026-01-28\","));
+	assert_non_null(strstr((char *)json.data, "\"variance\":7.583"));
+	assert_non_null(strstr((char *)csv.data, ",00,10.000,revised; first in release 1,2025-09-30\n"));
+	assert_non_null(strstr((char *)csv.data, ",00,7.583,due 2026-01-28,2025-09-30\n"));
+	/* What is not such a body is damaged. */
+	json_object_set_new(block_of(body, 1), "revision_due", json_string("soon"));
+	assert_int_equal(render_both(body, &json, &csv), RC_DAMAGED);
+	json_object_del(block_of(body, 1), "revision_due");
+	json_object_set_new(block_of(body, 1), "variance_milli", json_pack("[ii]", 1, 2));
+	assert_int_equal(render_both(body, &json, &csv), RC_DAMAGED);
+	json_object_set_new(block_of(body, 1), "variance_milli", json_pack("[iiii]", 1, 2, 3, -4));
+	assert_int_equal(render_both(body, &json, &csv), RC_DAMAGED);
+	json_object_del(block_of(body, 1), "variance_milli");
+	json_object_set_new(disclosure, "release_dates", json_pack("[s]", "2025-02-30"));
+	assert_int_equal(render_both(body, &json, &csv), RC_DAMAGED);
+	buffer_deinit(&json);
+	buffer_deinit(&csv);
+	json_decref(body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_damaged_bodies),
 		cmocka_unit_test(test_csv),
 		cmocka_unit_test(test_catalogue),
+		cmocka_unit_test(test_policy),
 	};
 	return cmocka_run_group_tests_name("render", tests, NULL, NULL);
 }

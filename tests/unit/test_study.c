@@ -628,6 +628,9 @@ static void digests(void **state)
 	same_digests("bands: [7, 21, 90]", "bands: [7, 21, 90], eligible: {sex: [male]}", true, false);
 	same_digests("kind: continuity,", "kind: mortality,", true, false);
 	same_digests("provisional: false", "provisional: false\n  linkage_sigma2: 9", true, false);
+	same_digests("provisional: false", "provisional: false\n  revision_after_days: 365", true, false);
+	same_digests("provisional: false", "provisional: false\n  release_dates: [2026-03-31, 2026-09-30]", true,
+		     false);
 	same_digests("floor: 2.5", "floor: 2.6", true, false);
 	same_digests("levels: [0.5, 0.75, 1]", "levels: [0.5, 0.76, 1]", true, false);
 	same_digests("reporting_lag_days: 30", "reporting_lag_days: 31", true, false);
@@ -881,6 +884,13 @@ static const struct {
 	{"by: [sex, age]", "by: [sex, age, country, sex]", "study.yaml:47: tables.by_sex.by: 4 items; at most 3"},
 	{"provisional: false", "provisional: false\n  linkage_sigma2: 0",
 	 "disclosure.linkage_sigma2: 0 is below 0.001"},
+	{"provisional: false", "provisional: false\n  release_dates: [2026-03-31, 2026-03-31]",
+	 "disclosure.release_dates[1]: release dates must ascend"},
+	{"provisional: false", "provisional: false\n  release_dates: [2026-02-30]",
+	 "disclosure.release_dates[0]: a date such as 2026-03-31"},
+	{"provisional: false", "provisional: false\n  release_dates: []", "disclosure.release_dates: 0 items"},
+	{"provisional: false", "provisional: false\n  revision_after_days: 0",
+	 "disclosure.revision_after_days: 0 is below 1"},
 	{"provisional: false", "provisional: false\n  linkage_sigma2: 0.2",
 	 "disclosure.rho_limit: one release costs rho 5.433334"},
 	{"sigma2: 10}", "sigma2: 0}", "study.yaml:46: tables.all.sigma2: a sigma2 above 0 is needed"},
