@@ -4,16 +4,21 @@
 
 #include <limits.h>
 #include <openssl/evp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "keys/key_file.h"
 #include "keys/signer_state.h"
+#include "proto/log_rotation.h"
 
+/* While a rotation lasts `seed` is the old key's and `next_seed` signs too. Once it is over, `old_vkey` is known until the
+ * state is saved under the new key alone. */
 struct log_signer {
-	struct secret_key *seed;
-	struct tlog_vkey vkey;
+	struct secret_key *seed, *next_seed;
+	struct tlog_vkey vkey, next_vkey, old_vkey;
+	atomic_bool has_next; /* set last: next_seed and next_vkey never change after */
 	struct signer_state state;
 };
 
@@ -77,6 +82,129 @@ out:
 	return rc;
 }
 
+/* ---- rotation ---- */
+
+/* The new key, from the handover in the state. */
+static enum rc open_next(struct log_signer *signer)
+{
+	struct signer_state *state = &signer->state;
+	struct secret_key *seed = NULL;
+	struct tlog_vkey vkey;
+	struct seal *seal = NULL;
+	uint8_t public_key[32];
+
+	enum rc rc = seal_new(secret_key_bytes(signer->seed), &seal);
+	if (rc == RC_OK)
+		rc = seal_open_handover(seal, state->next.handover, &seed);
+	if (rc == RC_OK)
+		rc = log_key_public(secret_key_bytes(seed), public_key);
+	if (rc == RC_OK)
+		rc = tlog_vkey_make(signer->vkey.name, public_key, &vkey);
+	if (rc == RC_OK)
+		rc = signer_state_mac_key(state->origin, secret_key_bytes(seed), state->next.mac_key);
+	seal_close(seal);
+	if (rc != RC_OK) {
+		secret_key_free(seed);
+		return rc == RC_KEY ? RC_DAMAGED : rc;
+	}
+	signer->next_seed = seed;
+	signer->next_vkey = vkey;
+	atomic_store(&signer->has_next, true);
+	return RC_OK;
+}
+
+enum rc log_key_hand_over(const struct secret_key *old, const uint8_t seed[32], uint8_t out[SEAL_HANDOVER_LEN])
+{
+	struct seal *seal = NULL;
+
+	enum rc rc = seal_new(secret_key_bytes(old), &seal);
+	if (rc == RC_OK)
+		rc = seal_hand_over(seal, seed, out);
+	seal_close(seal);
+	return rc;
+}
+
+/* What the old key signs, as it stands in the state. */
+static enum rc sign_next(struct log_signer *signer, const struct secret_key *next_seed)
+{
+	struct tlog_vkey next;
+	struct buffer text;
+	uint8_t public_key[32];
+
+	buffer_init(&text);
+	enum rc rc = log_key_public(secret_key_bytes(next_seed), public_key);
+	if (rc == RC_OK)
+		rc = tlog_vkey_make(signer->vkey.name, public_key, &next);
+	if (rc == RC_OK)
+		rc = log_rotation_text(&next, &text);
+	if (rc == RC_OK)
+		rc = log_key_sign(signer->seed, text.data, text.len, signer->state.next.old_signature);
+	buffer_deinit(&text);
+	memcpy(signer->state.next.old_public, signer->vkey.public_key, 32);
+	return rc;
+}
+
+enum rc log_signer_take_over(struct log_signer *signer, const uint8_t handover[SEAL_HANDOVER_LEN])
+{
+	struct signer_state *state = &signer->state;
+	struct secret_key *seed = NULL;
+	struct seal *seal = NULL;
+
+	if (state->has_next)
+		return RC_CONFLICT;
+	enum rc rc = seal_new(secret_key_bytes(signer->seed), &seal);
+	if (rc == RC_OK)
+		rc = seal_open_handover(seal, handover, &seed);
+	seal_close(seal);
+	if (rc == RC_OK)
+		rc = sign_next(signer, seed);
+	if (rc == RC_OK)
+		rc = signer_state_mac_key(state->origin, secret_key_bytes(seed), state->next.mac_key);
+	secret_key_free(seed);
+	if (rc != RC_OK)
+		return rc;
+	memcpy(state->next.handover, handover, SEAL_HANDOVER_LEN);
+	state->has_next = true;
+	rc = signer_state_save(state, state->size, &state->root, false);
+	if (rc == RC_OK)
+		rc = open_next(signer);
+	if (rc != RC_OK)
+		state->has_next = false;
+	return rc;
+}
+
+const struct tlog_vkey *log_signer_old_vkey(const struct log_signer *signer)
+{
+	if (atomic_load(&signer->has_next))
+		return &signer->vkey;
+	return signer->old_vkey.name[0] != '\0' ? &signer->old_vkey : NULL;
+}
+
+enum rc log_signer_statement(const struct log_signer *signer, struct buffer *out)
+{
+	const struct tlog_vkey *old = log_signer_old_vkey(signer), *now = log_signer_vkey(signer);
+	uint8_t signature[64];
+	size_t start = out->len;
+
+	if (old == NULL)
+		return RC_NOTFOUND;
+	enum rc rc = log_rotation_text(now, out);
+	if (rc == RC_OK)
+		rc = log_key_sign(signer->next_seed != NULL ? signer->next_seed : signer->seed, out->data + start,
+				  out->len - start, signature);
+	if (rc == RC_OK) {
+		buffer_append(out, "\n", 1);
+		tlog_note_signature_line(old, signer->state.next.old_signature, out);
+		tlog_note_signature_line(now, signature, out);
+		rc = out->failed ? RC_NOMEM : RC_OK;
+	}
+	if (rc != RC_OK)
+		out->len = start;
+	return rc;
+}
+
+/* ---- opening ---- */
+
 enum rc log_signer_open(const char *key_path, const char *state_path, const char *origin, struct log_signer **ret,
 			struct diag *diag)
 {
@@ -86,6 +214,10 @@ enum rc log_signer_open(const char *key_path, const char *state_path, const char
 	if (rc != RC_OK)
 		return rc;
 	rc = signer_state_load(&signer->state);
+	if (rc == RC_OK && signer->state.has_next)
+		rc = open_next(signer);
+	if (rc == RC_OK && signer->state.by_next)
+		rc = tlog_vkey_make(origin, signer->state.next.old_public, &signer->old_vkey);
 	if (rc == RC_OK) {
 		*ret = signer;
 		return RC_OK;
@@ -129,6 +261,7 @@ void log_signer_close(struct log_signer *signer)
 		return;
 	signer_state_deinit(&signer->state);
 	secret_key_free(signer->seed);
+	secret_key_free(signer->next_seed);
 	free(signer);
 }
 
@@ -140,12 +273,13 @@ void log_signer_state(const struct log_signer *signer, uint64_t *ret_size, struc
 
 const struct tlog_vkey *log_signer_vkey(const struct log_signer *signer)
 {
-	return &signer->vkey;
+	return atomic_load(&signer->has_next) ? &signer->next_vkey : &signer->vkey;
 }
 
 bool log_signer_is_locked(const struct log_signer *signer)
 {
-	return secret_key_is_locked(signer->seed);
+	return secret_key_is_locked(signer->seed) &&
+	       (!atomic_load(&signer->has_next) || secret_key_is_locked(signer->next_seed));
 }
 
 /* The key object lives for one signature, so that OpenSSL's copy is cleansed at once. */
@@ -184,11 +318,18 @@ enum rc log_signer_sign(struct log_signer *signer, uint64_t size, const struct t
 	if (out->failed)
 		return RC_NOMEM;
 	enum rc rc = log_key_sign(signer->seed, out->data + start, out->len - start, signature);
+	size_t body_len = out->len - start;
 	if (rc == RC_OK) {
 		buffer_append(out, "\n", 1);
 		tlog_note_signature_line(&signer->vkey, signature, out);
-		rc = out->failed ? RC_NOMEM : RC_OK;
 	}
+	if (rc == RC_OK && signer->next_seed != NULL) {
+		rc = out->failed ? RC_NOMEM
+				 : log_key_sign(signer->next_seed, out->data + start, body_len, signature);
+		tlog_note_signature_line(&signer->next_vkey, signature, out);
+	}
+	if (rc == RC_OK && out->failed)
+		rc = RC_NOMEM;
 	if (rc != RC_OK)
 		out->len = start;
 	return rc;

@@ -13,11 +13,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "keys/seal.h"
 #include "proto/bytes.h"
 #include "proto/rc.h"
 #include "proto/tlog.h"
 
 struct log_signer;
+struct secret_key;
 /* `key_path`: the key file (kind "log"); `state_path`: its (size, root) file, or "" for the key's path + ".state".
  * `origin` is the checkpoint origin and key name. One process at a time (a lock on state_path + ".lock").
  * Errors: KEY (key unsafe; state file missing), CONFLICT (another process signs), DAMAGED (state file), IO, INVALID. */
@@ -33,7 +35,7 @@ enum rc log_signer_create(const char *key_path, const char *state_path, const ch
 /* What was signed last; size 0 when nothing was. The caller compares it with its log before it serves: a log that is
  * shorter, or has another root at that size, is a rolled-back store (FORK). */
 void log_signer_state(const struct log_signer *signer, uint64_t *ret_size, struct tlog_hash *ret_root);
-const struct tlog_vkey *log_signer_vkey(const struct log_signer *signer);
+const struct tlog_vkey *log_signer_vkey(const struct log_signer *signer); /* any thread; the newest key */
 /* False when the key could not be locked in memory. */
 bool log_signer_is_locked(const struct log_signer *signer);
 
@@ -44,8 +46,24 @@ bool log_signer_is_locked(const struct log_signer *signer);
 enum rc log_signer_sign(struct log_signer *signer, uint64_t size, const struct tlog_hash *root,
 			const struct tlog_proof *proof, struct buffer *out) MUST_CHECK;
 
+/* ---- rotation of the key ----
+ *
+ * The new key reaches the signer sealed under the old one (keys/seal.h, with the old seed as the key). From then on every
+ * checkpoint bears both signatures, and the state file opens with either key. The first opening with the new key alone
+ * ends that: the old one signs nothing more. */
+#define LOG_HANDOVER_PREFIX "throughcare-log-handover-v1:"
+/* `seed`, sealed under the log key `old`. Errors: CONFLICT (draw another), CRYPTO, NOMEM. */
+enum rc log_key_hand_over(const struct secret_key *old, const uint8_t seed[32],
+			  uint8_t out[SEAL_HANDOVER_LEN]) MUST_CHECK;
+/* Take up the key of a handover; the state is durable when it returns RC_OK, and log_signer_vkey is the new key's. For
+ * the thread that signs. Errors: CONFLICT (a rotation is under way), KEY (made with another key), IO, NOSPACE. */
+enum rc log_signer_take_over(struct log_signer *signer, const uint8_t handover[SEAL_HANDOVER_LEN]) MUST_CHECK;
+/* The key that the present one follows, while the signer knows it; NULL = none. */
+const struct tlog_vkey *log_signer_old_vkey(const struct log_signer *signer);
+/* Append the old key's statement that the present one follows it (proto/log_rotation.h). Errors: NOTFOUND. */
+enum rc log_signer_statement(const struct log_signer *signer, struct buffer *out) MUST_CHECK;
+
 /* Ed25519 signature of any text under such a seed, for keys that are not a log's: a witness's. Errors: CRYPTO. */
-struct secret_key;
 enum rc log_key_sign(const struct secret_key *seed, const void *text, size_t len, uint8_t ret[64]) MUST_CHECK;
 /* Ed25519 key pair from a 32-byte seed: the public half. */
 enum rc log_key_public(const uint8_t seed[32], uint8_t ret_public[32]) MUST_CHECK;

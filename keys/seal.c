@@ -357,6 +357,17 @@ static enum rc open_key(const struct seal *seal, const char *label, const uint8_
 	return rc == RC_DAMAGED ? RC_KEY : rc;
 }
 
+enum rc seal_open_handover(const struct seal *seal, const uint8_t handover[SEAL_HANDOVER_LEN], struct secret_key **ret)
+{
+	uint8_t key[KEY_LEN];
+
+	enum rc rc = open_key(seal, handover_label, handover, key);
+	if (rc == RC_OK)
+		rc = secret_key_new(key, ret);
+	explicit_bzero(key, sizeof key);
+	return rc;
+}
+
 enum rc seal_hand_back(const struct seal *seal, const uint8_t handover[SEAL_HANDOVER_LEN],
 		       uint8_t out[SEAL_HANDOVER_LEN])
 {

@@ -55,6 +55,11 @@ uint16_t seal_old_number(const struct seal *seal); /* of the other one; 0 = ther
 uint16_t seal_message_number(const uint8_t *sealed, size_t len);
 /* `key`, sealed under the one that seals. Errors: CONFLICT (it has the number of that one: draw another), CRYPTO. */
 enum rc seal_hand_over(const struct seal *seal, const uint8_t key[32], uint8_t out[SEAL_HANDOVER_LEN]) MUST_CHECK;
+/* The key in a handover, for keys that are not sealing keys: a log's. Errors: KEY (not made with the key that seals),
+ * NOMEM. */
+struct secret_key;
+enum rc seal_open_handover(const struct seal *seal, const uint8_t handover[SEAL_HANDOVER_LEN],
+			   struct secret_key **ret) MUST_CHECK;
 /* Take up the key of a handover: from here on it seals. Errors: CONFLICT (a rotation is under way), KEY (it was not made
  * with the key that seals), NOMEM. */
 enum rc seal_take_over(struct seal *seal, const uint8_t handover[SEAL_HANDOVER_LEN]) MUST_CHECK;

@@ -1,4 +1,5 @@
-/* One line: "throughcare-signer-state-v1 SIZE ROOT MAC". Written to a temporary file, synced, renamed, and the folder
+/* One line: "throughcare-signer-state-v1 SIZE ROOT MAC". While a rotation of the log key lasts, a second one for the new
+ * key: "throughcare-signer-next-v1 SIZE ROOT HANDOVER OLD-PUBLIC OLD-SIGNATURE MAC", so that either key opens it. Written to a temporary file, synced, renamed, and the folder
  * synced: after a crash there is either the old state or the new, never a mixture, and never a signature that is newer
  * than both. A temporary file left by a crash is overwritten by the next. */
 #include "keys/signer_state.h"
@@ -16,9 +17,14 @@
 
 #include "keys/key_file.h"
 
-enum { STATE_LINE_CAP = 256 };
+enum { STATE_LINE_CAP = 1024 }; /* of the whole file */
 
-static const char state_magic[] = "throughcare-signer-state-v1";
+static const char state_magic[] = "throughcare-signer-state-v1", next_magic[] = "throughcare-signer-next-v1";
+
+enum rc signer_state_mac_key(const char *origin, const uint8_t seed[32], uint8_t ret[32])
+{
+	return hkdf_label(seed, 32, (const uint8_t *)origin, strlen(origin), "throughcare signer state v1", ret, 32);
+}
 
 enum rc signer_state_init(struct signer_state *state, const char *path, const char *origin, const uint8_t seed[32],
 			  struct diag *diag)
@@ -37,8 +43,7 @@ enum rc signer_state_init(struct signer_state *state, const char *path, const ch
 	if (strlen(name) + 8 >= sizeof state->name || strcmp(name, ".") == 0 || strcmp(name, "/") == 0)
 		return diag_set(diag, RC_INVALID, "%s: is not the name of a file", path);
 	strcpy(state->name, name);
-	enum rc rc = hkdf_label(seed, 32, (const uint8_t *)origin, strlen(origin), "throughcare signer state v1",
-				state->mac_key, sizeof state->mac_key);
+	enum rc rc = signer_state_mac_key(origin, seed, state->mac_key);
 	if (rc != RC_OK)
 		return diag_set(diag, rc, "%s: %s", path, rc_text(rc));
 	state->folder_fd = open(dirname(for_dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -63,22 +68,45 @@ void signer_state_deinit(struct signer_state *state)
 	state->lock_fd = state->folder_fd = -1;
 }
 
-/* The line without its MAC, then the MAC over it and the origin: a state of another log does not fit. */
-static enum rc format_line(const struct signer_state *state, uint64_t size, const struct tlog_hash *root,
-			   char line[STATE_LINE_CAP])
+/* Put the MAC over the line and the origin behind it: a state of another log does not fit. */
+static enum rc add_mac(const struct signer_state *state, const uint8_t mac_key[32], char line[STATE_LINE_CAP])
 {
 	char hex[65], bound[STATE_LINE_CAP + TLOG_ORIGIN_CAP + 1];
 	uint8_t mac[32];
 
-	hex_encode(root->b, TLOG_HASH_LEN, hex);
-	int n = snprintf(line, STATE_LINE_CAP, "%s %" PRIu64 " %s", state_magic, size, hex);
+	size_t len = strlen(line);
 	int bound_len = snprintf(bound, sizeof bound, "%s\n%s", line, state->origin);
-	enum rc rc = hmac_sha256(state->mac_key, sizeof state->mac_key, bound, (size_t)bound_len, mac);
+	enum rc rc = hmac_sha256(mac_key, 32, bound, (size_t)bound_len, mac);
 	if (rc != RC_OK)
 		return rc;
 	hex_encode(mac, sizeof mac, hex);
-	snprintf(line + n, STATE_LINE_CAP - (size_t)n, " %s\n", hex);
+	snprintf(line + len, STATE_LINE_CAP - len, " %s\n", hex);
 	return RC_OK;
+}
+
+static enum rc format_line(const struct signer_state *state, uint64_t size, const struct tlog_hash *root,
+			   char line[STATE_LINE_CAP])
+{
+	char hex[65];
+
+	hex_encode(root->b, TLOG_HASH_LEN, hex);
+	snprintf(line, STATE_LINE_CAP, "%s %" PRIu64 " %s", state_magic, size, hex);
+	return add_mac(state, state->mac_key, line);
+}
+
+/* The line for the new key, under `mac_key`: the new one's. */
+static enum rc format_next(const struct signer_state *state, uint64_t size, const struct tlog_hash *root,
+			   const struct signer_next *next, const uint8_t mac_key[32], char line[STATE_LINE_CAP])
+{
+	char hex[65], handover[2 * SIGNER_HANDOVER_LEN + 1], public_key[65], signature[129];
+
+	hex_encode(root->b, TLOG_HASH_LEN, hex);
+	hex_encode(next->handover, sizeof next->handover, handover);
+	hex_encode(next->old_public, sizeof next->old_public, public_key);
+	hex_encode(next->old_signature, sizeof next->old_signature, signature);
+	snprintf(line, STATE_LINE_CAP, "%s %" PRIu64 " %s %s %s %s", next_magic, size, hex, handover, public_key,
+		 signature);
+	return add_mac(state, mac_key, line);
 }
 
 static enum rc read_file(const struct signer_state *state, char line[STATE_LINE_CAP])
@@ -94,29 +122,85 @@ static enum rc read_file(const struct signer_state *state, char line[STATE_LINE_
 	return strlen(line) == (size_t)n ? RC_OK : RC_DAMAGED;
 }
 
-/* Take the fields apart, then write the line again and compare: one state has one text, and the MAC is part of it. */
-enum rc signer_state_load(struct signer_state *state)
+static bool same_text(const char *a, size_t len, const char *b)
 {
-	char line[STATE_LINE_CAP], again[STATE_LINE_CAP], hex[65];
+	return strlen(b) == len && bytes_equal_const_time(a, b, len);
+}
+
+/* Take the fields apart, then write the line again and compare: one state has one text, and the MAC is part of it. */
+static enum rc load_line(struct signer_state *state, const char *line, size_t len)
+{
+	char again[STATE_LINE_CAP], hex[65];
 	struct tlog_hash root;
 	uint64_t size = 0;
 
-	enum rc rc = read_file(state, line);
-	if (rc != RC_OK)
-		return rc;
 	const char *at = line + strlen(state_magic);
 	if (strncmp(line, state_magic, strlen(state_magic)) != 0 ||
 	    sscanf(at, " %20" SCNu64 " %64s", &size, hex) != 2 ||
 	    hex_decode(hex, strlen(hex), root.b, TLOG_HASH_LEN) != RC_OK)
 		return RC_DAMAGED;
-	rc = format_line(state, size, &root, again);
+	enum rc rc = format_line(state, size, &root, again);
 	if (rc != RC_OK)
 		return rc;
-	if (strlen(line) != strlen(again) || !bytes_equal_const_time(line, again, strlen(again)))
+	if (!same_text(line, len, again))
 		return RC_DAMAGED;
 	state->size = size;
 	state->root = root;
 	return RC_OK;
+}
+
+/* `by_next`: the MAC is ours to check. Otherwise size and root must be those of the line before, which has ours. */
+static enum rc load_next(struct signer_state *state, const char *line, size_t len, bool by_next)
+{
+	char again[STATE_LINE_CAP], hex[65], handover[2 * SIGNER_HANDOVER_LEN + 1], public_key[65], signature[129];
+	struct signer_next next;
+	struct tlog_hash root;
+	uint64_t size = 0;
+
+	_Static_assert(SIGNER_HANDOVER_LEN == 63, "the width of the field below");
+	if (strncmp(line, next_magic, strlen(next_magic)) != 0 ||
+	    sscanf(line + strlen(next_magic), " %20" SCNu64 " %64s %126s %64s %128s", &size, hex, handover, public_key,
+		   signature) != 5 ||
+	    hex_decode(hex, strlen(hex), root.b, TLOG_HASH_LEN) != RC_OK ||
+	    hex_decode(handover, strlen(handover), next.handover, sizeof next.handover) != RC_OK ||
+	    hex_decode(public_key, strlen(public_key), next.old_public, sizeof next.old_public) != RC_OK ||
+	    hex_decode(signature, strlen(signature), next.old_signature, sizeof next.old_signature) != RC_OK)
+		return RC_DAMAGED;
+	if (by_next) {
+		enum rc rc = format_next(state, size, &root, &next, state->mac_key, again);
+		if (rc != RC_OK)
+			return rc;
+		if (!same_text(line, len, again))
+			return RC_DAMAGED;
+		state->size = size;
+		state->root = root;
+	} else if (size != state->size || memcmp(root.b, state->root.b, TLOG_HASH_LEN) != 0) {
+		return RC_DAMAGED;
+	}
+	memset(next.mac_key, 0, sizeof next.mac_key);
+	state->next = next;
+	state->by_next = by_next;
+	state->has_next = !by_next;
+	return RC_OK;
+}
+
+enum rc signer_state_load(struct signer_state *state)
+{
+	char text[STATE_LINE_CAP];
+
+	enum rc rc = read_file(state, text);
+	if (rc != RC_OK)
+		return rc;
+	const char *end = strchr(text, '\n');
+	if (end == NULL)
+		return RC_DAMAGED;
+	const char *next = end + 1;
+	rc = load_line(state, text, (size_t)(next - text));
+	if (rc == RC_OK)
+		return *next == '\0' ? RC_OK : load_next(state, next, strlen(next), false);
+	if (rc == RC_DAMAGED && *next != '\0')
+		return load_next(state, next, strlen(next), true);
+	return rc;
 }
 
 static enum rc write_temporary(const struct signer_state *state, const char *name, const char *line)
@@ -139,13 +223,17 @@ static enum rc write_temporary(const struct signer_state *state, const char *nam
 
 enum rc signer_state_save(struct signer_state *state, uint64_t size, const struct tlog_hash *root, bool exclusive)
 {
-	char line[STATE_LINE_CAP], temporary[sizeof state->name + 8];
+	char text[2 * STATE_LINE_CAP], next[STATE_LINE_CAP], temporary[sizeof state->name + 8];
 
-	enum rc rc = format_line(state, size, root, line);
+	enum rc rc = format_line(state, size, root, text);
+	if (rc == RC_OK && state->has_next)
+		rc = format_next(state, size, root, &state->next, state->next.mac_key, next);
 	if (rc != RC_OK)
 		return rc;
+	if (state->has_next)
+		strcat(text, next);
 	snprintf(temporary, sizeof temporary, "%s.new", state->name);
-	rc = write_temporary(state, temporary, line);
+	rc = write_temporary(state, temporary, text);
 	if (rc == RC_OK && exclusive && linkat(state->folder_fd, temporary, state->folder_fd, state->name, 0) != 0)
 		rc = errno == EEXIST ? RC_CONFLICT : RC_IO;
 	if (rc == RC_OK && !exclusive && renameat(state->folder_fd, temporary, state->folder_fd, state->name) != 0)

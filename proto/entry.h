@@ -27,7 +27,7 @@
 	X(ENTRY_QUERY,            "query")             /* table, canonical query, release, digest of the answer */ \
 	X(ENTRY_REFUSED,          "refused")           /* route, reason code */ \
 	X(ENTRY_KEYS,             "keys")              /* a key came into use: kind, public part or its digest */ \
-	X(ENTRY_KEY_ROTATED,      "key_rotated")       /* key; seal: state started or done, numbers of the old and new */ \
+	X(ENTRY_KEY_ROTATED,      "key_rotated")       /* key (seal, log), old, new; state, or the old key's statement */ \
 	X(ENTRY_WITHDRAWAL,       "withdrawal")        /* source; ids asked for, records removed, chunks resealed */ \
 	X(ENTRY_BACKUP,           "backup")            /* backup id, entries and root of the log in it, digest of the file */ \
 	X(ENTRY_ACCESS,           "access")            /* an access file came into force: digest, number of rules */ \

@@ -89,6 +89,9 @@ enum rc tlog_vkey_make(const char *name, const uint8_t public_key[32], struct tl
 void tlog_checkpoint_body(const struct tlog_checkpoint *c, struct buffer *out);
 /* The signature line of a note: "— name base64(key hash || signature)\n". */
 void tlog_note_signature_line(const struct tlog_vkey *vkey, const uint8_t signature[64], struct buffer *out);
+/* Does a note bear the signature of `vkey`? *ret_text_len is the length of its text. Unknown signatures are ignored.
+ * Errors: MALFORMED, DIGEST (signature of vkey wrong or missing). */
+enum rc tlog_note_verify(const char *note, size_t len, const struct tlog_vkey *vkey, size_t *ret_text_len) MUST_CHECK;
 /* Parse a signed checkpoint and verify the signature of `vkey`; unknown signatures are ignored, as signed-note asks.
  * Errors: MALFORMED, DIGEST (signature of vkey wrong or missing; origin differs from the key's name). */
 enum rc tlog_checkpoint_verify(const char *note, size_t len, const struct tlog_vkey *vkey,

@@ -347,11 +347,10 @@ void tlog_checkpoint_body(const struct tlog_checkpoint *c, struct buffer *out)
 	buffer_printf(out, "%s\n%" PRIu64 "\n%s\n", c->origin, c->size, root);
 }
 
-enum rc tlog_checkpoint_verify(const char *note, size_t len, const struct tlog_vkey *vkey, struct tlog_checkpoint *ret)
+enum rc tlog_note_verify(const char *note, size_t len, const struct tlog_vkey *vkey, size_t *ret_text_len)
 {
 	const char *at = NULL, *end = note + len, *line;
 	size_t text_len = 0, line_len, n_signatures = 0;
-	struct tlog_checkpoint c;
 	bool is_ours = false;
 
 	enum rc rc = split_note(note, len, &text_len, &at);
@@ -366,7 +365,18 @@ enum rc tlog_checkpoint_verify(const char *note, size_t len, const struct tlog_v
 	}
 	if (!is_ours)
 		return RC_DIGEST;
-	rc = parse_body(note, text_len, &c);
+	*ret_text_len = text_len;
+	return RC_OK;
+}
+
+enum rc tlog_checkpoint_verify(const char *note, size_t len, const struct tlog_vkey *vkey, struct tlog_checkpoint *ret)
+{
+	struct tlog_checkpoint c;
+	size_t text_len = 0;
+
+	enum rc rc = tlog_note_verify(note, len, vkey, &text_len);
+	if (rc == RC_OK)
+		rc = parse_body(note, text_len, &c);
 	if (rc != RC_OK)
 		return rc;
 	if (strcmp(c.origin, vkey->name) != 0)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "keys/key_file.h"
+#include "keys/log_key.h"
 #include "proto/day.h"
 #include "proto/json.h"
 #include "tools/command.h"
@@ -398,7 +399,16 @@ static enum rc rotate(struct admin *a)
 	enum rc rc = private_file_read(a->operand, HANDOVER_MAX, &handover, &a->diag);
 	if (rc == RC_OK)
 		rc = send_handover(a, &handover);
+	static const char log_prefix[] = LOG_HANDOVER_PREFIX;
+	bool is_log = handover.len >= sizeof log_prefix &&
+		      memcmp(handover.data, log_prefix, sizeof log_prefix - 1) == 0;
 	buffer_wipe(&handover);
+	if (rc == RC_OK && is_log) {
+		printf("the log is signed by both keys from now on; put the new key in the place of the old one, which "
+		       "signs nothing more\nafter the next start. Everybody who checks the log finds the new public "
+		       "key through the old one\n");
+		return RC_OK;
+	}
 	if (rc == RC_OK && a->no_wait) {
 		printf("the rotation has begun; keep both keys until it is done\n");
 		return RC_OK;

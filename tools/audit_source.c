@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/log_rotation.h"
 #include "tools/whole_file.h"
 
 enum { MAX_BUNDLE = TLOG_TILE_WIDTH * (TLOG_MAX_ENTRY + 2), PATH_CAP = 128 };
@@ -54,7 +57,8 @@ enum rc audit_source_get(struct audit_source *source, const char *path, const ch
 	return rc;
 }
 
-enum rc audit_read_state(const char *path, const struct tlog_vkey *vkey, struct tlog_checkpoint *ret, struct diag *diag)
+enum rc audit_read_state(const char *path, const struct audit_keys *keys, struct tlog_checkpoint *ret,
+			 struct diag *diag)
 {
 	struct buffer note;
 
@@ -62,19 +66,98 @@ enum rc audit_read_state(const char *path, const struct tlog_vkey *vkey, struct 
 		return RC_NOTFOUND;
 	buffer_init(&note);
 	enum rc rc = whole_file_read(path, TLOG_MAX_NOTE, &note, diag);
-	if (rc == RC_OK && tlog_checkpoint_verify((const char *)note.data, note.len, vkey, ret) != RC_OK)
+	bool verified = false;
+	for (size_t i = keys->n; rc == RC_OK && i > 0 && !verified; i--)
+		verified = tlog_checkpoint_verify((const char *)note.data, note.len, &keys->key[i - 1], ret) == RC_OK;
+	if (rc == RC_OK && !verified)
 		rc = diag_set(diag, RC_DAMAGED, "%s: is not a checkpoint signed by this log", path);
 	buffer_deinit(&note);
 	return rc;
 }
 
+/* ---- keys ---- */
+
+/* Statements of keys before the pinned one are passed by: only what the newest key so far signed leads on. */
+static enum rc take_statement(struct audit_keys *keys, const json_t *rotation)
+{
+	const json_t *note = json_object_get(rotation, "note");
+	struct tlog_vkey next;
+
+	if (!json_is_string(note))
+		return RC_MALFORMED;
+	enum rc rc = log_rotation_verify(json_string_value(note), json_string_length(note), &keys->key[keys->n - 1],
+					 &next);
+	if (rc == RC_OK && keys->n == AUDIT_MAX_KEYS)
+		return RC_TOO_LARGE;
+	if (rc == RC_OK)
+		keys->key[keys->n++] = next;
+	return rc == RC_DIGEST ? RC_OK : rc;
+}
+
+enum rc audit_follow_keys(struct https *https, const struct tlog_vkey *pinned, struct audit_keys *ret, struct diag *diag)
+{
+	struct audit_keys keys = {.key = calloc(AUDIT_MAX_KEYS, sizeof *keys.key), .n = 1};
+	json_t *root = NULL;
+	const json_t *rotation;
+	size_t i;
+
+	if (keys.key == NULL)
+		return RC_NOMEM;
+	keys.key[0] = *pinned;
+	enum rc rc = https_get_json(https, "/audit/keys", &root, diag);
+	if (rc == RC_NOTFOUND) {
+		diag->text[0] = '\0';
+		rc = RC_OK;
+	}
+	json_array_foreach(json_object_get(root, "rotations"), i, rotation)
+	{
+		rc = take_statement(&keys, rotation);
+		if (rc != RC_OK) {
+			rc = diag_set(diag, RC_PROTOCOL, "the succession of the log's keys does not have its form");
+			break;
+		}
+	}
+	json_decref(root);
+	if (rc == RC_OK)
+		*ret = keys;
+	else
+		audit_keys_deinit(&keys);
+	return rc;
+}
+
+void audit_keys_deinit(struct audit_keys *keys)
+{
+	free(keys->key);
+	*keys = (struct audit_keys){.n = 0};
+}
+
+/* ---- the checkpoint ---- */
+
+static enum rc verify_checkpoint(struct audit_source *source, const struct audit_keys *keys)
+{
+	enum rc rc = RC_DIGEST;
+
+	for (size_t i = keys->n; i > 0 && rc == RC_DIGEST; i--) {
+		rc = tlog_checkpoint_verify((const char *)source->note.data, source->note.len, &keys->key[i - 1],
+					    &source->checkpoint);
+		if (rc == RC_OK)
+			source->vkey = keys->key[i - 1];
+	}
+	return rc;
+}
+
+/* The checkpoint before the keys: then none that it needs is missing. */
 static enum rc fetch_checkpoint(struct audit_source *source, const char *path, struct diag *diag)
 {
+	struct audit_keys keys = {.n = 0};
+
 	enum rc rc = audit_source_get(source, path, "text/plain", TLOG_MAX_NOTE, &source->note, diag);
+	if (rc == RC_OK)
+		rc = audit_follow_keys(source->https, &source->vkey, &keys, diag);
 	if (rc != RC_OK)
 		return rc;
-	rc = tlog_checkpoint_verify((const char *)source->note.data, source->note.len, &source->vkey,
-				    &source->checkpoint);
+	rc = verify_checkpoint(source, &keys);
+	audit_keys_deinit(&keys);
 	if (rc == RC_OK)
 		return RC_OK;
 	return diag_set(diag, RC_PROTOCOL,

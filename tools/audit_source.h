@@ -23,7 +23,19 @@ struct audit_source {
 /* Read a verifier key from a file: a log's, a witness's. Errors: KEY. */
 enum rc audit_read_vkey(const char *path, struct tlog_vkey *ret, struct diag *diag) MUST_CHECK;
 enum rc audit_read_witness(const char *path, struct tlog_vkey *ret, struct diag *diag) MUST_CHECK;
-/* Fetch the checkpoint and verify its signature. Errors: PROTOCOL (signature), NETWORK, … */
+/* The keys that have followed each other in a log, oldest first: the pinned one, and those that each signed the next. */
+enum { AUDIT_MAX_KEYS = 256 };
+struct audit_keys {
+	struct tlog_vkey *key; /* owned */
+	size_t n;
+};
+/* Ask the log how its key was rotated (GET /audit/keys); a log that does not say has one key. Errors: PROTOCOL, NOMEM. */
+enum rc audit_follow_keys(struct https *https, const struct tlog_vkey *pinned, struct audit_keys *ret,
+			  struct diag *diag) MUST_CHECK;
+void audit_keys_deinit(struct audit_keys *keys);
+
+/* Fetch the checkpoint and verify its signature: source.vkey is then the newest key that signed it, the pinned one or one
+ * that follows it. Errors: PROTOCOL (signature), NETWORK, … */
 enum rc audit_source_open(struct https *https, const struct tlog_vkey *vkey, struct audit_source *ret,
 			  struct diag *diag) MUST_CHECK;
 /* The same from another path, that of a cosigned checkpoint for instance. Errors: also NOTFOUND. */
@@ -31,7 +43,7 @@ enum rc audit_source_open_at(struct https *https, const char *path, const struct
 			     struct audit_source *ret, struct diag *diag) MUST_CHECK;
 /* The checkpoint that somebody saw last, as it was kept in a file, signature and all. Errors: NOTFOUND (no such file),
  * DAMAGED (not one of this log), IO. */
-enum rc audit_read_state(const char *path, const struct tlog_vkey *vkey, struct tlog_checkpoint *ret,
+enum rc audit_read_state(const char *path, const struct audit_keys *keys, struct tlog_checkpoint *ret,
 			 struct diag *diag) MUST_CHECK;
 void audit_source_deinit(struct audit_source *source);
 

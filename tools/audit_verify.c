@@ -30,6 +30,7 @@ struct verify {
 	size_t n_expected;
 	struct receipt receipts[OPTION_LIST_MAX];
 	size_t n_receipts;
+	struct audit_keys keys; /* the pinned one and those that follow it */
 	bool has_state;
 	uint64_t seen_size;
 	struct tlog_checkpoint cosigned;
@@ -45,13 +46,13 @@ static void expect(struct verify *v, const struct tlog_checkpoint *c, const char
 }
 
 /* The state is the last checkpoint that verified: it can be shown to others as it is. */
-static enum rc load_state(struct verify *v, const struct tlog_vkey *vkey, struct diag *diag)
+static enum rc load_state(struct verify *v, struct diag *diag)
 {
 	struct tlog_checkpoint c;
 
 	if (v->state_path == NULL)
 		return RC_OK;
-	enum rc rc = audit_read_state(v->state_path, vkey, &c, diag);
+	enum rc rc = audit_read_state(v->state_path, &v->keys, &c, diag);
 	if (rc != RC_OK)
 		return rc == RC_NOTFOUND ? RC_OK : rc;
 	v->has_state = true;
@@ -60,13 +61,16 @@ static enum rc load_state(struct verify *v, const struct tlog_vkey *vkey, struct
 	return RC_OK;
 }
 
-static enum rc load_receipts(struct verify *v, const struct tlog_vkey *vkey, struct diag *diag)
+static enum rc load_receipts(struct verify *v, struct diag *diag)
 {
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; rc == RC_OK && i < v->receipt_paths.n; i++) {
 		struct tlog_checkpoint c;
-		rc = audit_read_receipt(v->receipt_paths.item[i], vkey, &v->receipts[i], &c, diag);
+		rc = RC_PROTOCOL;
+		for (size_t k = v->keys.n; k > 0 && rc == RC_PROTOCOL; k--)
+			rc = audit_read_receipt(v->receipt_paths.item[i], &v->keys.key[k - 1], &v->receipts[i], &c,
+						diag);
 		if (rc == RC_OK) {
 			v->n_receipts++;
 			expect(v, &c, v->receipt_paths.item[i]);
@@ -242,6 +246,10 @@ static void report(const struct verify *v)
 
 	hex_encode(c->root.b, sizeof c->root.b, root);
 	printf("log %s\n  checkpoint of %" PRIu64 " entries, root %s, signed by its key\n", c->origin, c->size, root);
+	if (v->replay.n_log_keys > 1)
+		printf("  its key was rotated: %zu have signed it, each named by the one before; the present one is\n"
+		       "  %s\n",
+		       v->replay.n_log_keys, v->replay.log_key);
 	if (c->size > 0)
 		printf("  from %s to %s\n", time_text(v->replay.first_time, first),
 		       time_text(v->replay.last_time, last));
@@ -281,11 +289,13 @@ static enum rc run(struct verify *v, struct diag *diag)
 	if (rc == RC_OK)
 		rc = load_study(v, diag);
 	if (rc == RC_OK)
-		rc = load_state(v, &vkey, diag);
-	if (rc == RC_OK)
-		rc = load_receipts(v, &vkey, diag);
-	if (rc == RC_OK)
 		rc = https_open(&v->https, &https, diag);
+	if (rc == RC_OK)
+		rc = audit_follow_keys(https, &vkey, &v->keys, diag);
+	if (rc == RC_OK)
+		rc = load_state(v, diag);
+	if (rc == RC_OK)
+		rc = load_receipts(v, diag);
 	if (rc == RC_OK)
 		rc = load_cosigned(v, https, &vkey, diag); /* before the checkpoint, which is then the newer one */
 	if (rc == RC_OK)
@@ -356,6 +366,7 @@ int audit_verify(int argc, char **argv)
 	if (rc == RC_FORK || rc == RC_PROTOCOL)
 		fprintf(stderr, "AUDIT FAILED\n");
 	audit_source_deinit(&v->source);
+	audit_keys_deinit(&v->keys);
 	replay_deinit(&v->replay);
 	for (size_t i = 0; i < v->n_receipts; i++)
 		receipt_deinit(&v->receipts[i]);

@@ -40,9 +40,17 @@ static enum rc load(struct witness *w, struct diag *diag)
 		rc = log_key_public(secret_key_bytes(w->key), public_key);
 	if (rc == RC_OK && tlog_witness_make(w->name, public_key, &w->vkey) != RC_OK)
 		rc = diag_set(diag, RC_INVALID, "--name: expected a name without spaces and plus signs");
-	if (rc != RC_OK)
-		return rc;
-	rc = audit_read_state(w->state_path, &w->log, &w->seen_checkpoint, diag);
+	return rc;
+}
+
+static enum rc load_state(struct witness *w, struct diag *diag)
+{
+	struct audit_keys keys = {.n = 0};
+
+	enum rc rc = audit_follow_keys(w->https, &w->log, &keys, diag);
+	if (rc == RC_OK)
+		rc = audit_read_state(w->state_path, &keys, &w->seen_checkpoint, diag);
+	audit_keys_deinit(&keys);
 	if (rc == RC_NOTFOUND)
 		return RC_OK; /* the first time: this checkpoint is taken as it is */
 	if (rc == RC_OK) {
@@ -85,12 +93,13 @@ static enum rc cosign(struct witness *w, struct buffer *out)
 	enum rc rc = message.failed ? RC_NOMEM : log_key_sign(w->key, message.data, message.len, c.signature);
 	buffer_deinit(&message);
 	if (rc == RC_OK)
-		rc = tlog_note_signature((const char *)w->source.note.data, w->source.note.len, &w->log, signature);
+		rc = tlog_note_signature((const char *)w->source.note.data, w->source.note.len, &w->source.vkey,
+					 signature);
 	if (rc != RC_OK)
 		return rc;
 	tlog_checkpoint_body(&w->source.checkpoint, out);
 	buffer_append(out, "\n", 1);
-	tlog_note_signature_line(&w->log, signature, out);
+	tlog_note_signature_line(&w->source.vkey, signature, out);
 	tlog_cosignature_line(&w->vkey, &c, out);
 	return out->failed ? RC_NOMEM : RC_OK;
 }
@@ -126,6 +135,8 @@ static enum rc run(struct witness *w, struct diag *diag)
 	enum rc rc = load(w, diag);
 	if (rc == RC_OK)
 		rc = https_open(&w->https_options, &w->https, diag);
+	if (rc == RC_OK)
+		rc = load_state(w, diag);
 	if (rc == RC_OK)
 		rc = choose(w, diag);
 	if (rc == RC_OK)

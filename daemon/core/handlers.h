@@ -16,6 +16,7 @@ void release_body_run(struct request *request, const uint8_t *body, size_t len);
 void cosigned_run(struct request *request, const uint8_t *body, size_t len);
 void cosign_run(struct request *request, const uint8_t *body, size_t len);
 /* rotation.c */
+void log_keys_run(struct request *request, const uint8_t *body, size_t len);
 void keys_run(struct request *request, const uint8_t *body, size_t len);
 /* withdrawals.c */
 void withdrawal_run(struct request *request, const uint8_t *body, size_t len);

@@ -19,6 +19,9 @@ void history_deinit(struct history *history)
 {
 	free(history->releases);
 	certificates_deinit(&history->certificates);
+	for (size_t i = 0; i < history->n_successions; i++)
+		free(history->successions[i].note);
+	free(history->successions);
 	history_init(history);
 }
 
@@ -104,6 +107,37 @@ static enum rc replay_withdrawal(struct history *h, const json_t *fields)
 	return RC_OK;
 }
 
+enum rc history_add_succession(struct history *h, uint64_t index, const char *note, const char *new_vkey)
+{
+	if (strlen(new_vkey) >= sizeof h->log_key)
+		return RC_DAMAGED;
+	struct log_succession *grown = reallocarray(h->successions, h->n_successions + 1, sizeof *grown);
+	if (grown == NULL)
+		return RC_NOMEM;
+	h->successions = grown;
+	grown[h->n_successions] = (struct log_succession){.index = index, .note = strdup(note)};
+	if (grown[h->n_successions].note == NULL)
+		return RC_NOMEM;
+	h->n_successions++;
+	strcpy(h->log_key, new_vkey);
+	return RC_OK;
+}
+
+static enum rc replay_rotated(struct history *h, uint64_t index, const json_t *fields)
+{
+	const char *key = json_string_value(json_object_get(fields, "key"));
+	const char *old = json_string_value(json_object_get(fields, "old"));
+	const char *new = json_string_value(json_object_get(fields, "new"));
+	const char *note = json_string_value(json_object_get(fields, "note"));
+	if (key == NULL || old == NULL || new == NULL)
+		return RC_DAMAGED;
+	if (strcmp(key, "log") != 0)
+		return RC_OK;
+	if (note == NULL || strcmp(old, h->log_key) != 0)
+		return RC_DAMAGED;
+	return history_add_succession(h, index, note, new);
+}
+
 enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const json_t *fields)
 {
 	struct history *h = ctx;
@@ -123,6 +157,8 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 	case ENTRY_BACKUP:
 		h->last_backup_at = unix_time;
 		return RC_OK;
+	case ENTRY_KEY_ROTATED:
+		return replay_rotated(h, index, fields);
 	case ENTRY_KEYS:
 		text = json_string_value(json_object_get(fields, "public"));
 		if (text == NULL || strlen(text) >= sizeof h->log_key)

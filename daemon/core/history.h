@@ -24,6 +24,12 @@ struct release_info {
 	uint8_t digest[32];               /* of the body, once released */
 };
 
+/* A log key followed another: the entry that says so, and the old key's statement in it. */
+struct log_succession {
+	uint64_t index;
+	char *note; /* owned */
+};
+
 struct history {
 	struct release_info *releases;
 	uint32_t n_releases;
@@ -35,7 +41,9 @@ struct history {
 	bool has_real_study;              /* some study so far did not say synthetic */
 	uint8_t access_digest[32];        /* of the access file in force; zero = never one */
 	struct certificates certificates; /* rules of that file, and revoked certificates */
-	char log_key[256];                /* of the last `keys` entry; "" = none yet */
+	char log_key[256];                /* the last that the log names; "" = none yet */
+	struct log_succession *successions; /* of log keys, in order */
+	size_t n_successions;
 };
 
 void history_init(struct history *history);
@@ -45,6 +53,10 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 
 /* Record what was just logged. Errors: NOMEM. */
 enum rc history_add_release(struct history *history, const struct release_info *info) MUST_CHECK;
+
+/* Copies the strings. Errors: NOMEM, DAMAGED (too long). */
+enum rc history_add_succession(struct history *history, uint64_t index, const char *note,
+			       const char *new_vkey) MUST_CHECK;
 
 /* The last one, NULL = none. */
 const struct release_info *history_last(const struct history *history);

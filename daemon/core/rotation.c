@@ -1,4 +1,4 @@
-/* Rotation of the sealing key; rotation.h has what, daemon/store/rotation.c how.
+/* Rotation of keys; rotation.h has what, daemon/store/rotation.c and keys/log_key.c how.
  *
  * Invariant: a slice is small and goes through the queue like any request, so that none waits for the rotation. Position
  * is kept in memory alone: what is done already is passed quickly when a start begins again. Nothing that is logged or
@@ -14,6 +14,7 @@
 #include "daemon/base/log.h"
 #include "daemon/core/handlers.h"
 #include "proto/json.h"
+#include "proto/log_rotation.h"
 
 enum { RETRY_S = 1, NUMBER_CAP = 8 };
 
@@ -182,6 +183,119 @@ void rotator_wake(struct rotator *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* ---- the log key ---- */
+
+enum rc log_succession_append(struct core *core, struct txn *txn, const struct entry_who *who,
+			      struct log_succession_entry *ret)
+{
+	const struct tlog_vkey *old = log_signer_old_vkey(core->signer), *new = log_signer_vkey(core->signer);
+	if (old == NULL)
+		return RC_KEY;
+	enum rc rc = tlog_vkey_format(old->name, old->public_key, ret->old, sizeof ret->old);
+	if (rc == RC_OK)
+		rc = tlog_vkey_format(new->name, new->public_key, ret->new, sizeof ret->new);
+	if (rc == RC_OK && strcmp(ret->old, core->history.log_key) != 0)
+		rc = RC_KEY; /* the writer's thread alone changes it */
+	if (rc == RC_OK)
+		rc = log_signer_statement(core->signer, &ret->note);
+	if (rc != RC_OK)
+		return rc;
+	json_t *fields = json_pack("{s:s, s:s, s:s, s:s%}", "key", "log", "old", ret->old, "new", ret->new, "note",
+				   (const char *)ret->note.data, ret->note.len);
+	rc = fields == NULL ? RC_NOMEM
+			    : audit_log_append(core->log, txn, ENTRY_KEY_ROTATED, who, fields, &ret->index);
+	json_decref(fields);
+	return rc;
+}
+
+enum rc log_succession_committed(struct core *core, const struct log_succession_entry *entry)
+{
+	char note[LOG_ROTATION_CAP];
+	if (entry->note.len >= sizeof note)
+		return RC_INTERNAL;
+	memcpy(note, entry->note.data, entry->note.len);
+	note[entry->note.len] = '\0';
+	pthread_mutex_lock(&core->lock);
+	enum rc rc = history_add_succession(&core->history, entry->index, note, entry->new);
+	pthread_mutex_unlock(&core->lock);
+	return rc;
+}
+
+struct log_job {
+	struct write_job job; /* first: cast back from it */
+	struct core *core;
+	struct entry_who who;
+	uint8_t handover[SEAL_HANDOVER_LEN];
+	struct log_succession_entry entry;
+	bool begun;
+};
+
+/* Called again after a transaction that failed: the key is taken up once, and stays; a start logs what is left out. */
+static enum rc log_apply(struct write_job *job, struct txn *txn)
+{
+	struct log_job *log = (struct log_job *)job;
+	if (!log->begun) {
+		enum rc rc = log_signer_take_over(log->core->signer, log->handover);
+		if (rc != RC_OK)
+			return rc;
+		log->begun = true;
+	}
+	buffer_reset(&log->entry.note);
+	return log_succession_append(log->core, txn, &log->who, &log->entry);
+}
+
+static void log_done(struct write_job *job, enum rc rc)
+{
+	struct log_job *log = (struct log_job *)job;
+	if (job->committed && log_succession_committed(log->core, &log->entry) != RC_OK)
+		log_error("the succession of the log key is logged, but cannot be shown before the next start");
+}
+
+static enum rc rotate_log(struct core *core, const struct entry_who *who, const uint8_t handover[SEAL_HANDOVER_LEN],
+			  struct buffer *out, struct diag *diag)
+{
+	struct log_job log = {.job = {.apply = log_apply, .done = log_done}, .core = core, .who = *who};
+	memcpy(log.handover, handover, sizeof log.handover);
+	buffer_init(&log.entry.note);
+	enum rc rc = write_queue_call(core->writes, &log.job);
+	if (rc == RC_KEY)
+		rc = diag_set(diag, RC_INVALID, "the handover was not made with the log key that is in use");
+	else if (rc == RC_CONFLICT)
+		diag_set(diag, rc,
+			 "the log key was rotated since the daemon was started: start it with the new key first");
+	if (rc == RC_OK) {
+		json_t *answer = json_pack("{s:s, s:s}", "key", "log", "new", log.entry.new);
+		rc = answer == NULL ? RC_NOMEM : json_canonical(answer, out);
+		json_decref(answer);
+	}
+	buffer_deinit(&log.entry.note);
+	return rc;
+}
+
+/* GET /audit/keys: the statements, oldest first, so that whoever holds an old public key finds the present one. */
+void log_keys_run(struct request *request, const uint8_t *body, size_t len)
+{
+	struct core *core = request_core(request);
+	struct buffer out;
+	json_t *list = json_array(), *root = json_pack("{s:o}", "rotations", list);
+	buffer_init(&out);
+	int failed = root == NULL;
+	pthread_mutex_lock(&core->lock);
+	for (size_t i = 0; i < core->history.n_successions && !failed; i++) {
+		const struct log_succession *s = &core->history.successions[i];
+		failed |= json_array_append_new(list, json_pack("{s:I, s:s}", "index", (json_int_t)s->index, "note",
+								s->note));
+	}
+	pthread_mutex_unlock(&core->lock);
+	enum rc rc = failed ? RC_NOMEM : json_canonical(root, &out);
+	json_decref(root);
+	if (rc == RC_OK)
+		request_reply_text(request, 200, MEDIA_JSON, &out);
+	else
+		request_problem(request, rc, NULL);
+	buffer_deinit(&out);
+}
+
 /* ---- POST /v1/keys ---- */
 
 struct begin_job {
@@ -205,18 +319,48 @@ static enum rc begin_apply(struct write_job *job, struct txn *txn)
 	return log_rotation(begin->core, txn, &begin->who, "started");
 }
 
-static enum rc parse_handover(const uint8_t *body, size_t len, uint8_t ret[SEAL_HANDOVER_LEN], struct diag *diag)
+static enum rc rotate_seal(struct core *core, const struct entry_who *who, const uint8_t handover[SEAL_HANDOVER_LEN],
+			   struct buffer *out, struct diag *diag)
 {
-	static const char prefix[] = SEAL_HANDOVER_PREFIX;
+	struct begin_job begin = {.job = {.apply = begin_apply}, .core = core, .who = *who};
+	memcpy(begin.handover, handover, sizeof begin.handover);
+	enum rc rc = write_queue_call(core->writes, &begin.job);
+	if (rc == RC_KEY)
+		rc = diag_set(diag, RC_INVALID, "the handover was not made with the sealing key that is in use");
+	else if (rc == RC_CONFLICT)
+		diag_set(diag, rc, "the sealing key is being rotated already");
+	if (begin.begun)
+		rotator_wake(core->rotator);
+	if (rc == RC_OK) {
+		char number[NUMBER_CAP];
+		number_text(seal_key_number(core->seal), number);
+		json_t *answer = json_pack("{s:s, s:s}", "key", "seal", "new", number);
+		rc = answer == NULL ? RC_NOMEM : json_canonical(answer, out);
+		json_decref(answer);
+	}
+	return rc;
+}
+
+static bool read_handover(const char *text, const char *prefix, uint8_t ret[SEAL_HANDOVER_LEN])
+{
+	size_t len = strlen(prefix);
+	return strncmp(text, prefix, len) == 0 &&
+	       hex_decode(text + len, strlen(text) - len, ret, SEAL_HANDOVER_LEN) == RC_OK;
+}
+
+static enum rc parse_handover(const uint8_t *body, size_t len, uint8_t ret[SEAL_HANDOVER_LEN], bool *ret_is_log,
+			      struct diag *diag)
+{
 	json_t *root = NULL;
 	enum rc rc = json_parse_strict((const char *)body, len, &root, diag);
 	const char *text = json_string_value(json_object_get(root, "handover"));
-	if (rc == RC_OK && (text == NULL || json_object_size(root) != 1 ||
-			    strncmp(text, prefix, sizeof prefix - 1) != 0 ||
-			    hex_decode(text + sizeof prefix - 1, strlen(text) - (sizeof prefix - 1), ret,
-				       SEAL_HANDOVER_LEN) != RC_OK))
-		rc = diag_set(diag, RC_INVALID,
-			      "expected {\"handover\": \"...\"} with what `throughcare keys rotate` made");
+	if (rc == RC_OK) {
+		*ret_is_log = text != NULL && strncmp(text, LOG_HANDOVER_PREFIX, strlen(LOG_HANDOVER_PREFIX)) == 0;
+		if (text == NULL || json_object_size(root) != 1 ||
+		    !read_handover(text, *ret_is_log ? LOG_HANDOVER_PREFIX : SEAL_HANDOVER_PREFIX, ret))
+			rc = diag_set(diag, RC_INVALID,
+				      "expected {\"handover\": \"...\"} with what `throughcare keys rotate` made");
+	}
 	json_decref(root);
 	return rc;
 }
@@ -225,31 +369,20 @@ void keys_run(struct request *request, const uint8_t *body, size_t len)
 {
 	const struct pipe_request *head = request_head(request);
 	struct core *core = request_core(request);
-	struct begin_job begin = {.job = {.apply = begin_apply}, .core = core};
+	struct entry_who who = entry_who_of(&head->who, ROLE_OPERATOR);
+	uint8_t handover[SEAL_HANDOVER_LEN];
 	struct diag diag = {""};
 	struct buffer out;
-	begin.who = entry_who_of(&head->who, ROLE_OPERATOR);
+	bool is_log = false;
 	enum rc rc = RC_OK;
+	buffer_init(&out);
 	if (head->content != CONTENT_JSON || head->encoding != ENCODING_IDENTITY)
 		rc = diag_set(&diag, RC_MEDIA_TYPE, "expected application/json without Content-Encoding");
 	if (rc == RC_OK)
-		rc = parse_handover(body, len, begin.handover, &diag);
+		rc = parse_handover(body, len, handover, &is_log, &diag);
 	if (rc == RC_OK)
-		rc = write_queue_call(core->writes, &begin.job);
-	if (rc == RC_KEY)
-		rc = diag_set(&diag, RC_INVALID, "the handover was not made with the sealing key that is in use");
-	else if (rc == RC_CONFLICT)
-		diag_set(&diag, rc, "the sealing key is being rotated already");
-	if (begin.begun)
-		rotator_wake(core->rotator);
-	buffer_init(&out);
-	if (rc == RC_OK) {
-		char number[NUMBER_CAP];
-		number_text(seal_key_number(core->seal), number);
-		json_t *answer = json_pack("{s:s, s:s}", "key", "seal", "new", number);
-		rc = answer == NULL ? RC_NOMEM : json_canonical(answer, &out);
-		json_decref(answer);
-	}
+		rc = is_log ? rotate_log(core, &who, handover, &out, &diag)
+			    : rotate_seal(core, &who, handover, &out, &diag);
 	if (rc == RC_OK)
 		request_reply_text(request, 202, MEDIA_JSON, &out);
 	else

@@ -7,6 +7,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/core/publish.h"
+#include "daemon/core/rotation.h"
 #include "proto/json.h"
 
 /* ---- batches ---- */
@@ -179,14 +180,48 @@ static enum rc log_fields(struct core *core, enum entry_kind kind, json_t *field
 	return rc;
 }
 
-static enum rc log_keys(struct core *core)
+/* A crash between the signer's taking up a new key and its entry left the entry out. */
+struct succession_job {
+	struct write_job job; /* first: cast back from it */
+	struct core *core;
+	struct log_succession_entry entry;
+};
+
+static enum rc succession_apply(struct write_job *job, struct txn *txn)
+{
+	struct succession_job *s = (struct succession_job *)job;
+	buffer_reset(&s->entry.note);
+	return log_succession_append(s->core, txn, NULL, &s->entry);
+}
+
+static enum rc log_succession(struct core *core, struct diag *diag)
+{
+	struct succession_job s = {.job = {.apply = succession_apply}, .core = core};
+	buffer_init(&s.entry.note);
+	enum rc rc = write_queue_call(core->writes, &s.job);
+	if (rc == RC_OK)
+		rc = log_succession_committed(core, &s.entry);
+	else if (rc == RC_KEY)
+		diag_set(diag, rc, "log_key is not the key that the log names as its own, nor one that follows it");
+	buffer_deinit(&s.entry.note);
+	return rc;
+}
+
+static enum rc log_keys(struct core *core, struct diag *diag)
 {
 	char vkey[TLOG_VKEY_CAP];
 	const struct tlog_vkey *key = log_signer_vkey(core->signer);
 	enum rc rc = tlog_vkey_format(key->name, key->public_key, vkey, sizeof vkey);
 	if (rc != RC_OK || strcmp(vkey, core->history.log_key) == 0)
 		return rc;
-	return log_fields(core, ENTRY_KEYS, json_pack("{s:s, s:s}", "key", "log", "public", vkey));
+	if (core->history.log_key[0] != '\0')
+		return log_succession(core, diag);
+	rc = log_fields(core, ENTRY_KEYS, json_pack("{s:s, s:s}", "key", "log", "public", vkey));
+	pthread_mutex_lock(&core->lock);
+	if (rc == RC_OK)
+		snprintf(core->history.log_key, sizeof core->history.log_key, "%s", vkey);
+	pthread_mutex_unlock(&core->lock);
+	return rc;
 }
 
 static enum rc log_study(struct core *core, const char *digest)
@@ -248,7 +283,7 @@ enum rc start_log(struct core *core, struct diag *diag)
 	hex_encode(core->study->digest, 32, study_digest);
 	enum rc rc = config_digest(core, conf_digest);
 	if (rc == RC_OK)
-		rc = log_keys(core);
+		rc = log_keys(core, diag);
 	if (rc == RC_OK)
 		rc = log_study(core, study_digest);
 	if (rc == RC_OK)
@@ -259,5 +294,7 @@ enum rc start_log(struct core *core, struct diag *diag)
 		rc = destroy_old_secrets(core);
 	if (rc == RC_OK)
 		rc = write_queue_call(core->writes, &destroy);
-	return rc == RC_OK ? RC_OK : diag_set(diag, rc, "the start cannot be logged: %s", rc_text(rc));
+	if (rc != RC_OK && diag != NULL && diag->text[0] == '\0')
+		diag_set(diag, rc, "the start cannot be logged: %s", rc_text(rc));
+	return rc;
 }

@@ -68,6 +68,7 @@ static void cosigned_key(struct store_key *key)
 
 /* A note with what is verified in it: whose checkpoint, and each witness's line. */
 struct cosigned {
+	const struct tlog_vkey *own; /* which key of the log's signed it */
 	struct tlog_checkpoint checkpoint;
 	uint8_t signature[64];
 	struct tlog_cosignature by[CORE_MAX_WITNESSES];
@@ -77,11 +78,15 @@ struct cosigned {
 
 static enum rc read_note(const struct core *core, const char *note, size_t len, struct cosigned *ret)
 {
-	const struct tlog_vkey *own = log_signer_vkey(core->signer);
-	struct cosigned c = {.n = 0};
-	enum rc rc = tlog_checkpoint_verify(note, len, own, &c.checkpoint);
+	struct cosigned c = {.own = log_signer_vkey(core->signer)};
+	enum rc rc = tlog_checkpoint_verify(note, len, c.own, &c.checkpoint);
+	/* A witness that has not heard of a new key hands in what the old one signed. */
+	if (rc == RC_DIGEST && log_signer_old_vkey(core->signer) != NULL) {
+		c.own = log_signer_old_vkey(core->signer);
+		rc = tlog_checkpoint_verify(note, len, c.own, &c.checkpoint);
+	}
 	if (rc == RC_OK)
-		rc = tlog_note_signature(note, len, own, c.signature);
+		rc = tlog_note_signature(note, len, c.own, c.signature);
 	for (size_t i = 0; i < core->n_witnesses && rc == RC_OK; i++) {
 		rc = tlog_cosignature_verify(note, len, &core->witnesses[i], &c.by[i]);
 		c.has[i] = rc == RC_OK;
@@ -98,7 +103,7 @@ static enum rc write_note(const struct core *core, const struct cosigned *c, str
 {
 	tlog_checkpoint_body(&c->checkpoint, out);
 	buffer_append(out, "\n", 1);
-	tlog_note_signature_line(log_signer_vkey(core->signer), c->signature, out);
+	tlog_note_signature_line(c->own, c->signature, out);
 	for (size_t i = 0; i < core->n_witnesses; i++) {
 		if (c->has[i])
 			tlog_cosignature_line(&core->witnesses[i], &c->by[i], out);

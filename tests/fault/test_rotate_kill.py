@@ -45,7 +45,8 @@ class Ring:
         return code, body
 
     def in_file(self):
-        return (self.unit.keys / 'daemon' / 'store' / 'rotation').exists()
+        path = self.unit.keys / 'daemon' / 'store' / 'rotation'
+        return path.exists() and any(path.read_bytes())     # zeros: the rotation was done, and the file being removed
 
     def start(self, rng):
         """With either key while there is a choice; returns whether the rotation is still to be done."""

@@ -72,6 +72,24 @@ def test_real_run(verifier, tmp_path):
         shutil.copy(tmp_path / 'other/log.vkey', other)
         verify(verifier, auditor, other, fails='note has no verifiable signatures')
 
+        # A rotated log key: both sign, then the new one alone; old checkpoints and receipts stay what they are.
+        log_key, new = unit.keys / 'daemon/log.key', tmp_path / 'new.key'
+        tool('keys', 'rotate', '--log', log_key, '-o', new)
+        unit.as_('operator', 'admin', 'rotate', f'{new}.handover')
+        new_vkey = tmp_path / 'new.vkey'
+        new_vkey.write_text(tool('keys', 'log', new, '--origin', vkey.read_text().split('+')[0], '--show').stdout)
+        both = tmp_path / 'both'
+        both.write_bytes(unit.request('auditor', 'GET', '/audit/checkpoint')[2])
+        size = len(unit.entries())
+        assert f'verified {size} entries' in verify(verifier, auditor, vkey, first, second, both, *receipts)
+        assert f'verified {size} entries' in verify(verifier, auditor, new_vkey, both)
+        unit.stop()
+        os.replace(new, log_key)
+        unit.start()
+        auditor = unit.environment('auditor')
+        verify(verifier, auditor, new_vkey, both)
+        verify(verifier, auditor, vkey, fails='note has no verifiable signatures')
+
 
 def test_what_is_forged_is_refused(verifier, tmp_path):
     """The other verifier is no rubber stamp: it refuses what `throughcare audit verify` refuses."""

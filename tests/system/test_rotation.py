@@ -1,4 +1,5 @@
 """Rotation of keys while the daemon serves: no request fails, the log says so, and the old key opens nothing after."""
+import base64
 import json
 import os
 import shutil
@@ -133,3 +134,70 @@ def test_handovers_that_are_refused(world, tmp_path):
         done = unit.as_('operator', 'admin', 'rotate', tmp_path / 'foreign.key.handover', check=False)
         assert done.returncode == 65 and 'not made with the sealing key' in done.stderr
         assert unit.status()['sealing'] == before
+
+
+def test_log_key_under_load(world, tmp_path):
+    unit, pieces = world
+    log_key, first_vkey = unit.keys / 'daemon' / 'log.key', unit.keys / 'log.vkey'
+    origin = first_vkey.read_text().split('+')[0]
+    state, receipts, vkeys = tmp_path / 'auditor.state', tmp_path / 'receipts', [first_vkey]
+    tool('keys', 'witness', tmp_path / 'w.key', '--name', 'witness.example/w', '--vkey', tmp_path / 'w.vkey')
+    unit.configure(witnesses=tmp_path / 'w.vkey')
+
+    def verify(vkey=first_vkey, check=True, extra=()):
+        return unit.as_('auditor', 'audit', 'verify', '--vkey', vkey, '--state', state, *extra, check=check)
+
+    def witness(vkey=first_vkey):
+        return unit.as_('auditor', 'audit', 'witness', '--vkey', vkey, '--witness-key', tmp_path / 'w.key', '--name',
+                        'witness.example/w', '--state', tmp_path / 'w.state')
+
+    def signed_by():
+        """How many of the keys have signed the checkpoint: by key hash, as C2SP signed notes name them."""
+        note = unit.request('auditor', 'GET', '/audit/checkpoint')[2].decode()
+        hashes = [base64.b64decode(line.split(' ')[2])[:4].hex() for line in note.split('\n\n')[1].splitlines()]
+        return [vkey.read_text().split('+')[1] in hashes for vkey in vkeys]
+
+    receipts.mkdir()
+    for n in (2, 3):
+        with unit:
+            verify()
+            witness()
+            with Load(unit, pieces) as load:
+                asked = load.answers
+                new = tmp_path / f'log-{n}.key'
+                tool('keys', 'rotate', '--log', log_key, '-o', new)
+                done = unit.as_('operator', 'admin', 'rotate', f'{new}.handover')
+                assert 'signed by both keys' in done.stdout
+                while load.answers < asked + 30 and not load.wrong:
+                    time.sleep(0.01)
+            vkey = tmp_path / f'log-{n}.vkey'
+            vkey.write_text(tool('keys', 'log', new, '--origin', origin, '--show').stdout)
+            vkeys.append(vkey)
+            assert signed_by() == [False] * (n - 2) + [True, True]
+            done = verify()
+            assert f'{n} have signed it' in done.stdout and vkey.read_text().strip() in done.stdout
+            witness()
+            verify(extra=('--witness', tmp_path / 'w.vkey'))
+            again = unit.as_('operator', 'admin', 'rotate', f'{new}.handover', check=False)
+            assert again.returncode == 65
+            unit.encode('prison', unit.folder.parent / 'registers/prison.csv', tmp_path / f'{n}.batch', '--batch-records', 50 + n)
+            unit.as_('prison', 'push', '--receipts', receipts / str(n), '--log-key', vkey, tmp_path / f'{n}.batch')
+        with unit:                                          # crash or restart before the swap: both go on
+            assert signed_by() == [False] * (n - 2) + [True, True]
+        os.replace(new, log_key)
+        with unit:
+            assert signed_by() == [False] * (n - 1) + [True]
+            witness()
+            for known in vkeys:                             # whoever knows any of the keys finds the present one
+                verify(known, extra=('--witness', tmp_path / 'w.vkey'))
+            files = sorted(receipts.glob('*/*.receipt'))    # under each of the keys so far
+            verify(extra=[x for path in files for x in ('--receipt', path)])
+            tool('audit', 'proof', *sorted((receipts / str(n)).glob('*.receipt')), '--vkey', vkey)
+            entry = [e for e in unit.entries() if e['kind'] == 'key_rotated' and e['key'] == 'log'][-1]
+            assert entry['who']['role'] == 'operator'
+            assert (entry['old'], entry['new']) == tuple(v.read_text().strip() for v in vkeys[-2:])
+            assert unit.request('prison', 'GET', '/audit/keys')[0] == 200
+            assert unit.request('analyst', 'GET', '/audit/keys')[0] == 403
+    tool('keys', 'log', tmp_path / 'foreign.key', '--origin', origin, '--vkey', tmp_path / 'foreign.vkey')
+    with unit:
+        assert 'signed by this log' in verify(tmp_path / 'foreign.vkey', check=False).stderr

@@ -16,6 +16,7 @@
 #include "daemon/audit/tree.h"
 #include "keys/key_file.h"
 #include "keys/log_key.h"
+#include "proto/log_rotation.h"
 
 static const char origin[] = "audit.example/pprl-1";
 static char folder[] = "/tmp/tc-log-XXXXXX", key_path[64], state_path[64], other_state[64];
@@ -386,6 +387,147 @@ static void test_bad_keys(void **state)
 	assert_int_equal(log_signer_open(key_path, "/nonexistent/state", origin, &signer, &diag), RC_IO);
 }
 
+/* ---- rotation ---- */
+
+static char next_path[72];
+
+static enum rc open_with(const char *key, struct log_signer **ret)
+{
+	struct diag diag = {""};
+	return log_signer_open(key, state_path, origin, ret, &diag);
+}
+
+static void make_handover(uint8_t first, uint8_t handover[SEAL_HANDOVER_LEN])
+{
+	struct secret_key *old = NULL;
+	struct diag diag;
+	uint8_t seed[32] = {first};
+	snprintf(next_path, sizeof next_path, "%s/next-%d.key", folder, first);
+	unlink(next_path);
+	assert_int_equal(key_file_write(next_path, "log", seed, &diag), RC_OK);
+	assert_int_equal(key_file_read(key_path, "log", &old, &diag), RC_OK);
+	assert_int_equal(log_key_hand_over(old, seed, handover), RC_OK);
+	secret_key_free(old);
+}
+
+/* Sign one entry more; which of the two keys has signed? */
+static void sign_more(struct log_signer *signer, struct tree *tree, const struct tlog_vkey *a,
+		      const struct tlog_vkey *b, bool *by_a, bool *by_b)
+{
+	struct tlog_checkpoint c;
+	struct tlog_hash root;
+	struct buffer out;
+	uint64_t size;
+	buffer_init(&out);
+	log_signer_state(signer, &size, &root);
+	grow(tree, 1, 9);
+	assert_int_equal(sign(signer, tree, size, &out), RC_OK);
+	*by_a = tlog_checkpoint_verify((char *)out.data, out.len, a, &c) == RC_OK;
+	*by_b = tlog_checkpoint_verify((char *)out.data, out.len, b, &c) == RC_OK;
+	assert_int_equal(c.size, size + 1);
+	buffer_deinit(&out);
+}
+
+static void test_rotation(void **state)
+{
+	struct log_signer *signer = open_signer();
+	struct tlog_vkey old = *log_signer_vkey(signer), new, named;
+	struct tree *tree = NULL;
+	struct buffer note;
+	uint8_t handover[SEAL_HANDOVER_LEN], wrong[SEAL_HANDOVER_LEN];
+	bool by_old = false, by_new = false;
+	buffer_init(&note);
+	assert_int_equal(tree_new(&tree), RC_OK);
+	make_handover(77, handover);
+	sign_more(signer, tree, &old, &old, &by_old, &by_new);
+	assert_null(log_signer_old_vkey(signer));
+	assert_int_equal(log_signer_statement(signer, &note), RC_NOTFOUND);
+	for (size_t i = 0; i < sizeof handover; i++) {
+		memcpy(wrong, handover, sizeof wrong);
+		wrong[i] ^= 1;
+		assert_int_equal(log_signer_take_over(signer, wrong), RC_KEY);
+	}
+	sign_more(signer, tree, &old, &old, &by_old, &by_new);
+
+	assert_int_equal(log_signer_take_over(signer, handover), RC_OK);
+	new = *log_signer_vkey(signer);
+	assert_memory_not_equal(new.public_key, old.public_key, 32);
+	assert_memory_equal(log_signer_old_vkey(signer), &old, sizeof old);
+	assert_int_equal(log_signer_take_over(signer, handover), RC_CONFLICT);
+	assert_int_equal(log_signer_statement(signer, &note), RC_OK);
+	assert_int_equal(log_rotation_verify((char *)note.data, note.len, &old, &named), RC_OK);
+	assert_memory_equal(&named, &new, sizeof new);
+	assert_int_equal(log_rotation_verify((char *)note.data, note.len, &new, &named), RC_DIGEST);
+	for (size_t i = 0; i < note.len; i++) {
+		uint8_t was = note.data[i];
+		note.data[i] ^= 0x01;
+		assert_int_not_equal(log_rotation_verify((char *)note.data, note.len, &old, &named), RC_OK);
+		note.data[i] = was;
+	}
+	for (size_t n = 0; n < note.len; n++)
+		assert_int_not_equal(log_rotation_verify((char *)note.data, n, &old, &named), RC_OK);
+	sign_more(signer, tree, &old, &new, &by_old, &by_new);
+	assert_true(by_old && by_new);
+
+	/* After a crash both go on, whichever key is in its place, until something is signed by the new one alone. */
+	log_signer_close(signer);
+	assert_int_equal(open_with(key_path, &signer), RC_OK);
+	assert_memory_equal(log_signer_vkey(signer), &new, sizeof new);
+	sign_more(signer, tree, &old, &new, &by_old, &by_new);
+	assert_true(by_old && by_new);
+	log_signer_close(signer);
+	for (int i = 0; i < 2; i++) {
+		struct buffer again;
+		buffer_init(&again);
+		assert_int_equal(open_with(next_path, &signer), RC_OK);
+		assert_memory_equal(log_signer_vkey(signer), &new, sizeof new);
+		assert_memory_equal(log_signer_old_vkey(signer), &old, sizeof old);
+		assert_int_equal(log_signer_statement(signer, &again), RC_OK);
+		assert_int_equal(again.len, note.len);
+		assert_memory_equal(again.data, note.data, note.len);
+		buffer_deinit(&again);
+		if (i == 1)
+			sign_more(signer, tree, &old, &new, &by_old, &by_new);
+		log_signer_close(signer);
+	}
+	assert_true(!by_old && by_new);
+	assert_int_equal(open_with(key_path, &signer), RC_DAMAGED);
+	assert_int_equal(open_with(next_path, &signer), RC_OK);
+	assert_null(log_signer_old_vkey(signer));
+	log_signer_close(signer);
+	tree_free(tree);
+	buffer_deinit(&note);
+}
+
+/* Either line of the state changed by a byte: not with the key whose line it is. */
+static void test_rotation_state_damage(void **state)
+{
+	struct log_signer *signer = open_signer();
+	uint8_t handover[SEAL_HANDOVER_LEN];
+	char text[2048];
+	make_handover(78, handover);
+	assert_int_equal(log_signer_take_over(signer, handover), RC_OK);
+	log_signer_close(signer);
+	size_t len = get_bytes(state_path, text, sizeof text), first = (size_t)((char *)memchr(text, '\n', len) - text);
+	for (size_t i = 0; i < len; i++) {
+		text[i] ^= 2;
+		put_bytes(state_path, text, len);
+		const char *key = i <= first ? key_path : next_path;
+		enum rc rc = open_with(key, &signer);
+		if (rc == RC_OK)
+			fail_msg("byte %zu", i);
+		text[i] ^= 2;
+	}
+	put_bytes(state_path, text, len);
+	uint8_t other[32] = {99};
+	char path[72];
+	snprintf(path, sizeof path, "%s/third.key", folder);
+	assert_int_equal(key_file_write(path, "log", other, NULL), RC_OK);
+	assert_int_equal(open_with(path, &signer), RC_DAMAGED);
+	assert_int_equal(open_with(next_path, &signer), RC_OK);
+	log_signer_close(signer);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
@@ -394,6 +536,8 @@ int main(void)
 		T(test_state_tampering),  T(test_state_of_another_key), T(test_crash_between),
 		T(test_unwritable_state), T(test_one_signer_at_a_time), T(test_create_from_checkpoint),
 		T(test_bad_keys),
+		cmocka_unit_test_setup(test_rotation, setup),
+		cmocka_unit_test_setup(test_rotation_state_damage, setup),
 	};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

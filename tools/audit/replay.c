@@ -8,6 +8,7 @@
 
 #include "proto/day.h"
 #include "proto/json.h"
+#include "proto/log_rotation.h"
 
 enum { SECONDS_A_DAY = 86400, MAX_BODY_TEXT = 1 << 28 };
 
@@ -337,8 +338,39 @@ static enum rc take_keys(struct replay *replay, const json_t *fields, struct dia
 
 	if (key == NULL)
 		return BREACH(replay, diag, "a key came into use without its kind");
-	if (strcmp(key, "log") == 0 && !get_text(fields, "public", replay->log_key, sizeof replay->log_key))
+	if (strcmp(key, "log") != 0)
+		return RC_OK;
+	if (replay->n_log_keys > 0)
+		return BREACH(replay, diag, "a second log key that the first did not sign");
+	if (!get_text(fields, "public", replay->log_key, sizeof replay->log_key))
 		return BREACH(replay, diag, "a log key without its public part");
+	replay->n_log_keys = 1;
+	return RC_OK;
+}
+
+/* The old key of the log must be the one in use, and have signed the new. */
+static enum rc take_rotated(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	const char *key = json_string_value(json_object_get(fields, "key"));
+	const char *old = json_string_value(json_object_get(fields, "old"));
+	const char *new = json_string_value(json_object_get(fields, "new"));
+	const json_t *note = json_object_get(fields, "note");
+	struct tlog_vkey by, next, named;
+
+	if (key == NULL || old == NULL || new == NULL)
+		return BREACH(replay, diag, "a key was rotated without its kind, the old and the new one");
+	if (strcmp(key, "log") != 0)
+		return RC_OK;
+	if (strcmp(old, replay->log_key) != 0)
+		return BREACH(replay, diag, "the log key that was rotated is not the one in use");
+	if (!json_is_string(note) || tlog_vkey_parse(old, &by) != RC_OK || tlog_vkey_parse(new, &named) != RC_OK ||
+	    log_rotation_verify(json_string_value(note), json_string_length(note), &by, &next) != RC_OK ||
+	    memcmp(next.public_key, named.public_key, sizeof next.public_key) != 0)
+		return BREACH(replay, diag, "the old log key did not sign the new one");
+	if (strlen(new) >= sizeof replay->log_key)
+		return BREACH(replay, diag, "a log key that is too long");
+	strcpy(replay->log_key, new);
+	replay->n_log_keys++;
 	return RC_OK;
 }
 
@@ -409,6 +441,8 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 		return take_access(replay, fields, diag);
 	case ENTRY_CERTIFICATE:
 		return take_certificate(replay, fields, diag);
+	case ENTRY_KEY_ROTATED:
+		return take_rotated(replay, fields, diag);
 	default:
 		return RC_OK;
 	}

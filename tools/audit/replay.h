@@ -57,6 +57,7 @@ struct replay {
 	char study_digest[65]; /* of the study in force; "" = none logged yet */
 	uint64_t study_limit_micro;
 	bool study_synthetic;
+	size_t n_log_keys; /* that have signed it, one after the other */
 	char log_key[TLOG_VKEY_CAP]; /* what the log says its key is; "" = nothing yet */
 };
 
