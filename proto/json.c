@@ -11,18 +11,23 @@ static enum rc put_value(const json_t *value, int depth, struct buffer *out);
 /* Shortest escapes (RFC 8785 section 3.2.2.2); jansson has already checked that the text is UTF-8. */
 static void put_string(const char *s, size_t len, struct buffer *out)
 {
+	size_t plain = 0; /* first byte of the run that is copied as it is */
+
 	buffer_append(out, "\"", 1);
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)s[i];
 		const char *short_form = c == '"' ? "\\\"" : c == '\\' ? "\\\\" : c == '\b' ? "\\b" : c == '\f' ? "\\f" :
 			c == '\n' ? "\\n" : c == '\r' ? "\\r" : c == '\t' ? "\\t" : NULL;
+		if (short_form == NULL && c >= 0x20)
+			continue;
+		buffer_append(out, s + plain, i - plain);
+		plain = i + 1;
 		if (short_form != NULL)
 			buffer_append(out, short_form, 2);
-		else if (c < 0x20)
-			buffer_printf(out, "\\u%04x", c);
 		else
-			buffer_append(out, &s[i], 1);
+			buffer_printf(out, "\\u%04x", c);
 	}
+	buffer_append(out, s + plain, len - plain);
 	buffer_append(out, "\"", 1);
 }
 
