@@ -71,6 +71,7 @@ class Unit:
         self.folder = pathlib.Path(folder)
         self.keys = self.folder / 'keys'
         self.daemon = None
+        self.program = THROUGHCARED
         self.log_path = self.folder / 'daemon.log'
         self.folder.mkdir(parents=True, exist_ok=True)
         tool('keys', 'init', self.keys, '--study', study, '--listen', '127.0.0.1:0')
@@ -93,7 +94,7 @@ class Unit:
         port_file = self.folder / 'port'
         port_file.unlink(missing_ok=True)
         with open(self.log_path, 'ab') as log:
-            self.daemon = subprocess.Popen([*wrapper, str(THROUGHCARED), '-c', str(self.conf_path), '--port-file',
+            self.daemon = subprocess.Popen([*wrapper, str(self.program), '-c', str(self.conf_path), '--port-file',
                                             str(port_file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                            env={**os.environ, **(env or {})})
         if not ready:
