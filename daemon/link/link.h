@@ -87,11 +87,15 @@ struct link_pattern link_pattern_of(const struct link_pool *pool, uint32_t a, ui
 
 /* ---- model and persons ---- */
 
+enum { LINK_MAX_GROUPS = STUDY_MAX_CODES + 1 };
+
 struct link_run_options {
 	uint32_t end;                        /* rows 0 … end-1 are at the cut */
 	const bool *excluded;                /* rows withdrawn or after the cut; NULL = none */
 	const int32_t *last_day, *death_day; /* of each row: its last event, its death (INT32_MAX = none);
 					      * for contradictions; NULL = unknown */
+	const uint8_t *group;                /* of each row, 1 … LINK_MAX_GROUPS, 0 = none: links found and missed are
+					      * estimated for each group of persons as well; NULL = no groups */
 	const atomic_bool *cancel;           /* polled in each step; may be NULL */
 	uint64_t max_pairs;                  /* of records, each person of a content with each of another; 0 = no limit
 					      * but that of the memory's layout */
@@ -106,7 +110,15 @@ struct link_quality {
 	int32_t threshold; /* match weight, 1/65536 log2 units */
 	uint32_t expected_precision, expected_recall;
 	uint32_t recall_low, recall_high; /* interval of the expected recall (docs/methods.md) */
-	bool null_is_conditional; /* a source has no person numbers (docs/methods.md) */
+	bool null_is_conditional;         /* a source has no person numbers (docs/methods.md) */
+};
+
+/* Links between two sources of the persons whose records are mostly in one group, as expected without labels. */
+struct link_group {
+	uint16_t source_a, source_b;
+	uint8_t group;
+	uint64_t n_true, n_false, n_missed;
+	uint64_t n_doubt; /* so many more or less may be missed, beside sampling error */
 };
 
 enum link_outcome {
@@ -118,8 +130,8 @@ enum link_outcome {
 /* Two comparisons that agree together far more often among non-matches than if they were independent: they say the same
  * thing twice, and belong in one comparison of the study. */
 struct link_dependence {
-	uint8_t a, b;      /* comparisons, a < b */
-	int32_t excess;    /* log2 of how much more often, 1/65536 units: what is counted twice when both agree */
+	uint8_t a, b;   /* comparisons, a < b */
+	int32_t excess; /* log2 of how much more often, 1/65536 units: what is counted twice when both agree */
 };
 
 /* One accepted link between rows, for lab and tests. */
@@ -139,12 +151,15 @@ struct link_result {
 	size_t n_links;
 	struct link_quality *quality; /* one a pair of sources with records */
 	size_t n_quality;
+	struct link_group *groups; /* of every two sources, by group; groups without candidate pairs are left out */
+	size_t n_groups;
 	struct link_dependence dependences[STUDY_MAX_COMPARISONS * (STUDY_MAX_COMPARISONS - 1) / 2];
 	size_t n_dependences; /* of the model; 0 where there was nothing to estimate */
 };
 
 /* Estimate the model over `pairs` (all candidate pairs of rows < end, any order, borrowed), weigh, choose the
- * threshold, form persons. Deterministic. Errors: NOMEM, INVALID, TOO_LARGE (options.max_pairs), STOPPING (cancelled). */
+ * threshold, form persons. Deterministic. Errors: NOMEM, INVALID, TOO_LARGE (options.max_pairs), STOPPING (cancelled).
+ */
 enum rc link_run(const struct link_pool *pool, const struct link_pair *pairs, size_t n_pairs,
 		 const struct link_run_options *options, struct link_result **ret) MUST_CHECK;
 void link_result_free(struct link_result *result);

@@ -39,7 +39,7 @@ struct fit {
 	double *best; /* odds of the pair of persons that the pair belongs to */
 };
 
-static unsigned level_mask(const struct study_comparison *comparison, unsigned level)
+unsigned run_level_mask(const struct study_comparison *comparison, unsigned level)
 {
 	unsigned mask = 0;
 
@@ -407,7 +407,7 @@ static void start_values(struct fit *fit)
 		const struct study_comparison *comparison = &run->domain->comparisons[c];
 
 		for (unsigned level = 0; level <= comparison->n_levels; level++) {
-			fit->mask[c][level] = (uint8_t)level_mask(comparison, level);
+			fit->mask[c][level] = (uint8_t)run_level_mask(comparison, level);
 			flat[level] = 1.0 / comparison->n_levels;
 		}
 		normalise(fit, c, fit->sample.counts[c], flat, run->model.u[c]);

@@ -15,6 +15,9 @@ struct cluster {
 
 _Static_assert(STUDY_MAX_SOURCES <= 64, "source slots are bits of a uint64_t");
 
+/* Below so many comparisons recall is bounded by the mode of the weights as well. */
+enum { LEAST_COMPARISONS = 3 };
+
 struct candidate {
 	struct run_edge edge;
 	uint32_t segment;
@@ -129,37 +132,47 @@ static uint32_t millionths(double share)
 	return share <= 0 ? 0 : share >= 1 ? 1000000 : (uint32_t)(share * 1000000 + 0.5);
 }
 
-static double root(double x)
-{
-	double r = x > 1 ? x : 1;
-
-	for (unsigned i = 0; i < 64; i++)
-		r = (r + x / r) / 2;
-	return r;
-}
-
-/* Matches below the threshold are seen by nothing. If the weights of matches have one mode, above the threshold, there
- * are at most as many for each unit below as just above it; the limit adds two standard errors of that count and goes
- * down to RECALL_WINDOW below zero, where a match would look more like a stranger than 255 strangers of 256. */
-static void bound_recall(const struct null_estimate *estimate, double n_true, double n_matches,
-			 struct link_quality *quality)
+/* With one comparison or two nothing says how errors come together, and what lies below the threshold is seen by
+ * nothing. If the weights of matches have one mode, above the threshold, there are at most as many for each unit below
+ * as just above it; the limit adds two standard errors of that count and goes down to RECALL_WINDOW below zero, where a
+ * match would look more like a stranger than 255 strangers of 256. */
+static double lowest_by_mode(const struct null_estimate *estimate, double n_true)
 {
 	double windows = ((double)estimate->threshold + RECALL_WINDOW) / RECALL_WINDOW;
-	double near = estimate->n_near + 2 * root(estimate->n_near + 1);
-	double low = n_true / (n_true + near * (windows > 0 ? windows : 0)), best = n_true / n_matches;
-	double error = 2 * root((best * (1 - best) + 1 / n_matches) / n_matches);
+	double near = estimate->n_near + 2 * square_root(estimate->n_near + 1);
 
-	quality->recall_low = millionths(low < best - error ? low : best - error);
-	quality->recall_high = millionths(best + error);
+	return n_true / (n_true + near * (windows > 0 ? windows : 0));
 }
 
-static void describe_quality(struct run *run, const struct null_estimate *estimates, const uint64_t *n_accepted)
+/* What is expected of the links between two sources (recall.c). Where EM takes many for matches that merely resemble
+ * each other, the upper limit of recall is that of the matches that the null leaves, if it is higher. */
+static void describe_recall(const struct run *run, const struct null_estimate *estimate,
+			    const struct recall_estimate *recall, struct link_quality *quality)
+{
+	double n_true = recall->n_true, low, high;
+
+	if (recall->n_matches <= 0)
+		return;
+	low = n_true / recall->most - 2 * recall->error;
+	if (run->domain->n_comparisons < LEAST_COMPARISONS && lowest_by_mode(estimate, n_true) < low)
+		low = lowest_by_mode(estimate, n_true);
+	high = n_true / recall->least + 2 * recall->error;
+	if (recall->is_lowered && estimate->most_true > 0 &&
+	    n_true / estimate->most_true * run->model.share_above_floor > high)
+		high = n_true / estimate->most_true * run->model.share_above_floor;
+	quality->expected_recall = millionths(n_true / recall->n_matches);
+	quality->recall_low = millionths(low);
+	quality->recall_high = millionths(high);
+}
+
+static void describe_quality(struct run *run, const struct null_estimate *estimates,
+			     const struct recall_estimate *recalls, const uint64_t *n_accepted)
 {
 	for (size_t s = 0; s < run->n_segments; s++) {
 		const struct run_segment *segment = &run->segments[s];
 		const struct null_estimate *estimate = &estimates[s];
 		struct link_quality *quality;
-		double n_true = estimate->n_links - estimate->n_false, n_matches;
+		double n_true = estimate->n_links - estimate->n_false;
 
 		if (segment->slot_a == segment->slot_b)
 			continue;
@@ -174,21 +187,11 @@ static void describe_quality(struct run *run, const struct null_estimate *estima
 		if (estimate->threshold == INT32_MAX)
 			continue;
 		quality->expected_precision = millionths(n_true / estimate->n_links);
-		/* At little overlap EM takes many that merely resemble each other for matches; the null does not. */
-		n_matches = segment->expected_matches < estimate->most_true ? segment->expected_matches
-									    : estimate->most_true;
-		if (n_matches < n_true)
-			n_matches = n_true;
-		if (run->model.share_above_floor > 0)
-			n_matches /= run->model.share_above_floor;
-		quality->expected_recall = millionths(n_true / n_matches);
-		bound_recall(estimate, n_true, n_matches, quality);
-		if (estimate->most_true < segment->expected_matches)
-			quality->recall_high = millionths(1); /* a difference of two large counts: no better limit */
+		describe_recall(run, estimate, &recalls[s], quality);
 	}
 }
 
-enum rc run_form_persons(struct run *run, const struct null_estimate *estimates)
+enum rc run_form_persons(struct run *run, const struct null_estimate *estimates, const struct recall_estimate *recalls)
 {
 	struct link_result *result = run->result;
 	struct cluster *clusters = malloc((run->n > 0 ? run->n : 1) * sizeof *clusters);
@@ -210,7 +213,7 @@ enum rc run_form_persons(struct run *run, const struct null_estimate *estimates)
 	}
 	describe_clusters(run, clusters);
 	accept(run, candidates, n_candidates, clusters, n_accepted);
-	describe_quality(run, estimates, n_accepted);
+	describe_quality(run, estimates, recalls, n_accepted);
 out:
 	free(clusters);
 	free(n_accepted);

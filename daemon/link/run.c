@@ -29,6 +29,7 @@ void link_result_free(struct link_result *result)
 	free(result->person);
 	free(result->links);
 	free(result->quality);
+	free(result->groups);
 	free(result);
 }
 
@@ -95,22 +96,22 @@ static enum rc fit(struct run *run)
 static enum rc link_sources(struct run *run)
 {
 	struct null_estimate *estimates = calloc(run->n_segments + 1, sizeof *estimates);
+	struct recall_estimate *recalls = calloc(run->n_segments + 1, sizeof *recalls);
 	bool any = false;
-	enum rc rc;
+	enum rc rc = estimates == NULL || recalls == NULL ? RC_NOMEM : fit(run);
 
-	if (estimates == NULL)
-		return RC_NOMEM;
-	rc = fit(run);
 	for (size_t s = 0; s < run->n_segments && rc == RC_OK; s++) {
 		estimates[s].threshold = INT32_MAX;
 		if (run->segments[s].slot_a == run->segments[s].slot_b)
 			continue;
 		rc = run_choose_threshold(run, &run->segments[s], &estimates[s]);
+		if (rc == RC_OK)
+			rc = run_estimate_recall(run, &run->segments[s], &estimates[s], &recalls[s]);
 		any = any || (rc == RC_OK && estimates[s].threshold != INT32_MAX);
 	}
 	if (rc == RC_OK) {
 		run_find_dependences(run);
-		rc = run_form_persons(run, estimates);
+		rc = run_form_persons(run, estimates, recalls);
 	}
 	if (rc == RC_OK && any)
 		conclude(run, LINK_DONE, "persons were linked across sources");
@@ -119,6 +120,7 @@ static enum rc link_sources(struct run *run)
 			 "no persons were linked across sources: the pairs that agree best are no more than chance "
 			 "explains");
 	free(estimates);
+	free(recalls);
 	return rc;
 }
 

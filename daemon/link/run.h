@@ -98,7 +98,18 @@ static inline bool run_is_stopped(const struct run *run)
 	return run->options->cancel != NULL && atomic_load(run->options->cancel);
 }
 
+/* By + and ÷ alone, like every double here. */
+static inline double square_root(double x)
+{
+	double r = x > 1 ? x : 1;
+
+	for (unsigned i = 0; i < 64; i++)
+		r = (r + x / r) / 2;
+	return r;
+}
+
 /* model.c */
+unsigned run_level_mask(const struct study_comparison *comparison, unsigned level); /* missing filters of a level */
 enum rc model_fit(struct run *run) MUST_CHECK;
 void model_weigh(struct run *run);
 
@@ -142,13 +153,26 @@ struct null_estimate {
 	double n_links;      /* at the threshold, of this pair of sources alone */
 	bool is_conditional; /* on there being no duplicates that were not recognised */
 	double n_false;      /* of these, expected */
-	double most_true;    /* links less those that the null explains, at the threshold where that is most and they are half at least */
-	double n_near;       /* of these, less than RECALL_WINDOW above the threshold */
+	double most_true; /* links less those that the null explains, at the threshold where that is most and they are
+			     half at least */
+	double n_near;    /* of these, less than RECALL_WINDOW above the threshold */
 };
 enum rc run_choose_threshold(const struct run *run, const struct run_segment *segment,
 			     struct null_estimate *ret) MUST_CHECK;
 
+/* recall.c: how many matches there are in all, found and missed. */
+struct recall_estimate {
+	double n_true, n_false;        /* links */
+	double n_matches, least, most; /* in all, persons of one source and of the other; 0 = nothing was linked */
+	double error;                  /* standard error of n_true / n_matches */
+	bool is_lowered;               /* EM counts resemblances that the null knows for chance */
+};
+/* Also adds the figures of each group of persons to run->result, where the run has groups. Errors: NOMEM, STOPPING. */
+enum rc run_estimate_recall(const struct run *run, const struct run_segment *segment, const struct null_estimate *null,
+			    struct recall_estimate *ret) MUST_CHECK;
+
 /* persons.c: persons across sources, and what is said of them. `estimates` has one element a segment. */
-enum rc run_form_persons(struct run *run, const struct null_estimate *estimates) MUST_CHECK;
+enum rc run_form_persons(struct run *run, const struct null_estimate *estimates,
+			 const struct recall_estimate *recalls) MUST_CHECK;
 
 #endif

@@ -73,9 +73,9 @@ static void two_registers(struct world *w, uint32_t shared, uint32_t own)
 struct setting {
 	enum link_kernel kernel;
 	unsigned n_threads;
-	uint64_t shuffle;                                    /* 0 = as they stand */
-	const bool *excluded;                                /* by entry */
-	const int32_t *last_day, *death_day;                 /* by entry */
+	uint64_t shuffle;                    /* 0 = as they stand */
+	const bool *excluded;                /* by entry */
+	const int32_t *last_day, *death_day; /* by entry */
 };
 
 /* Pool, compare and link the entries. ret_person is by entry, whatever the order in which rows went in. */
@@ -89,6 +89,7 @@ static struct link_result *run(const struct world *w, const struct setting *s, u
 	uint32_t order[MAX_ROWS];
 	bool excluded[MAX_ROWS];
 	int32_t last[MAX_ROWS], death[MAX_ROWS];
+	uint8_t group[MAX_ROWS];
 	struct random r = {s->shuffle};
 	size_t n = 0;
 
@@ -110,6 +111,10 @@ static struct link_result *run(const struct world *w, const struct setting *s, u
 		last[i] = s->last_day != NULL ? s->last_day[order[i]] : 0;
 		death[i] = s->death_day != NULL ? s->death_day[order[i]] : INT32_MAX;
 	}
+	/* Three groups of persons of the first source. */
+	for (uint32_t i = 0; i < w->n; i++)
+		group[i] = w->entries[order[i]].r.row.source == 0 ? (uint8_t)(1 + w->entries[order[i]].who % 3) : 0;
+	ro.group = group;
 	if (s->excluded != NULL)
 		ro.excluded = excluded;
 	if (s->last_day != NULL)
@@ -117,7 +122,7 @@ static struct link_result *run(const struct world *w, const struct setting *s, u
 	if (s->death_day != NULL)
 		ro.death_day = death;
 	assert_int_equal(link_compare(pool, 0, w->n, NULL, &pairs, &n), RC_OK);
-	for (size_t i = n; s->shuffle != 0 && i > 1; i--) {  /* pairs may come in any order too */
+	for (size_t i = n; s->shuffle != 0 && i > 1; i--) { /* pairs may come in any order too */
 		size_t j = random_below(&r, (uint32_t)i);
 		struct link_pair swap = pairs[j];
 
@@ -135,7 +140,8 @@ static struct link_result *run(const struct world *w, const struct setting *s, u
 static const struct setting plain = {LINK_KERNEL_AUTO, 1, 0, NULL, NULL, NULL};
 
 /* Pairs of entries of different sources: true, linked, both. */
-static void count(const struct world *w, const uint32_t *person, unsigned *n_true, unsigned *n_linked, unsigned *n_right)
+static void count(const struct world *w, const uint32_t *person, unsigned *n_true, unsigned *n_linked,
+		  unsigned *n_right)
 {
 	*n_true = *n_linked = *n_right = 0;
 	for (uint32_t i = 0; i < w->n; i++) {
@@ -171,7 +177,21 @@ static void test_links_who_is_the_same(void **state)
 	assert_true(result->quality[0].null_is_conditional);
 	assert_in_range(result->quality[0].expected_precision, 950000, 1000000);
 	assert_in_range(result->quality[0].expected_recall, 950000, 1000000);
+	assert_in_range(result->quality[0].expected_recall, result->quality[0].recall_low,
+			result->quality[0].recall_high);
 	assert_int_equal(result->n_persons, w->n - n_linked);
+	assert_int_equal(result->n_groups, 3);
+	n_true = 0;
+	for (size_t i = 0; i < result->n_groups; i++) {
+		const struct link_group *g = &result->groups[i];
+
+		assert_int_equal(g->group, i + 1);
+		assert_int_equal(g->source_a, 0);
+		assert_int_equal(g->source_b, 1);
+		assert_in_range(g->n_true + g->n_missed, 45, 55);
+		n_true += (unsigned)(g->n_true + g->n_false);
+	}
+	assert_in_range(n_true, result->n_links - 3, result->n_links + 3); /* each rounded */
 	for (size_t i = 0; i < result->n_links; i++) {
 		assert_true(result->links[i].weight >= result->quality[0].threshold);
 		assert_int_equal(result->person[result->links[i].a], result->person[result->links[i].b]);
@@ -186,7 +206,7 @@ static void test_order_threads_and_kernel_do_not_matter(void **state)
 	struct link_result *first, *second;
 
 	two_registers(w, 120, 80);
-	for (uint32_t i = 0; i < 60; i++)                    /* some were released twice */
+	for (uint32_t i = 0; i < 60; i++) /* some were released twice */
 		add(w, 0, i, 4);
 	for (uint32_t i = 0; i < 40; i++)
 		add(w, 2, i * 3, 6);
@@ -208,6 +228,16 @@ static void test_order_threads_and_kernel_do_not_matter(void **state)
 			assert_int_equal(second->quality[i].threshold, first->quality[i].threshold);
 			assert_int_equal(second->quality[i].expected_precision, first->quality[i].expected_precision);
 			assert_int_equal(second->quality[i].expected_recall, first->quality[i].expected_recall);
+			assert_int_equal(second->quality[i].recall_low, first->quality[i].recall_low);
+			assert_int_equal(second->quality[i].recall_high, first->quality[i].recall_high);
+		}
+		assert_int_equal(second->n_groups, first->n_groups);
+		for (size_t i = 0; i < first->n_groups; i++) {
+			assert_int_equal(second->groups[i].group, first->groups[i].group);
+			assert_int_equal(second->groups[i].n_true, first->groups[i].n_true);
+			assert_int_equal(second->groups[i].n_false, first->groups[i].n_false);
+			assert_int_equal(second->groups[i].n_missed, first->groups[i].n_missed);
+			assert_int_equal(second->groups[i].n_doubt, first->groups[i].n_doubt);
 		}
 		link_result_free(second);
 	}
@@ -222,14 +252,14 @@ static void test_one_person_a_source(void **state)
 
 	two_registers(w, 100, 100);
 	for (uint32_t i = 0; i < 50; i++)
-		add(w, 1, i, 3);                             /* noisy second records of source 1, without numbers */
+		add(w, 1, i, 3); /* noisy second records of source 1, without numbers */
 	for (uint32_t i = 0; i < w->n; i++)
-		set_person_id(&w->entries[i], i + 1);        /* the custodians say that every record is another person */
+		set_person_id(&w->entries[i], i + 1); /* the custodians say that every record is another person */
 	result = run(w, &plain, person);
 	for (uint32_t i = 0; i < w->n; i++) {
 		for (uint32_t j = 0; j < i; j++)
 			assert_false(person[i] == person[j] &&
-			             w->entries[i].r.row.source == w->entries[j].r.row.source);
+				     w->entries[i].r.row.source == w->entries[j].r.row.source);
 	}
 	assert_false(result->quality[0].null_is_conditional);
 	link_result_free(result);
@@ -274,7 +304,7 @@ static void test_records_that_say_little_are_not_joined(void **state)
 		struct entry *e = add(w, 0, 6000, 0);
 
 		for (unsigned f = 1; f < w->domain.n_filters; f++)
-			e->r.row.missing[f] = true;          /* nothing but the first field, and that is the same */
+			e->r.row.missing[f] = true; /* nothing but the first field, and that is the same */
 	}
 	result = run(w, &plain, person);
 	for (unsigned i = 1; i < 5; i++)
@@ -292,18 +322,18 @@ static void test_corrections_and_withdrawals(void **state)
 	struct link_result *result;
 
 	two_registers(w, 100, 50);
-	old = 0;                                             /* person 0 in source 0 */
+	old = 0; /* person 0 in source 0 */
 	fresh = w->n;
-	add(w, 0, 7777, 0);                                  /* … was somebody else */
+	add(w, 0, 7777, 0); /* … was somebody else */
 	memcpy(w->entries[fresh].r.row.record_id, w->entries[old].r.row.record_id, RECORD_ID_LEN);
 	w->entries[fresh].r.row.revision = 1;
 	result = run(w, &plain, person);
 	assert_int_equal(person[old], UINT32_MAX);
 	assert_int_not_equal(person[fresh], UINT32_MAX);
-	assert_int_not_equal(person[fresh], person[150]);    /* person 0 in source 1 */
+	assert_int_not_equal(person[fresh], person[150]); /* person 0 in source 1 */
 	link_result_free(result);
 
-	excluded[fresh] = true;                              /* the correction itself withdrawn: the old record is back */
+	excluded[fresh] = true; /* the correction itself withdrawn: the old record is back */
 	s.excluded = excluded;
 	result = run(w, &s, other);
 	assert_int_equal(other[fresh], UINT32_MAX);
@@ -339,9 +369,9 @@ static void test_no_event_after_death(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		assert_int_equal(person[i], person[150 + i]);
 	link_result_free(result);
-	death[0] = 99;                                       /* died before the other register saw them */
+	death[0] = 99; /* died before the other register saw them */
 	last[0] = 99;
-	death[151] = 100;                                    /* died on the day of the last event: no contradiction */
+	death[151] = 100; /* died on the day of the last event: no contradiction */
 	s.last_day = last;
 	s.death_day = death;
 	result = run(w, &s, person);
@@ -420,7 +450,7 @@ static void test_all_missing(void **state)
 			w->entries[i].r.row.missing[f] = true;
 	}
 	assert_nothing(w, LINK_NOT_IDENTIFIABLE);
-	w->domain.floor = -5 * 256;                          /* even where the floor lets everything through */
+	w->domain.floor = -5 * 256; /* even where the floor lets everything through */
 	assert_nothing(w, LINK_NOT_IDENTIFIABLE);
 }
 
@@ -438,8 +468,8 @@ static void test_all_records_identical(void **state)
 	assert_nothing(w, LINK_NOT_IDENTIFIABLE);
 }
 
-/* Thousands of copies of one record, by mistake or in order to flood the linkage unit, cost no more candidates than one, and do not
- * keep the others from being linked. `numbers`: each copy under a person number of its own. */
+/* Thousands of copies of one record, by mistake or in order to flood the linkage unit, cost no more candidates than
+ * one, and do not keep the others from being linked. `numbers`: each copy under a person number of its own. */
 static void flood(struct world *w, unsigned n_copies, bool numbers)
 {
 	two_registers(w, 150, 100);
