@@ -42,41 +42,55 @@ static void test_golden(void **state)
 	json_decref(file);
 }
 
-/* 200,000 draws, each from a seed of its own as cells have: mean, variance and a chi-square statistic. All bounds are
- * integers and hold with a margin of more than five standard deviations; the seeds are fixed, so the test never
- * flickers. */
-static void test_distribution(void **state)
-{
-	/* 10^6 · P(v) of the discrete Gaussian with σ² = 10, v = 0 … 10. */
-	static const int64_t expected_ppm[] = {126157, 120004, 103288, 80440, 56686, 36145,
-					       20854,  10887,  5143,   2198,  850};
-	enum { N = 200000, SIGMA2_MILLI = 10000 };
-	int64_t sum = 0, sum2 = 0, count[41] = {0};
+enum { MAX_BIN = 13 };
 
-	(void)state;
-	for (uint32_t i = 0; i < N; i++) {
+/* Draws, each from a seed of its own as cells have, against the probabilities: sum, sum of squares, and a chi-square
+ * statistic over the values −(n−1) … n−1 and all beyond. Seeds are fixed, so the test never flickers; a sampler with
+ * another distribution would be far outside. */
+static void check_distribution(uint32_t sigma2_milli, unsigned n_bins, const int64_t *expected_ppb, uint32_t n_draws,
+			       int64_t most_chi2_milli)
+{
+	int64_t sum = 0, sum2 = 0, count[2 * MAX_BIN] = {0}, chi2_milli = 0, rest_ppb = 1000000000;
+
+	for (uint32_t i = 0; i < n_draws; i++) {
 		uint8_t seed[NOISE_SEED_LEN];
 		struct noise_stream stream;
 		int64_t v = 0;
 
 		sha256_labelled("distribution", &i, sizeof i, seed);
 		noise_init(&stream, seed);
-		assert_int_equal(noise_gaussian(&stream, SIGMA2_MILLI, &v), RC_OK);
+		assert_int_equal(noise_gaussian(&stream, sigma2_milli, &v), RC_OK);
 		sum += v;
 		sum2 += v * v;
-		assert_in_range(v + 20, 0, 40);
-		count[v + 20]++;
+		count[llabs(v) < n_bins ? (size_t)(v + n_bins) : 0]++;
 	}
-	assert_true(llabs(sum) < 8000);            /* sd 1414 */
-	assert_true(llabs(sum2 - 10 * N) < 35000); /* sd about 6300 */
-	int64_t chi2_milli = 0;
-	for (int v = -10; v <= 10; v++) {
-		int64_t ppm = expected_ppm[v < 0 ? -v : v], expected = ppm * N / 1000000,
-			miss = count[v + 20] - expected;
-		chi2_milli += miss * miss * 1000 / expected;
+	for (int at = 1; at < 2 * (int)n_bins; at++) {
+		int64_t ppb = expected_ppb[abs(at - (int)n_bins)], expected = ppb * n_draws / 1000000000;
+		chi2_milli += (count[at] - expected) * (count[at] - expected) * 1000 / expected;
+		rest_ppb -= ppb;
 	}
-	printf("chi-square over 21 values: %lld/1000\n", (long long)chi2_milli);
-	assert_true(chi2_milli < 55000); /* 20 degrees of freedom: P < 5·10^-5 */
+	int64_t expected = rest_ppb * n_draws / 1000000000;
+	chi2_milli += (count[0] - expected) * (count[0] - expected) * 1000 / expected;
+	printf("sigma2 %u/1000, %u draws: chi-square %lld/1000 of %u bins, sum %lld, sum of squares %lld\n",
+	       sigma2_milli, n_draws, (long long)chi2_milli, 2 * n_bins, (long long)sum, (long long)sum2);
+	assert_true(chi2_milli < most_chi2_milli);
+	/* Five standard deviations: σ√n of the sum, σ²√(2n) of the sum of squares. */
+	assert_true(sum * sum * 1000 < (int64_t)25 * sigma2_milli * n_draws);
+	int64_t miss = llabs(sum2 * 1000 - (int64_t)sigma2_milli * n_draws) / sigma2_milli;
+	assert_true(miss * miss < 50 * (int64_t)n_draws);
+}
+
+/* A million draws at σ² = 10, and fewer at a fraction. P(χ² > 64) with 25 degrees of freedom, and P(χ² > 43) with 13,
+ * are 3·10⁻⁵ and 5·10⁻⁵. Probabilities in 10⁻⁹ of 0, 1, 2, …: exp(−v²/2σ²) over their sum. */
+static void test_distribution(void **state)
+{
+	static const int64_t at_10[] = {126156626, 120003895, 103288309, 80441016, 56685826, 36144479, 20853550,
+					10886508,  5142422,   2197948,   850037,   297460,   94187};
+	static const int64_t at_2_5[] = {252313252, 206576619, 113371652, 41707100, 10284844, 1700073, 188373};
+
+	(void)state;
+	check_distribution(10000, 13, at_10, 1000000, 64000);
+	check_distribution(2500, 7, at_2_5, 400000, 43000);
 }
 
 /* A variance that is no whole number, and the smallest and largest: the right spread, and no failure. */
