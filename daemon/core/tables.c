@@ -1,11 +1,14 @@
 /* Published tables. A query reads releases and nothing else, and is in the log, durable and signed, before its answer
  * leaves. */
+#include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/core/handlers.h"
 #include "daemon/core/publish.h"
 #include "daemon/stats/stats.h"
+#include "proto/day.h"
 
 static uint32_t last_published(struct core *core)
 {
@@ -70,6 +73,39 @@ static enum rc log_query(struct request *request, const struct stats_query *quer
 	return rc;
 }
 
+/* ---- why there is no answer ---- */
+
+static enum rc no_such_release(uint32_t number, uint32_t last, struct diag *diag)
+{
+	if (last == 0)
+		return diag_set(diag, RC_NOTFOUND, "no release is published yet");
+	return diag_set(diag, RC_NOTFOUND, "there is no release %" PRIu32 "; the last one is release %" PRIu32, number,
+			last);
+}
+
+/* What the release alone cannot say: when a period that it has not closes, and that it was made under another study. */
+static enum rc explain(const struct core *core, const json_t *release, const struct stats_query *query, enum rc rc,
+		       struct diag *diag)
+{
+	const char *digest = json_string_value(json_object_get(release, "study_digest"));
+	const char *as_of = json_string_value(json_object_get(release, "as_of"));
+	char own[65], closes[DAY_TEXT_LEN], why[sizeof diag->text];
+	int32_t day;
+	snprintf(why, sizeof why, "%s", diag->text);
+	if (rc == RC_NOTFOUND && query->period[0] != '\0' && as_of != NULL &&
+	    stats_query_closing_day(core->study, query, &day) == RC_OK) {
+		day_format(day, closes);
+		if (strcmp(closes, as_of) > 0)
+			return diag_set(diag, rc,
+					"%.300s; it closes on %s, and the first release as of that day or later has it",
+					why, closes);
+	}
+	hex_encode(core->study->digest, sizeof core->study->digest, own);
+	if ((rc == RC_NOTFOUND || rc == RC_USAGE) && digest != NULL && strcmp(digest, own) != 0)
+		return diag_set(diag, rc, "%.300s; the study has changed since that release", why);
+	return rc;
+}
+
 static enum rc answer_query(struct request *request, struct buffer *out, struct diag *diag)
 {
 	struct core *core = request_core(request);
@@ -80,14 +116,17 @@ static enum rc answer_query(struct request *request, struct buffer *out, struct 
 	enum rc rc = stats_query_parse(core->study, head->argument, head->query, &query, &number, diag);
 	if (rc != RC_OK)
 		return rc;
+	uint32_t last = last_published(core);
 	if (number == 0)
-		number = last_published(core);
+		number = last;
 	rc = load_published(core, number, &release);
 	if (rc == RC_NOTFOUND)
-		return diag_set(diag, rc, "there is no such release");
+		return no_such_release(number, last, diag);
 	if (rc == RC_OK)
 		rc = head->accept == ACCEPT_CSV ? stats_render_csv(release, &query, out, diag)
 						: stats_render_jsonstat(release, &query, out, diag);
+	if (rc != RC_OK && release != NULL)
+		rc = explain(core, release, &query, rc, diag);
 	json_decref(release);
 	if (rc == RC_OK && out->failed)
 		rc = RC_NOMEM;

@@ -1,9 +1,11 @@
-/* The list of tables: what the study declares and, per table, which periods a release publishes. */
+/* The list of tables: what the study declares and, per table, which periods a release publishes, or a later one will.
+ */
 #include <string.h>
 
 #include "daemon/stats/body.h"
 #include "daemon/stats/stats.h"
 #include "daemon/stats/tables.h"
+#include "proto/day.h"
 #include "proto/json.h"
 
 static bool append_new(json_t *array, json_t *value)
@@ -100,4 +102,19 @@ enum rc stats_render_catalogue(const struct study *study, const json_t *body, st
 	json_decref(catalogue);
 	json_decref(tables);
 	return rc;
+}
+
+enum rc stats_query_closing_day(const struct study *study, const struct stats_query *query, int32_t *ret_day)
+{
+	int at = study_find_table(study, query->table);
+	enum period_kind kind;
+	int32_t index;
+
+	if (at < 0 || period_parse(query->period, &kind, &index) != RC_OK || kind != study->tables[at].period)
+		return RC_NOTFOUND;
+	int32_t day = table_closing_day(study, &study->tables[at], index);
+	if (day > DAY_MAX)
+		return RC_NOTFOUND;
+	*ret_day = day;
+	return RC_OK;
 }

@@ -169,6 +169,18 @@ static enum rc take_pair(struct parse *p, const char *text, size_t len)
 			  : take_compare(p, value);
 }
 
+static enum rc refuse_dimension(struct parse *p, const struct study_table *table, const char *name)
+{
+	char list[STUDY_MAX_BY * (STUDY_NAME_CAP + 2)] = "";
+
+	for (int t = 0; t < table->n_by; t++) {
+		strcat(list, t > 0 ? ", " : "");
+		strcat(list, p->study->dimensions[table->by[t]].name);
+	}
+	return diag_set(p->diag, RC_USAGE, "by: table %s has no dimension %s; it has %s", p->query.table, name,
+			table->n_by > 0 ? list : "none");
+}
+
 /* Dimensions in the table's order; all of them is the same as none given. */
 static enum rc order_dimensions(struct parse *p)
 {
@@ -197,8 +209,7 @@ static enum rc order_dimensions(struct parse *p)
 		while (t < table->n_by && strcmp(p->query.by[i], p->study->dimensions[table->by[t]].name) != 0)
 			t++;
 		if (t == table->n_by && p->release == 0)
-			return diag_set(p->diag, RC_USAGE, "by: table %s has no dimension %s", p->query.table,
-					p->query.by[i]);
+			return refuse_dimension(p, table, p->query.by[i]);
 	}
 	return RC_OK;
 }
@@ -233,7 +244,8 @@ enum rc stats_query_parse(const struct study *study, const char *table, const ch
 			return diag_set(diag, RC_USAGE, "the query ends with &");
 	}
 	if (rc == RC_OK && p.table < 0 && p.release == 0)
-		return diag_set(diag, RC_NOTFOUND, "the study declares no table %s", p.query.table);
+		return diag_set(diag, RC_NOTFOUND, "the study declares no table %s; GET /v1/tables lists them",
+				p.query.table);
 	if (rc == RC_OK && p.table >= 0)
 		rc = check_period(&p);
 	if (rc == RC_OK && p.table >= 0 && p.query.by_given)

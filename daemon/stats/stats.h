@@ -76,6 +76,10 @@ struct stats_query {
  * asked for by release number, since an earlier study may have declared it. Errors: USAGE, NOTFOUND (table). */
 enum rc stats_query_parse(const struct study *study, const char *table, const char *query_string,
 			  struct stats_query *ret, uint32_t *ret_release, struct diag *diag) MUST_CHECK;
+/* The day on which the asked period closes in the study's own table: the first release as of that day or later has it.
+ * Errors: NOTFOUND (no such table, no period asked for, or one that never closes). */
+enum rc stats_query_closing_day(const struct study *study, const struct stats_query *query,
+				int32_t *ret_day) MUST_CHECK;
 /* One canonical text of a query, for the log. */
 enum rc stats_query_canonical(const struct stats_query *query, uint32_t release, struct buffer *out) MUST_CHECK;
 

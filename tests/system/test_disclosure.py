@@ -1,0 +1,189 @@
+"""Answers about what is not there, releases on announced days, revisions, and a ledger that outlives studies and restores."""
+import csv
+import io
+import json
+import re
+import shutil
+
+import pytest
+
+from harness import STUDY, Unit, make_registers, problem, study_file
+
+AS_OF = '2025-06-30'
+JSON = {'Content-Type': 'application/json'}
+
+
+@pytest.fixture(scope='module')
+def registers(tmp_path_factory):
+    return make_registers(tmp_path_factory.mktemp('registers'), 800, 11)
+
+
+def edit(unit, *replacements):
+    text = unit.study.read_text()
+    for old, new in replacements:
+        assert old in text, old
+        text = text.replace(old, new)
+    unit.study.write_text(text)
+
+
+def ask(unit, path, who='analyst', **headers):
+    return unit.request(who, 'GET', f'/v1/tables/{path}', headers=headers)
+
+
+def refused(unit, path):
+    """Status, name and detail of what is not answered; the terminal says the same words."""
+    code, _, body = ask(unit, path)
+    name, detail = problem(body)
+    return code, name, detail
+
+
+def publish(unit, as_of=AS_OF):
+    code, _, body = unit.request('operator', 'POST', '/v1/releases', json.dumps({'as_of': as_of}), JSON)
+    return (code, json.loads(body)['state']) if code == 202 else (code, *problem(body))
+
+
+def test_before_the_first_release(tmp_path):
+    """An empty unit: tables are declared, nothing is published, and nothing can be."""
+    with Unit(tmp_path / 'unit') as unit:
+        listed = json.loads(unit.request('analyst', 'GET', '/v1/tables')[2])
+        assert listed['release'] is None and [t['name'] for t in listed['tables']] == [
+            'continuity_by_intervention', 'continuity_by_quarter']
+        assert refused(unit, 'continuity_by_quarter') == (404, 'not-found', 'no release is published yet')
+        assert refused(unit, 'continuity_by_quarter?release=3') == (404, 'not-found', 'no release is published yet')
+        assert refused(unit, 'continuity_by_town')[2] == 'the study declares no table continuity_by_town; GET /v1/tables lists them'
+        done = unit.as_('analyst', 'query', 'continuity_by_quarter', check=False)
+        assert done.returncode != 0 and 'no release is published yet' in done.stderr
+        assert 'no release yet' in unit.as_('analyst', 'query').stdout.lower()
+        assert publish(unit) == (409, 'too-early', '0 records are new, the study asks for 1')
+        assert unit.status()['ledger']['rho_total_micro'] == 0
+
+
+def test_a_release_of_nothing(tmp_path):
+    """A study that asks for no records publishes a release of none: the last closed period stands there, all hidden."""
+    study_file(tmp_path / 'study.yaml', min_new_records=0, min_sources=0, method='none', rho_limit=4)
+    text = re.sub(r', sigma2: \d+', '', (tmp_path / 'study.yaml').read_text())
+    (tmp_path / 'study.yaml').write_text(text)
+    with Unit(tmp_path / 'unit', tmp_path / 'study.yaml') as unit:
+        unit.publish('--as-of', AS_OF)
+        code, _, body = ask(unit, 'continuity_by_intervention')
+        answer = json.loads(body)
+        assert code == 200 and [r['period'] for r in answer['extension']['rates']] == ['2024-Q4'] * 5
+        assert not any(r['shown'] for r in answer['extension']['rates']) and set(answer['value']) == {None}
+        out = unit.as_('analyst', 'query', 'continuity_by_intervention').stdout
+        assert 'hidden' in out and 'Hidden rows are unknown, not zero.' in out.replace('\n', ' ')
+
+
+def test_what_a_release_has_not(tmp_path, registers):
+    study_file(tmp_path / 'study.yaml', min_new_records=0, min_sources=0)
+    with Unit(tmp_path / 'unit', tmp_path / 'study.yaml') as unit:
+        unit.push_registers(registers)
+        unit.publish('--as-of', AS_OF)
+        # Q1 of 2025 ends on 31 March; 90 days of follow-up and 30 of reporting lag are complete on 29 July.
+        assert refused(unit, 'continuity_by_quarter?period=2025-Q1') == (
+            404, 'not-found', 'period 2025-Q1 of table continuity_by_quarter is not published in release 1: it is not closed, or '
+            'before the first published one; it closes on 2025-07-29, and the first release as of that day or later has it')
+        assert refused(unit, 'continuity_by_quarter?period=1999-Q1')[2].endswith('or before the first published one')
+        assert refused(unit, 'continuity_by_quarter?period=2024')[1:] == (
+            'usage', 'period: expected a period of table continuity_by_quarter, such as 2024-Q1')
+        assert refused(unit, 'continuity_by_intervention?by=sex')[1:] == (
+            'usage', 'by: table continuity_by_intervention has no dimension sex; it has intervention')
+        assert refused(unit, 'continuity_by_quarter?by=sex')[2] == 'by: table continuity_by_quarter has no dimension sex; it has none'
+        assert refused(unit, 'continuity_by_quarter?release=7')[2] == 'there is no release 7; the last one is release 1'
+        assert refused(unit, 'continuity_by_quarter?when=now')[0] == 400
+        done = unit.as_('analyst', 'query', 'continuity_by_quarter', '--period', '2025-Q1', check=False)
+        assert done.returncode != 0 and 'it closes on 2025-07-29' in done.stderr
+
+        # ---- the study changes: one table goes, one comes, one gets another dimension ----
+        before = json.loads(unit.release_body(1))
+        unit.stop()
+        shutil.copytree(unit.keys / 'daemon' / 'store', tmp_path / 'store-1')
+        edit(unit, ('  continuity_by_quarter: {measure: continuity, period: quarter, by: [], sigma2: 10}\n',
+                    '  continuity_by_sex: {measure: continuity, period: year, by: [sex], sigma2: 20}\n'))
+        unit.start()
+        assert unit.status()['ledger']['rho_total_micro'] == 200000
+        assert refused(unit, 'continuity_by_quarter')[2].startswith('the study declares no table continuity_by_quarter')
+        assert ask(unit, 'continuity_by_quarter?release=1')[0] == 200
+        assert refused(unit, 'continuity_by_sex')[1:] == (
+            'not-found', 'release 1 has no table continuity_by_sex; the study has changed since that release')
+        assert refused(unit, 'continuity_by_quarter?release=1&by=sex')[2].endswith('the study has changed since that release')
+        # The new table is charged, for all its years at once; the other one has nothing new, and is carried verbatim.
+        unit.publish('--as-of', AS_OF)
+        after = json.loads(unit.release_body(2))
+        assert after['disclosure']['rho_micro'] == 50000 and after['disclosure']['rho_total_micro'] == 250000
+        tables = [{t['name']: t for t in body['tables']} for body in (before, after)]
+        assert tables[0]['continuity_by_intervention']['periods'] == tables[1]['continuity_by_intervention']['periods']
+        assert set(tables[1]) == {'continuity_by_intervention', 'continuity_by_sex'}
+        assert ask(unit, 'continuity_by_sex')[0] == 200
+
+        # ---- the ledger is of the log, whatever a study says and whatever is put back ----
+        unit.stop()
+        shutil.copytree(unit.keys / 'daemon' / 'store', tmp_path / 'store-2')
+        edit(unit, ('rho_limit: 4', 'rho_limit: 0.26'), ('sigma2: 20', 'sigma2: 21'))
+        unit.start()
+        assert publish(unit) == (409, 'budget-spent', 'the release would cost 47620 millionths of rho; 250000 of 260000 are spent')
+        unit.stop()
+        shutil.rmtree(unit.keys / 'daemon' / 'store')
+        shutil.copytree(tmp_path / 'store-1', unit.keys / 'daemon' / 'store')
+        unit.start(ready=False)
+        assert unit.daemon.wait(60) == 76                # an older ledger is not taken
+        unit.daemon = None
+        shutil.rmtree(unit.keys / 'daemon' / 'store')
+        # The log went on after the copy (a start and a refusal): it, too, is older now.
+        shutil.copytree(tmp_path / 'store-2', unit.keys / 'daemon' / 'store')
+        unit.start(ready=False)
+        assert unit.daemon.wait(60) == 76
+        unit.daemon = None
+
+
+def test_a_restored_store_keeps_the_ledger(tmp_path, registers):
+    with Unit(tmp_path / 'unit') as unit:
+        unit.push_registers(registers)
+        unit.publish('--as-of', AS_OF)
+        body = unit.release_body()
+        unit.stop()
+        shutil.copytree(unit.keys / 'daemon' / 'store', tmp_path / 'copy')
+        shutil.rmtree(unit.keys / 'daemon' / 'store')
+        shutil.copytree(tmp_path / 'copy', unit.keys / 'daemon' / 'store')
+        unit.start()
+        assert unit.status()['ledger'] == {'rho_total_micro': 200000, 'rho_limit_micro': 4000000}
+        assert unit.release_body() == body
+
+
+def test_announced_days_and_revisions(tmp_path, registers):
+    """What is announced stands in every form of every table, and a period is counted once more when it said so."""
+    study_file(tmp_path / 'study.yaml', min_new_records=0, min_sources=0)
+    text = (tmp_path / 'study.yaml').read_text().replace(
+        'provisional: false', 'provisional: false\n  revision_after_days: 300\n'
+        '  release_dates: [2020-01-01, 2190-06-30]')
+    (tmp_path / 'study.yaml').write_text(text)
+    with Unit(tmp_path / 'unit', tmp_path / 'study.yaml') as unit:
+        unit.push_registers(registers)
+        unit.publish('--as-of', AS_OF)
+        extension = json.loads(ask(unit, 'continuity_by_quarter?period=2024-Q4')[2])['extension']
+        assert extension['revision_after_days'] == 300 and extension['release_dates'] == ['2020-01-01', '2190-06-30']
+        assert extension['next_release'] == '2190-06-30'
+        # Q4 of 2024 closed on 30 April 2025, Q1 on 29 July 2024: more than 300 days before it was first published.
+        assert [r['revision_due'] for r in extension['rates']] == ['2026-02-24']
+        rows = list(csv.DictReader(io.StringIO(ask(unit, 'continuity_by_quarter?period=2024-Q4', Accept='text/csv')[2].decode())))
+        assert {(r['revision'], r['next_release']) for r in rows} == {('due 2026-02-24', '2190-06-30')}
+        out = unit.as_('analyst', 'query', 'continuity_by_quarter').stdout
+        assert 'next release announced for 2190-06-30' in out.replace('\n', ' ')
+        assert max(map(len, out.splitlines())) <= 100
+        code, name, detail = publish(unit, '2026-03-01')
+        assert (code, name, detail) == (409, 'too-early', 'the study announces the next release for 2190-06-30')
+        unit.stop()
+        edit(unit, ('  release_dates: [2020-01-01, 2190-06-30]\n', ''))
+        unit.start()
+        unit.publish('--as-of', '2026-03-01')
+        first, second = json.loads(unit.release_body(1)), json.loads(unit.release_body(2))
+        for before, after in zip(first['tables'], second['tables']):
+            old, new = ({p['period']: p for p in t['periods']} for t in (before, after))
+            for quarter in ('2024-Q2', '2024-Q3', '2024-Q4'):
+                assert new[quarter]['revised_from'] == 1 and new[quarter]['released_in'] == 2
+                assert new[quarter]['rows'] != old[quarter]['rows']      # nine cells and more with new noise
+                assert 'revision_due' in old[quarter] and 'revision_due' not in new[quarter]
+            assert new['2024-Q1'] == old['2024-Q1'] and 'revision_due' not in old['2024-Q1']
+            assert new['2025-Q3']['revision_due'] == '2026-11-24'
+        assert second['disclosure']['rho_micro'] == 200000               # new and revised periods together
+        out = unit.as_('analyst', 'query', 'continuity_by_quarter', '--period', '2024-Q4').stdout
+        assert 'revised' in out and 'a closed period is counted once more, 300 days after it closed' in out.replace('\n', ' ')
