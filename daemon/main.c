@@ -4,6 +4,7 @@
  * has a page of the other's. The parent is the core: it is the one that systemd stops, and the last to end. */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,20 +28,32 @@ enum { PIPE_SOCKET_BYTES = 1 << 20, REAP_S = 30 };
 struct options {
 	const char *conf_path, *port_file;
 	bool check;
+	struct restore_options restore;
 };
 
 static void print_help(FILE *out)
 {
-	fprintf(out, "Usage: throughcared -c FILE [--check]\n"
+	fprintf(out, "Usage: throughcared -c FILE [--check | --restore BACKUP [--accept-loss]]\n"
 		     "The linkage unit's daemon. It runs in the foreground and logs to standard error.\n\n"
 		     "  -c, --config FILE    configuration file\n"
 		     "      --check          check configuration, keys, study and store, then exit\n"
+		     "      --restore BACKUP make the store, which must not be there, from a backup, then exit\n"
+		     "      --accept-loss    restore although more was signed than the backup has; the log will say so\n"
+		     "      --charged N:RHO  releases and millionths of rho charged by now, where that is known from others only\n"
 		     "      --port-file FILE write the port that was bound to FILE (with listen: ADDRESS:0)\n"
 		     "      --help-config    list the options of the configuration file\n"
 		     "      --help           this text\n"
 		     "      --version        version\n\n"
 		     "SIGTERM drains and stops; SIGHUP reads the revocation list and the access file again.\n\n"
-		     "Example: throughcared -c keys/daemon/throughcared.yaml\n");
+		     "Examples: throughcared -c keys/daemon/throughcared.yaml\n"
+		     "          throughcared -c keys/daemon/throughcared.yaml --restore 20260131T020000Z-512.backup\n");
+}
+
+static bool parse_charged(const char *text, struct ledger_mark *ret)
+{
+	int end = 0;
+	bool ok = sscanf(text, "%9" SCNu32 ":%18" SCNu64 "%n", &ret->n_releases, &ret->rho_total_micro, &end) == 2;
+	return ok && text[end] == '\0' && text[strspn(text, "0123456789:")] == '\0';
 }
 
 /* Ends the program for --help and the like, and for mistakes. */
@@ -49,6 +62,9 @@ static struct options parse_options(int argc, char **argv)
 	static const struct option long_options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, 'k'},
+		{"restore", required_argument, NULL, 'r'},
+		{"accept-loss", no_argument, NULL, 'a'},
+		{"charged", required_argument, NULL, 'g'},
 		{"port-file", required_argument, NULL, 'p'},
 		{"help-config", no_argument, NULL, 'o'},
 		{"help", no_argument, NULL, 'h'},
@@ -64,6 +80,19 @@ static struct options parse_options(int argc, char **argv)
 			break;
 		case 'k':
 			options.check = true;
+			break;
+		case 'r':
+			options.restore.path = optarg;
+			break;
+		case 'a':
+			options.restore.accept_loss = true;
+			break;
+		case 'g':
+			options.restore.has_charged = true;
+			if (!parse_charged(optarg, &options.restore.charged)) {
+				fprintf(stderr, "throughcared: --charged: expected RELEASES:MILLIONTHS, such as 3:1500000\n");
+				exit(rc_exit_code(RC_USAGE));
+			}
 			break;
 		case 'p':
 			options.port_file = optarg;
@@ -83,6 +112,10 @@ static struct options parse_options(int argc, char **argv)
 		}
 	if (options.conf_path == NULL || optind != argc) {
 		fprintf(stderr, "throughcared: expected -c FILE and nothing else. Try throughcared --help.\n");
+		exit(rc_exit_code(RC_USAGE));
+	}
+	if ((options.restore.accept_loss || options.restore.has_charged) && options.restore.path == NULL) {
+		fprintf(stderr, "throughcared: --accept-loss and --charged go with --restore. Try throughcared --help.\n");
 		exit(rc_exit_code(RC_USAGE));
 	}
 	return options;
@@ -117,6 +150,16 @@ static int check(const struct conf *conf)
 	}
 	printf("configuration, keys, study and store are in order\n");
 	return 0;
+}
+
+static int restore(const struct conf *conf, const struct restore_options *options)
+{
+	struct diag diag = {""};
+
+	enum rc rc = core_restore(conf, options, &diag);
+	if (rc != RC_OK)
+		fprintf(stderr, "throughcared: %s\n", diag.text);
+	return rc_exit_code(rc);
 }
 
 /* Start the front as our child. Returns its process and our end of the pipe; in the child it does not return. */
@@ -184,6 +227,8 @@ int main(int argc, char **argv)
 
 	if (options.check)
 		return check(&conf);
+	if (options.restore.path != NULL)
+		return restore(&conf, &options.restore);
 	log_init("main", LOG_INFO);
 	signal(SIGPIPE, SIG_IGN); /* a process that has gone shows as an error of write() */
 	pid_t front = start_front(&conf, &pipe_fd);

@@ -46,6 +46,10 @@ bool log_signer_is_locked(const struct log_signer *signer);
 enum rc log_signer_sign(struct log_signer *signer, uint64_t size, const struct tlog_hash *root,
 			const struct tlog_proof *proof, struct buffer *out) MUST_CHECK;
 
+/* Go back to (size, root), for good: the log lost entries that were signed, and the operator has decided to go on without
+ * them. The log must already tell of it, since nothing else will. Errors: INVALID (nothing was signed beyond), IO, NOSPACE. */
+enum rc log_signer_wind_back(struct log_signer *signer, uint64_t size, const struct tlog_hash *root) MUST_CHECK;
+
 /* ---- rotation of the key ----
  *
  * The new key reaches the signer sealed under the old one (keys/seal.h, with the old seed as the key). From then on every

@@ -284,7 +284,9 @@ static void put_releases(struct report *r)
 		if (x->started_at < r->from || x->started_at >= r->to)
 			continue;
 		n++;
-		if (!x->released || entry_time_format(x->released_at, when) != RC_OK)
+		if (x->lost)
+			snprintf(when, sizeof when, "lost");
+		else if (!x->released || entry_time_format(x->released_at, when) != RC_OK)
 			snprintf(when, sizeof when, "not yet");
 		hex_encode(x->digest, sizeof x->digest, hex);
 		buffer_printf(&r->page, "<tr><td class=\"n\">%" PRIu64 "</td><td>", x->number);
@@ -296,7 +298,7 @@ static void put_releases(struct report *r)
 		put_micro(r, x->rho_total_micro);
 		put(r, "</td><td class=\"n\">");
 		put_micro(r, x->rho_limit_micro);
-		buffer_printf(&r->page, "</td><td><code>%s</code></td></tr>\n", x->released ? hex : "");
+		buffer_printf(&r->page, "</td><td><code>%s</code></td></tr>\n", x->released && !x->lost ? hex : "");
 	}
 	put(r, "</table>\n");
 	if (n == 0)

@@ -170,7 +170,7 @@ static enum rc check_bodies(struct verify *v, struct diag *diag)
 	buffer_init(&body);
 	for (size_t i = 0; rc == RC_OK && i < v->replay.n_releases; i++) {
 		const struct replay_release *r = &v->replay.releases[i];
-		if (!r->released)
+		if (!r->released || r->lost)
 			continue;
 		hex_encode(r->digest, sizeof r->digest, hex);
 		snprintf(path, sizeof path, "/audit/release/%s", hex);
@@ -215,6 +215,18 @@ static void report_entries(const struct verify *v)
 	}
 }
 
+static void report_restores(const struct verify *v)
+{
+	char when[ENTRY_TIME_CAP];
+
+	for (size_t i = 0; i < v->replay.n_restores; i++) {
+		const struct replay_restore *r = &v->replay.restores[i];
+		printf("\nrestored from a backup %s (entry %" PRIu64 "): %" PRIu64 " signed entries and %" PRIu64
+		       " releases were lost\n",
+		       time_text(r->at, when), r->index, r->signed_entries - r->entries, r->n_lost_releases);
+	}
+}
+
 static void report_releases(const struct verify *v)
 {
 	const struct replay *r = &v->replay;
@@ -224,6 +236,12 @@ static void report_releases(const struct verify *v)
 		printf("\nreleases\n");
 	for (size_t i = 0; i < r->n_releases; i++) {
 		const struct replay_release *x = &r->releases[i];
+		if (x->lost) {
+			printf("  %" PRIu64 "  lost by the restore of entry %" PRIu64 "; in all %" PRIu64 ".%06" PRIu64
+			       " charged\n",
+			       x->number, x->started_index, x->rho_total_micro / 1000000, x->rho_total_micro % 1000000);
+			continue;
+		}
 		hex_encode(x->digest, 8, hex);
 		printf("  %" PRIu64 "  as of %s, from %" PRIu64 " batches with %" PRIu64 " records; rho %" PRIu64
 		       ".%06" PRIu64 ", in all %" PRIu64 ".%06" PRIu64 " of %" PRIu64 ".%06" PRIu64 "\n",
@@ -260,13 +278,14 @@ static void report(const struct verify *v)
 		printf("  %zu witness%s cosigned %" PRIu64 " entries by %s\n", v->n_cosigned,
 		       v->n_cosigned == 1 ? "" : "es", v->cosigned.size, time_text(v->cosigned_at, first));
 	report_entries(v);
+	report_restores(v);
 	report_releases(v);
 	if (v->n_receipts > 0)
 		printf("\nreceipts: %zu, each in this log\n", v->n_receipts);
 	if (v->study != NULL)
 		printf("\nrules of study '%s' checked: limit, interval, new records, sources\n", v->study->name);
 	for (size_t i = 0; i < v->replay.n_releases; i++)
-		n_released += v->replay.releases[i].released;
+		n_released += v->replay.releases[i].released && !v->replay.releases[i].lost;
 	printf("\naudit log verified: %" PRIu64 " entries, %zu release%s\n", c->size, n_released,
 	       n_released == 1 ? "" : "s");
 }
@@ -278,6 +297,19 @@ static enum rc save_state(const struct verify *v, struct diag *diag)
 	if (v->state_path == NULL)
 		return RC_OK;
 	return whole_file_replace(v->state_path, v->source.note.data, v->source.note.len, 0644, diag);
+}
+
+/* A fork that the log itself tells of is still one; but the auditor should know where to ask. */
+static void tell_of_restore(const struct verify *v)
+{
+	if (v->replay.n_restores == 0)
+		return;
+	const struct replay_restore *r = &v->replay.restores[v->replay.n_restores - 1];
+	fprintf(stderr,
+		"throughcare audit verify: by its entry %" PRIu64 " this log was restored from a backup, and its entries from "
+		"%" PRIu64 " to %" PRIu64 " were lost; what was seen of them cannot be in it any more. Ask the operator; "
+		"keep the state file as evidence, and begin a new one\n",
+		r->index, r->entries, r->signed_entries);
 }
 
 static enum rc run(struct verify *v, struct diag *diag)
@@ -305,6 +337,8 @@ static enum rc run(struct verify *v, struct diag *diag)
 	v->source.with_tiles = v->tiles;
 	replay_init(&v->replay, v->study);
 	rc = audit_source_walk(&v->source, v->expected, v->n_expected, visit, v, diag);
+	if (rc == RC_FORK)
+		tell_of_restore(v);
 	if (rc == RC_OK)
 		rc = replay_end(&v->replay, diag);
 	if (rc == RC_OK)

@@ -23,7 +23,7 @@ typedef enum rc (*audit_log_replay)(void *ctx, uint64_t index, enum entry_kind k
                                     const json_t *fields);
 
 /* Rebuild the tree from the stored entries, compare it with what the signer signed last, and sign what a crash left
- * unsigned. Borrows store and signer. Errors: FORK (store older than, or other than, what was signed; diag says which),
+ * unsigned. Borrows store and signer; without one (NULL) the log can be appended to, and is signed by whoever opens it next. Errors: FORK (store older than, or other than, what was signed; diag says which),
  * DAMAGED, NOMEM, IO, or what `replay` returned. */
 enum rc audit_log_open(struct store *store, struct log_signer *signer, audit_log_replay replay, void *ctx,
                        struct audit_log **ret, struct diag *diag) MUST_CHECK;

@@ -138,6 +138,31 @@ static enum rc replay_rotated(struct history *h, uint64_t index, const json_t *f
 	return history_add_succession(h, index, note, new);
 }
 
+/* Releases that a restore has lost: what was charged for them together stands with the last of them. */
+static enum rc replay_restore(struct history *h, uint64_t index, int64_t t, const json_t *fields)
+{
+	enum { MAX_RELEASES = 1 << 20 };
+	const struct release_info *last = history_last(h);
+	struct release_info lost = {.started_index = index, .started_at = t, .released = true, .lost = true};
+	uint64_t releases, rho_total;
+	enum rc rc = RC_OK;
+	if (!get_uint(fields, "releases", &releases) || !get_uint(fields, "rho_total_micro", &rho_total) ||
+	    releases < h->n_releases || releases > MAX_RELEASES || rho_total < h->rho_total_micro ||
+	    (releases == h->n_releases && rho_total != h->rho_total_micro) || (last != NULL && !last->released))
+		return RC_DAMAGED;
+	if (last != NULL) {
+		lost.as_of = last->as_of;
+		lost.cut_batches = last->cut_batches;
+		lost.cut_records = last->cut_records;
+	}
+	while (h->n_releases < releases && rc == RC_OK) {
+		lost.number = h->n_releases + 1;
+		lost.rho_micro = lost.number == releases ? rho_total - h->rho_total_micro : 0;
+		rc = history_add_release(h, &lost);
+	}
+	return rc;
+}
+
 enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const json_t *fields)
 {
 	struct history *h = ctx;
@@ -154,6 +179,8 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 	case ENTRY_STUDY:
 		h->has_real_study |= !json_is_true(json_object_get(fields, "synthetic"));
 		return get_hex32(fields, "digest", h->study_digest) ? RC_OK : RC_DAMAGED;
+	case ENTRY_RESTORE:
+		return replay_restore(h, index, unix_time, fields);
 	case ENTRY_BACKUP:
 		h->last_backup_at = unix_time;
 		return RC_OK;
@@ -187,11 +214,19 @@ const struct release_info *history_last_released(const struct history *history)
 	return n == 0 ? NULL : &history->releases[n - 1];
 }
 
+uint32_t history_readable_before(const struct history *history, uint32_t number)
+{
+	uint32_t n = number - 1 < history->n_releases ? number - 1 : history->n_releases;
+	while (n > 0 && (!history->releases[n - 1].released || history->releases[n - 1].lost))
+		n--;
+	return n;
+}
+
 uint32_t history_release_of(const struct history *history, uint64_t sequence)
 {
 	for (uint32_t i = 0; i < history->n_releases; i++) {
 		const struct release_info *info = &history->releases[i];
-		if (info->released && sequence < info->cut_batches)
+		if (info->released && !info->lost && sequence < info->cut_batches)
 			return info->number;
 	}
 	return 0;

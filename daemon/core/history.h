@@ -20,7 +20,8 @@ struct release_info {
 	uint8_t cut_digest[32], commitment[32];
 	uint8_t study_digest[32];         /* that it was started, and charged, under */
 	uint64_t rho_micro;
-	bool released;                    /* its `release` entry is there */
+	bool released;                    /* its `release` entry is there, or was */
+	bool lost;                        /* by a restore: it is counted and charged, its body is gone */
 	uint8_t digest[32];               /* of the body, once released */
 };
 
@@ -62,6 +63,8 @@ enum rc history_add_succession(struct history *history, uint64_t index, const ch
 const struct release_info *history_last(const struct history *history);
 /* The last release that was published, NULL = none. */
 const struct release_info *history_last_released(const struct history *history);
+/* Number of the last release below `number` whose body is there, 0 = none. */
+uint32_t history_readable_before(const struct history *history, uint32_t number);
 /* First release whose cut holds this batch, 0 = none yet. */
 uint32_t history_release_of(const struct history *history, uint64_t sequence);
 

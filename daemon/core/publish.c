@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "daemon/base/log.h"
+#include "daemon/core/ledger_mark.h"
 #include "daemon/core/linker.h"
 #include "daemon/stats/stats.h"
 #include "proto/day.h"
@@ -165,8 +166,11 @@ static enum rc check_budget(struct start_job *start, struct txn *txn, uint64_t s
 	const struct study *study = start->core->study;
 	json_t *previous = NULL;
 	enum rc rc = RC_OK;
-	if (start->info.number > 1)
-		rc = release_body_load(txn, start->info.number - 1, &previous);
+	pthread_mutex_lock(&start->core->lock);
+	uint32_t readable = history_readable_before(&start->core->history, start->info.number);
+	pthread_mutex_unlock(&start->core->lock);
+	if (readable != 0)
+		rc = release_body_load(txn, readable, &previous);
 	if (rc == RC_OK)
 		rc = stats_release_charge(study, start->as_of, previous, &start->info.rho_micro);
 	json_decref(previous);
@@ -220,22 +224,31 @@ static json_t *started_fields(const struct start_job *start, uint64_t rho_total)
 			 (json_int_t)study->disclosure.rho_limit_micro, "study_digest", study_digest);
 }
 
-static enum rc write_start(struct start_job *start, struct txn *txn, uint64_t rho_total)
+enum rc ledger_write(struct txn *txn, uint32_t n_releases, uint64_t rho_total_micro)
 {
 	struct store_key key;
 	struct writer w;
 	uint8_t ledger[12];
+	ledger_key(&key);
+	writer_init(&w, ledger, sizeof ledger);
+	write_u64(&w, rho_total_micro);
+	write_u32(&w, n_releases);
+	return store_put(txn, &key, ledger, sizeof ledger);
+}
+
+static enum rc write_start(struct start_job *start, struct txn *txn, uint64_t rho_total)
+{
+	const struct ledger_mark mark = {start->info.number, rho_total};
 	json_t *fields = started_fields(start, rho_total);
 	if (fields == NULL)
 		return RC_NOMEM;
-	enum rc rc = audit_log_append(start->core->log, txn, ENTRY_RELEASE_STARTED, &start->who, fields,
+	/* The mark first: a charge that is durable nowhere else is better than one that a loss refunds. */
+	enum rc rc = ledger_mark_raise(start->core->conf, &mark);
+	if (rc == RC_OK)
+		rc = audit_log_append(start->core->log, txn, ENTRY_RELEASE_STARTED, &start->who, fields,
 				      &start->info.started_index);
 	json_decref(fields);
-	ledger_key(&key);
-	writer_init(&w, ledger, sizeof ledger);
-	write_u64(&w, rho_total);
-	write_u32(&w, start->info.number);
-	return rc == RC_OK ? store_put(txn, &key, ledger, sizeof ledger) : rc;
+	return rc == RC_OK ? ledger_write(txn, start->info.number, rho_total) : rc;
 }
 
 /* How many releases the ledger has been charged for, as this transaction sees it. */

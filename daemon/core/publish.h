@@ -16,6 +16,8 @@ void publish_by_schedule(struct core *core);
 enum rc release_body_load(struct txn *txn, uint32_t number, json_t **ret) MUST_CHECK;
 void release_key(struct store_key *key, uint32_t number);
 void release_digest_key(struct store_key *key, const uint8_t digest[32]);
+/* How many releases were started, and what they were charged. */
+enum rc ledger_write(struct txn *txn, uint32_t n_releases, uint64_t rho_total_micro) MUST_CHECK;
 void ledger_key(struct store_key *key);
 
 /* The commitment that release_started carries. */

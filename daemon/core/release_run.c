@@ -188,11 +188,14 @@ static enum rc cell_prf(void *ctx, const void *identity, size_t len, uint8_t out
 static enum rc load_previous(struct release_work *work, json_t **ret)
 {
 	struct txn *txn = NULL;
-	if (work->info->number <= 1)
+	pthread_mutex_lock(&work->core->lock);
+	uint32_t previous = history_readable_before(&work->core->history, work->info->number);
+	pthread_mutex_unlock(&work->core->lock);
+	if (previous == 0)
 		return RC_OK;
 	enum rc rc = txn_begin_read(work->core->store, &txn);
 	if (rc == RC_OK)
-		rc = release_body_load(txn, work->info->number - 1, ret);
+		rc = release_body_load(txn, previous, ret);
 	txn_abort(txn);
 	return rc == RC_NOTFOUND ? RC_DAMAGED : rc;
 }

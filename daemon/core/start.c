@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/base/log.h"
+#include "daemon/core/ledger_mark.h"
 #include "daemon/core/publish.h"
 #include "daemon/core/rotation.h"
 #include "proto/json.h"
@@ -95,7 +96,7 @@ static enum rc check_releases(struct core *core, struct txn *txn, struct diag *d
 	buffer_init(&body);
 	for (uint32_t i = 0; i < core->history.n_releases && rc == RC_OK; i++) {
 		const struct release_info *info = &core->history.releases[i];
-		if (!info->released)
+		if (!info->released || info->lost)
 			continue;
 		buffer_reset(&body);
 		release_key(&key, info->number);
@@ -113,11 +114,11 @@ static enum rc check_releases(struct core *core, struct txn *txn, struct diag *d
 /* A study is told from another one by its name: a release of one is no release before those of another. */
 static enum rc check_name(const struct core *core, struct txn *txn, struct diag *diag)
 {
-	const struct release_info *last = history_last_released(&core->history);
+	uint32_t last = history_readable_before(&core->history, UINT32_MAX);
 	json_t *body = NULL;
-	if (last == NULL)
+	if (last == 0)
 		return RC_OK;
-	enum rc rc = release_body_load(txn, last->number, &body);
+	enum rc rc = release_body_load(txn, last, &body);
 	const char *name = json_string_value(json_object_get(body, "study"));
 	if (rc == RC_OK && name == NULL)
 		rc = RC_DAMAGED;
@@ -125,7 +126,7 @@ static enum rc check_name(const struct core *core, struct txn *txn, struct diag 
 		rc = diag_set(diag, RC_CONFIG,
 			      "study: its name is %s, but release %" PRIu32
 			      " was published as %s; a study keeps its name, another one needs a store of its own",
-			      core->study->name, last->number, name);
+			      core->study->name, last, name);
 	json_decref(body);
 	return rc;
 }
@@ -276,12 +277,21 @@ static enum rc destroy_replaced(struct write_job *job, struct txn *txn)
 	return store_destroy_replaced(txn);
 }
 
+/* The mark of the ledger is made when it is not there; while there is a store, the store knows best. */
+static enum rc raise_mark(const struct core *core)
+{
+	const struct ledger_mark mark = {core->history.n_releases, core->history.rho_total_micro};
+	return ledger_mark_raise(core->conf, &mark);
+}
+
 enum rc start_log(struct core *core, struct diag *diag)
 {
 	char study_digest[65], conf_digest[65];
 	struct write_job destroy = {.apply = destroy_replaced};
 	hex_encode(core->study->digest, 32, study_digest);
-	enum rc rc = config_digest(core, conf_digest);
+	enum rc rc = raise_mark(core);
+	if (rc == RC_OK)
+		rc = config_digest(core, conf_digest);
 	if (rc == RC_OK)
 		rc = log_keys(core, diag);
 	if (rc == RC_OK)

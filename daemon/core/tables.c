@@ -13,8 +13,7 @@
 static uint32_t last_published(struct core *core)
 {
 	pthread_mutex_lock(&core->lock);
-	const struct release_info *last = history_last_released(&core->history);
-	uint32_t number = last == NULL ? 0 : last->number;
+	uint32_t number = history_readable_before(&core->history, UINT32_MAX);
 	pthread_mutex_unlock(&core->lock);
 	return number;
 }
@@ -23,7 +22,10 @@ static uint32_t last_published(struct core *core)
 static enum rc load_published(struct core *core, uint32_t number, json_t **ret)
 {
 	struct txn *txn = NULL;
-	if (number == 0 || number > last_published(core))
+	pthread_mutex_lock(&core->lock);
+	bool readable = number != 0 && number < UINT32_MAX && history_readable_before(&core->history, number + 1) == number;
+	pthread_mutex_unlock(&core->lock);
+	if (!readable)
 		return RC_NOTFOUND;
 	enum rc rc = txn_begin_read(core->store, &txn);
 	if (rc == RC_OK)

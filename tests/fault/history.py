@@ -29,14 +29,14 @@ N_PUSHERS = 3
 class World:
     """Key set, batches and the release of an undisturbed run."""
 
-    def __init__(self, folder, persons=250):
+    def __init__(self, folder, persons=250, **unit):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
         registers = make_registers(self.folder / 'registers', persons, 11)
         secret = self.folder / 'release.secret'
         secret.write_text(f'throughcare-release-v1:{secrets.token_hex(32)}\n')
         secret.chmod(0o600)
-        self.unit = Unit(self.folder / 'unit', test_release_secret=secret, store_map_bytes='256M')
+        self.unit = Unit(self.folder / 'unit', test_release_secret=secret, store_map_bytes='256M', **unit)
         self.pieces = []
         for source in ('prison', 'treatment'):
             out = self.unit.folder / f'{source}.batch'

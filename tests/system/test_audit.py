@@ -242,7 +242,21 @@ def second_release(**changed):
     return change
 
 
+def restore(**changed):
+    return lambda log: log.add('restore', 70, **{'entries': len(log.entries), 'root': hex32(3), 'signed_entries': 20,
+                                                 'signed_root': hex32(4), 'releases': 3, 'rho_total_micro': 9000000, **changed})
+
+
 @pytest.mark.parametrize('change, reason', [
+    (restore(root='x'), 'entry 7: a restore that does not say'),
+    (restore(entries=6), 'counts other entries'),
+    (restore(signed_entries=7), 'counts other entries'),
+    (restore(releases=0), 'gives back'),
+    (restore(rho_total_micro=1), 'gives back'),
+    (restore(releases=1), 'gives back'),
+    (restore(releases=1 << 30), 'gives back'),
+    (lambda log: log.add('backup', 50, entries=8, root=hex32(1), digest=hex32(2), backup='x'), 'of more entries'),
+    (lambda log: log.add('backup', 50, entries=7, root=hex32(1), backup='x'), 'a backup without'),
     (edit(3, t='2025-12-31T23:59:59Z'), 'entry 3: its time is before'),
     (edit(3, kind='bach'), 'entry 3: kind'),
     (edit(3, v=2), 'entry 3: v'),

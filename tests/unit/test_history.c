@@ -93,11 +93,56 @@ static void test_contradictions(void **state)
 	history_deinit(&h);
 }
 
+static json_t *restored(int releases, int rho)
+{
+	return json_pack("{s:i, s:i}", "releases", releases, "rho_total_micro", rho);
+}
+
+/* What a restore has lost is counted and charged, and nothing of it can be read. */
+static void test_a_restore(void **state)
+{
+	struct history h;
+	history_init(&h);
+	assert_int_equal(history_readable_before(&h, UINT32_MAX), 0);
+	assert_int_equal(feed(&h, 0, ENTRY_BATCH, batch(5)), RC_OK);
+	assert_int_equal(feed(&h, 1, ENTRY_RELEASE_STARTED, started(1, 1, 10, 10)), RC_OK);
+	/* No backup is made of an unfinished release. */
+	assert_int_equal(feed(&h, 2, ENTRY_RESTORE, restored(2, 30)), RC_DAMAGED);
+	assert_int_equal(feed(&h, 2, ENTRY_RELEASE, released(1, 1)), RC_OK);
+	/* Neither numbers nor charges are given back, and a charge has its release. */
+	assert_int_equal(feed(&h, 3, ENTRY_RESTORE, restored(0, 10)), RC_DAMAGED);
+	assert_int_equal(feed(&h, 3, ENTRY_RESTORE, restored(2, 9)), RC_DAMAGED);
+	assert_int_equal(feed(&h, 3, ENTRY_RESTORE, restored(1, 11)), RC_DAMAGED);
+	assert_int_equal(feed(&h, 3, ENTRY_RESTORE, restored(1 << 21, 11)), RC_DAMAGED);
+	assert_int_equal(feed(&h, 3, ENTRY_RESTORE, json_object()), RC_DAMAGED);
+	assert_int_equal(h.n_releases, 1);
+	assert_int_equal(feed(&h, 3, ENTRY_RESTORE, restored(1, 10)), RC_OK);
+	assert_int_equal(feed(&h, 4, ENTRY_RESTORE, restored(3, 35)), RC_OK);
+	assert_int_equal(h.n_releases, 3);
+	assert_int_equal(h.rho_total_micro, 35);
+	assert_true(h.releases[1].lost && h.releases[2].lost && h.releases[2].released);
+	assert_int_equal(h.releases[2].started_at, 1004);
+	assert_int_equal(history_last_released(&h)->number, 3);
+	assert_int_equal(history_readable_before(&h, UINT32_MAX), 1);
+	assert_int_equal(history_readable_before(&h, 4), 1);
+	assert_int_equal(history_readable_before(&h, 2), 1);
+	assert_int_equal(history_readable_before(&h, 1), 0);
+	assert_int_equal(history_release_of(&h, 0), 1);
+	assert_int_equal(feed(&h, 5, ENTRY_BATCH, batch(1)), RC_OK);
+	assert_int_equal(feed(&h, 6, ENTRY_RELEASE_STARTED, started(4, 2, 5, 40)), RC_OK);
+	assert_int_equal(feed(&h, 7, ENTRY_RELEASE, released(4, 6)), RC_OK);
+	assert_int_equal(history_readable_before(&h, UINT32_MAX), 4);
+	assert_int_equal(history_readable_before(&h, 4), 1);
+	assert_int_equal(history_release_of(&h, 1), 4);
+	history_deinit(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_a_restore),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ void replay_deinit(struct replay *replay)
 {
 	free(replay->batches);
 	free(replay->releases);
+	free(replay->restores);
 	memset(replay, 0, sizeof *replay);
 }
 
@@ -255,8 +256,6 @@ static enum rc append_release(struct replay *replay, const struct replay_release
 		return RC_NOMEM;
 	replay->releases = grown;
 	grown[replay->n_releases++] = *r;
-	for (size_t i = 0; i < replay->n_sources; i++)
-		replay->sources[i].n_batches_at_cut = replay->sources[i].n_batches;
 	return RC_OK;
 }
 
@@ -286,7 +285,11 @@ static enum rc take_started(struct replay *replay, int64_t time, const json_t *f
 		rc = check_charge(replay, fields, &r, diag);
 	if (rc == RC_OK && replay->study != NULL)
 		rc = check_study_rules(replay, &r, diag);
-	return rc == RC_OK ? append_release(replay, &r) : rc;
+	if (rc == RC_OK)
+		rc = append_release(replay, &r);
+	for (size_t i = 0; rc == RC_OK && i < replay->n_sources; i++)
+		replay->sources[i].n_batches_at_cut = replay->sources[i].n_batches;
+	return rc;
 }
 
 static enum rc take_release(struct replay *replay, int64_t time, const json_t *fields, struct diag *diag)
@@ -417,6 +420,58 @@ static enum rc take_certificate(struct replay *replay, const json_t *fields, str
 	return RC_OK;
 }
 
+static enum rc add_lost_releases(struct replay *replay, int64_t time, uint64_t releases, uint64_t rho_total)
+{
+	const struct replay_release *last = last_release(replay);
+	struct replay_release lost = {.started_index = replay->n_entries, .started_at = time, .released = true, .lost = true};
+	enum rc rc = RC_OK;
+
+	if (last != NULL) {
+		memcpy(lost.as_of, last->as_of, sizeof lost.as_of);
+		lost.cut_batches = last->cut_batches;
+		lost.cut_records = last->cut_records;
+		lost.rho_total_micro = last->rho_total_micro;
+		lost.rho_limit_micro = last->rho_limit_micro;
+	}
+	while (rc == RC_OK && replay->n_releases < releases) {
+		lost.number = replay->n_releases + 1;
+		if (lost.number == releases) {
+			lost.rho_micro = rho_total - lost.rho_total_micro;
+			lost.rho_total_micro = rho_total;
+		}
+		rc = append_release(replay, &lost);
+	}
+	return rc;
+}
+
+static enum rc take_restore(struct replay *replay, int64_t time, const json_t *fields, struct diag *diag)
+{
+	enum { MAX_RELEASES = 1 << 20 };
+	const struct replay_release *last = last_release(replay);
+	struct replay_restore r = {.index = replay->n_entries, .at = time};
+	uint64_t releases, rho_total, spent = last ? last->rho_total_micro : 0;
+	uint8_t root[32];
+
+	if (!get_count(fields, "entries", &r.entries) || !get_digest(fields, "root", root) ||
+	    !get_count(fields, "signed_entries", &r.signed_entries) || !get_digest(fields, "signed_root", root) ||
+	    !get_count(fields, "releases", &releases) || !get_count(fields, "rho_total_micro", &rho_total))
+		return BREACH(replay, diag, "a restore that does not say what was kept, signed and charged");
+	if (r.entries != replay->n_entries || r.signed_entries <= r.entries)
+		return BREACH(replay, diag, "a restore counts other entries than the log has");
+	if (releases < replay->n_releases || releases > MAX_RELEASES || rho_total < spent || rho_total > INT64_MAX ||
+	    (releases == replay->n_releases && rho_total != spent))
+		return BREACH(replay, diag, "a restore gives back releases or charges");
+	if (last != NULL && !last->released)
+		return BREACH(replay, diag, "a restore in the middle of a release");
+	struct replay_restore *grown = reallocarray(replay->restores, replay->n_restores + 1, sizeof *grown);
+	if (grown == NULL)
+		return RC_NOMEM;
+	replay->restores = grown;
+	r.n_lost_releases = releases - replay->n_releases;
+	grown[replay->n_restores++] = r;
+	return add_lost_releases(replay, time, releases, rho_total);
+}
+
 static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t time, const json_t *fields,
 			 struct diag *diag)
 {
@@ -435,6 +490,8 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 		return take_study(replay, fields, diag);
 	case ENTRY_BACKUP:
 		return take_backup(replay, fields, diag);
+	case ENTRY_RESTORE:
+		return take_restore(replay, time, fields, diag);
 	case ENTRY_KEYS:
 		return take_keys(replay, fields, diag);
 	case ENTRY_ACCESS:

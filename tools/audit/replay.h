@@ -5,7 +5,7 @@
  * once; a release is started before it is published, one at a time, numbered upwards, under a study that was logged;
  * its cut is exactly the batches logged so far (count, records and digest); its date does not go back and is not in the
  * future; its charge adds up and stays within that study's limit; a query names a release that was published before; a
- * source withdraws no more records than it sent. With a study: interval, minimum of new records and of sources. */
+ * source withdraws no more records than it sent; a restore tells of no fewer releases and charges than were logged. With a study: interval, minimum of new records and of sources. */
 #ifndef TOOLS_AUDIT_REPLAY_H
 #define TOOLS_AUDIT_REPLAY_H
 
@@ -26,6 +26,15 @@ struct replay_release {
 	char study_digest[65];
 	uint8_t digest[32]; /* of the body; once released */
 	bool released, synthetic;
+	bool lost; /* by a restore: known by its number and, all lost ones together, by its charge */
+};
+
+/* The store was restored from a backup: entries that had been signed are gone. */
+struct replay_restore {
+	uint64_t index; /* of its entry */
+	int64_t at;
+	uint64_t entries, signed_entries; /* kept; signed before */
+	uint64_t n_lost_releases;
 };
 
 struct replay_source {
@@ -54,6 +63,8 @@ struct replay {
 	size_t n_batches, n_sorted, batches_cap;
 	struct replay_release *releases; /* releases[i].number = i + 1 */
 	size_t n_releases;
+	struct replay_restore *restores;
+	size_t n_restores;
 	char study_digest[65]; /* of the study in force; "" = none logged yet */
 	uint64_t study_limit_micro;
 	bool study_synthetic;

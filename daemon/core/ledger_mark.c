@@ -1,0 +1,85 @@
+/* The high-water mark of the ledger; ledger_mark.h says what for. */
+#include "daemon/core/ledger_mark.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "keys/durable.h"
+#include "proto/bytes.h"
+
+enum { LINE_CAP = 256, PATH_CAP = CONF_PATH_CAP + 16 };
+
+static void mark_path(const struct conf *conf, char out[PATH_CAP])
+{
+	if (conf->signer_state[0] != '\0')
+		snprintf(out, PATH_CAP, "%s.ledger", conf->signer_state);
+	else
+		snprintf(out, PATH_CAP, "%s.state.ledger", conf->log_key);
+}
+
+static int format_line(const struct ledger_mark *mark, char line[LINE_CAP])
+{
+	uint8_t digest[32];
+	char hex[65];
+	int n = snprintf(line, LINE_CAP, "throughcare-ledger-v1 %" PRIu32 " %" PRIu64, mark->n_releases,
+			 mark->rho_total_micro);
+	sha256_labelled("throughcare ledger mark v1", line, (size_t)n, digest);
+	hex_encode(digest, sizeof digest, hex);
+	return n + snprintf(line + n, LINE_CAP - (size_t)n, " %s\n", hex);
+}
+
+/* Take the fields apart, then write the line again and compare: one mark has one text. */
+enum rc ledger_mark_read(const struct conf *conf, struct ledger_mark *ret)
+{
+	char path[PATH_CAP], line[LINE_CAP], again[LINE_CAP];
+	struct ledger_mark mark;
+	mark_path(conf, path);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? RC_NOTFOUND : RC_IO;
+	ssize_t n = read(fd, line, sizeof line - 1);
+	close(fd);
+	if (n < 0)
+		return RC_IO;
+	line[n] = '\0';
+	if (sscanf(line, "throughcare-ledger-v1 %10" SCNu32 " %20" SCNu64, &mark.n_releases, &mark.rho_total_micro) !=
+	    2)
+		return RC_DAMAGED;
+	if (format_line(&mark, again) != n || memcmp(line, again, (size_t)n) != 0)
+		return RC_DAMAGED;
+	*ret = mark;
+	return RC_OK;
+}
+
+static enum rc write_line(const char *path, const char *line, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return errno == ENOSPC ? RC_NOSPACE : RC_IO;
+	enum rc rc = durable_write(fd, line, len);
+	if (rc == RC_OK && fsync(fd) != 0)
+		rc = RC_IO;
+	if (close(fd) != 0 && rc == RC_OK)
+		rc = RC_IO;
+	return rc;
+}
+
+enum rc ledger_mark_raise(const struct conf *conf, const struct ledger_mark *mark)
+{
+	char path[PATH_CAP], temporary[PATH_CAP + 8], line[LINE_CAP];
+	struct ledger_mark is;
+	if (ledger_mark_read(conf, &is) == RC_OK && is.n_releases >= mark->n_releases &&
+	    is.rho_total_micro >= mark->rho_total_micro)
+		return RC_OK;
+	mark_path(conf, path);
+	snprintf(temporary, sizeof temporary, "%s.new", path);
+	int n = format_line(mark, line);
+	enum rc rc = write_line(temporary, line, (size_t)n);
+	if (rc == RC_OK && rename(temporary, path) != 0)
+		rc = RC_IO;
+	return rc == RC_OK ? durable_sync_folder(path) : rc;
+}

@@ -1,0 +1,221 @@
+/* throughcared --restore: a store from a backup, while no daemon runs.
+ *
+ * Order: restore → check everything in it → compare with what was signed and charged → where that is less, and only if
+ * the operator said so: write an entry `restore` into the log that names the loss, and the ledger with what was charged
+ * since → wind the signer back. Invariant: a signer is never wound back before the entry that tells of it is durable,
+ * so that a log cannot lose entries without saying so; cut short anywhere, what is there does not start. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/base/confine.h"
+#include "daemon/core/backups.h"
+#include "daemon/core/core.h"
+#include "daemon/core/history.h"
+#include "daemon/core/ledger_mark.h"
+#include "daemon/core/publish.h"
+#include "daemon/store/backup.h"
+#include "keys/log_key.h"
+
+struct restore {
+	const struct conf *conf;
+	struct seal *seal;
+	struct log_signer *signer;
+	struct backup_facts facts;
+	uint64_t signed_size;
+	struct tlog_hash signed_root;
+	struct ledger_mark mark;
+	struct diag *diag;
+};
+
+/* ---- the loss ---- */
+
+static json_t *loss_fields(const struct restore *r, const struct ledger_mark *ledger)
+{
+	char root[65], lost_root[65];
+	hex_encode(r->facts.log_root.b, TLOG_HASH_LEN, root);
+	hex_encode(r->signed_root.b, TLOG_HASH_LEN, lost_root);
+	return json_pack("{s:I, s:s, s:I, s:s, s:I, s:I}", "entries", (json_int_t)r->facts.log_size, "root", root,
+			 "signed_entries", (json_int_t)r->signed_size, "signed_root", lost_root, "releases",
+			 (json_int_t)ledger->n_releases, "rho_total_micro", (json_int_t)ledger->rho_total_micro);
+}
+
+static enum rc write_loss(const struct restore *r, struct store *store, struct audit_log *log,
+			  const struct history *history)
+{
+	struct ledger_mark ledger = {history->n_releases, history->rho_total_micro};
+	struct txn *txn = NULL;
+	if (r->mark.n_releases > ledger.n_releases)
+		ledger.n_releases = r->mark.n_releases;
+	if (r->mark.rho_total_micro > ledger.rho_total_micro)
+		ledger.rho_total_micro = r->mark.rho_total_micro;
+	json_t *fields = loss_fields(r, &ledger);
+	enum rc rc = fields == NULL ? RC_NOMEM : txn_begin_write(store, &txn);
+	if (rc == RC_OK)
+		rc = audit_log_append(log, txn, ENTRY_RESTORE, NULL, fields, NULL);
+	if (rc == RC_OK)
+		rc = ledger_write(txn, ledger.n_releases, ledger.rho_total_micro);
+	if (rc == RC_OK)
+		rc = txn_commit(&txn);
+	txn_abort(txn);
+	json_decref(fields);
+	return rc;
+}
+
+static enum rc log_loss(struct restore *r)
+{
+	struct store_options options = {.directory = r->conf->store_directory, .map_bytes = r->conf->store_map_bytes};
+	struct store *store = NULL;
+	struct audit_log *log = NULL;
+	struct history history;
+	history_init(&history);
+	enum rc rc = store_open(&options, r->seal, &store, r->diag);
+	if (rc == RC_OK)
+		rc = audit_log_open(store, NULL, history_replay, &history, &log, r->diag);
+	if (rc == RC_OK)
+		rc = write_loss(r, store, log, &history);
+	audit_log_free(log);
+	store_close(store);
+	history_deinit(&history);
+	return rc;
+}
+
+/* ---- what was signed and charged ---- */
+
+/* The daemon's own comparison at its start. */
+static enum rc check_signed(const struct restore *r)
+{
+	struct store_options options = {.directory = r->conf->store_directory, .map_bytes = r->conf->store_map_bytes};
+	struct store *store = NULL;
+	struct audit_log *log = NULL;
+	enum rc rc = store_open(&options, r->seal, &store, r->diag);
+	if (rc == RC_OK)
+		rc = audit_log_open(store, r->signer, NULL, NULL, &log, r->diag);
+	audit_log_free(log);
+	store_close(store);
+	return rc;
+}
+
+static enum rc find_charged(struct restore *r, const struct restore_options *options)
+{
+	enum rc rc = ledger_mark_read(r->conf, &r->mark);
+	if (options->has_charged) {
+		if (rc == RC_OK && (r->mark.n_releases > options->charged.n_releases ||
+				    r->mark.rho_total_micro > options->charged.rho_total_micro))
+			return diag_set(r->diag, RC_FORK, "--charged: the mark of the ledger says more");
+		r->mark = options->charged;
+		return RC_OK;
+	}
+	if (rc == RC_OK)
+		return RC_OK;
+	return diag_set(
+		r->diag, RC_FORK,
+		"the mark of the ledger beside the signer's state is %s, so what was charged after the backup is "
+		"not known. Ask an auditor how many releases there were and how many millionths of rho they cost, "
+		"and say --charged RELEASES:MILLIONTHS",
+		rc == RC_NOTFOUND ? "missing" : "damaged");
+}
+
+static enum rc accept(struct restore *r, const struct restore_options *options)
+{
+	if (options->accept_loss)
+		return find_charged(r, options);
+	return diag_set(r->diag, RC_FORK,
+			"the backup has %" PRIu64 " log entries, but %" PRIu64
+			" were signed. Look for a newer backup or copy of the store. If there is none, --accept-loss "
+			"gives up the others: the log will say so, and whoever saw them finds it forked. Nothing was "
+			"left in %s",
+			r->facts.log_size, r->signed_size, r->conf->store_directory);
+}
+
+static enum rc make_folder(const char *path, struct diag *diag)
+{
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return diag_set(diag, RC_IO, "%s: %s", path, strerror(errno));
+	return RC_OK;
+}
+
+static enum rc restore_store(struct restore *r, int fd)
+{
+	struct store_options options = {.directory = r->conf->store_directory, .map_bytes = r->conf->store_map_bytes};
+	struct buffer facts;
+	buffer_init(&facts);
+	enum rc rc = make_folder(r->conf->store_directory, r->diag);
+	if (rc == RC_OK)
+		rc = store_backup_restore(fd, &options, r->seal, &facts, r->diag);
+	if (rc == RC_OK)
+		rc = backup_facts_decode(facts.data, facts.len, &r->facts);
+	buffer_deinit(&facts);
+	return rc;
+}
+
+static enum rc run(struct restore *r, int fd, const struct restore_options *options)
+{
+	enum rc rc = restore_store(r, fd);
+	if (rc == RC_CONFLICT) /* what is there is not ours to remove */
+		return rc;
+	if (rc == RC_OK)
+		rc = backup_check(r->conf->store_directory, r->conf->store_map_bytes, r->seal, &r->facts, NULL,
+				  r->diag);
+	bool loss = r->signed_size > r->facts.log_size;
+	if (rc == RC_OK)
+		rc = loss ? accept(r, options) : check_signed(r);
+	if (rc == RC_OK && loss)
+		rc = log_loss(r);
+	if (rc == RC_OK && loss)
+		rc = log_signer_wind_back(r->signer, r->facts.log_size, &r->facts.log_root);
+	if (rc != RC_OK)
+		(void)!store_remove(r->conf->store_directory);
+	return rc;
+}
+
+static void report(const struct restore *r, bool loss)
+{
+	time_t when = (time_t)r->facts.made_at;
+	struct tm tm;
+	char text[32];
+	gmtime_r(&when, &tm);
+	strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &tm);
+	printf("restored the store of %s with %" PRIu64 " log entries; everything in it can be read\n", text,
+	       r->facts.log_size);
+	if (loss)
+		printf("%" PRIu64
+		       " signed log entries are lost, and the log says so. Tell submitters to push again what "
+		       "they pushed since, and to withdraw again what they withdrew; tell auditors and witnesses\n",
+		       r->signed_size - r->facts.log_size);
+}
+
+enum rc core_restore(const struct conf *conf, const struct restore_options *options, struct diag *diag)
+{
+	struct restore r = {.conf = conf, .diag = diag};
+	diag->text[0] = '\0';
+	int fd = open(options->path, O_RDONLY | O_CLOEXEC);
+	enum rc rc = fd < 0 ? diag_set(diag, RC_IO, "%s: %s", options->path, strerror(errno)) : RC_OK;
+	if (rc == RC_OK)
+		rc = seal_open_file(conf->seal_key, &r.seal, diag);
+	if (rc == RC_OK)
+		rc = log_signer_open(conf->log_key, conf->signer_state, conf->log_origin, &r.signer, diag);
+	/* From here on as the service's user, whose files these will be. */
+	if (rc == RC_OK)
+		rc = confine_process(conf->user, diag);
+	if (rc == RC_OK) {
+		log_signer_state(r.signer, &r.signed_size, &r.signed_root);
+		rc = run(&r, fd, options);
+	}
+	if (rc == RC_OK)
+		report(&r, r.signed_size > r.facts.log_size);
+	else if (diag->text[0] == '\0')
+		diag_set(diag, rc, "%s cannot be restored: %s", options->path, rc_text(rc));
+	log_signer_close(r.signer);
+	seal_close(r.seal);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}

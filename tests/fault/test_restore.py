@@ -1,0 +1,172 @@
+# labels: quick once
+"""The restore drill: batches, a backup, more batches, the store is gone; restore, clients push again what came after, and the
+release is that of a run that nothing disturbed. What was signed, charged and published since is not forgotten in silence."""
+import json
+import random
+import shutil
+import subprocess
+
+import pytest
+
+from history import History, Line, World, ask_for_release, finish, kill_hard, wait_for_release
+from harness import PATIENCE_S, THROUGHCARED
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('world')
+    return World(folder, backup_directory=folder / 'backups')
+
+
+def restore(unit, backup, *options):
+    return subprocess.run([THROUGHCARED, '-c', unit.conf_path, '--restore', backup, *options], capture_output=True, text=True,
+                          timeout=PATIENCE_S)
+
+
+def backup_of(world):
+    name = world.unit.as_('operator', 'admin', 'backup').stdout.split()[1]
+    return world.folder / 'backups' / name
+
+
+def push(unit, pieces, history):
+    with Line(unit) as line:
+        for key in pieces:
+            code, body = line.post_batch(*key)
+            history.answered(key, code, body)
+    assert not history.wrong, history.wrong[0]
+
+
+def lose_the_store(unit):
+    kill_hard(unit)
+    shutil.rmtree(unit.keys / 'daemon' / 'store')
+
+
+def test_drill(world):
+    unit, before, after = world.unit, History(), History()
+    world.put(world.pristine)
+    pieces = random.Random(3).sample(world.pieces, len(world.pieces))
+    half = len(pieces) // 2
+    unit.start()
+    push(unit, pieces[:half], before)
+    verified = unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey', '--state', world.folder / 'early')
+    assert verified.returncode == 0
+    backup = backup_of(world)
+    push(unit, pieces[half:-2], after)                      # two never arrive before the disaster
+    unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey', '--state', world.folder / 'late')
+    signed = len(unit.entries())
+    lose_the_store(unit)
+
+    # The operator must say that entries are given up; until then nothing is there, and the signer has not moved.
+    state = (unit.keys / 'daemon' / 'log.key.state').read_text()
+    refused = restore(unit, backup)
+    assert refused.returncode == 76 and f'but {signed} were signed' in refused.stderr, refused
+    assert not list((unit.keys / 'daemon' / 'store').iterdir())
+    assert (unit.keys / 'daemon' / 'log.key.state').read_text() == state
+    done = restore(unit, backup, '--accept-loss')
+    assert done.returncode == 0 and 'signed log entries are lost' in done.stdout, done
+    assert restore(unit, backup, '--accept-loss').returncode == 65, 'a store is never overwritten'
+
+    unit.start()
+    before.check(unit)                                      # all of before the backup, receipts byte for byte
+    lost = unit.entries()
+    entry = [e for e in lost if e['kind'] == 'restore']
+    assert len(entry) == 1 and entry[0]['signed_entries'] == signed and entry[0]['entries'] == lost.index(entry[0])
+    again = History()
+    push(unit, pieces[half:-2], again)                      # 201, with receipts of the log as it is now
+    assert set(again.receipts) == set(after.receipts)
+    assert all(again.receipts[key] != after.receipts[key] for key in again.receipts)
+    finish(world)                                           # the rest, the release, and that it is the undisturbed one
+    again.check(unit)
+
+    # Whoever saw no more than the backup has goes on; whoever saw what was lost finds the fork, and is told why.
+    verify = ('audit', 'verify', '--vkey', unit.keys / 'log.vkey', '--state')
+    told = unit.as_('auditor', *verify, world.folder / 'early')
+    assert f'{signed - entry[0]["entries"]} signed entries and 0 releases were lost' in told.stdout
+    forked = unit.as_('auditor', *verify, world.folder / 'late', check=False)
+    assert forked.returncode == 76 and 'restored from a backup' in forked.stderr, forked
+    assert unit.stop() == 0, unit.log()
+
+
+def test_a_lost_release_stays_charged(world):
+    """Numbers and charges of releases that were published after the backup go on where they were."""
+    unit = world.unit
+    world.put(world.pristine)
+    unit.start()
+    push(unit, world.pieces[1:-1], History())
+    code, _ = ask_for_release(unit)
+    assert code == 202
+    wait_for_release(unit)
+    first = unit.release_body(1)
+    backup = backup_of(world)
+    push(unit, [world.pieces[0], world.pieces[-1]], History())     # of both sources
+    assert ask_for_release(unit)[0] == 202
+    wait_for_release(unit)
+    spent = unit.status()['ledger']['rho_total_micro']
+    charged = [e['rho_micro'] for e in unit.entries() if e['kind'] == 'release_started']
+    assert len(charged) == 2 and spent == sum(charged)
+    lose_the_store(unit)
+
+    # Without the mark beside the signer's state nobody knows what was charged: then it must be stated, and never less.
+    mark = unit.keys / 'daemon' / 'log.key.state.ledger'
+    kept = mark.read_text()
+    assert kept.split()[1:3] == ['2', str(spent)]
+    for broken in (None, kept.replace(' 2 ', ' 1 ')):
+        mark.unlink(missing_ok=True)
+        if broken is not None:
+            mark.write_text(broken)
+        refused = restore(unit, backup, '--accept-loss')
+        assert refused.returncode == 76 and '--charged' in refused.stderr, refused
+    mark.write_text(kept)
+    assert restore(unit, backup, '--accept-loss', '--charged', f'1:{charged[0]}').returncode == 76
+    assert restore(unit, backup, '--accept-loss', '--charged', 'x').returncode == 64
+    done = restore(unit, backup, '--accept-loss')
+    assert done.returncode == 0, done
+
+    unit.start()
+    status = unit.status()
+    assert (status['releases'], status['ledger']['rho_total_micro']) == (2, spent)
+    assert unit.release_body(1) == first
+    code, _, body = unit.request('analyst', 'GET', '/v1/tables')
+    assert (code, json.loads(body)['release']) == (200, 1), 'the last one that can be read'
+    table = json.loads(body)['tables'][0]['name']
+    assert unit.request('analyst', 'GET', f'/v1/tables/{table}?release=1')[0] == 200
+    assert unit.request('analyst', 'GET', f'/v1/tables/{table}?release=2')[0] == 404
+    push(unit, world.pieces, History())
+    code, body = ask_for_release(unit)
+    assert (code, body['release']) == (202, 3), body
+    wait_for_release(unit)
+    assert unit.status()['ledger']['rho_total_micro'] >= spent
+    unit.restart()                                          # and the next start finds it all in order
+    assert unit.status()['releases'] == 3
+    told = unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey').stdout
+    assert '2  lost by the restore' in told and 'audit log verified' in told
+    report = world.folder / 'report.html'
+    unit.as_('auditor', 'audit', 'report', '--vkey', unit.keys / 'log.vkey', '--year', lost_year(unit), '-o', report)
+    assert '<td>lost</td>' in report.read_text()
+    assert unit.stop() == 0, unit.log()
+
+
+def lost_year(unit):
+    return [e['t'] for e in unit.entries() if e['kind'] == 'restore'][0][:4]
+
+
+def test_what_is_no_backup(world):
+    unit = world.unit
+    world.put(world.pristine)
+    unit.start()
+    backup = backup_of(world)
+    second = restore(unit, backup)
+    assert second.returncode == 65 and 'another process' in second.stderr, 'a running daemon is left alone'
+    lose_the_store(unit)
+    assert restore(unit, world.folder / 'nothing').returncode == 74
+    data = backup.read_bytes()
+    for changed in (data[:-1], data[:40], data[:200] + bytes([data[200] ^ 1]) + data[201:], b'TCBACKP1' + b'\0' * 60):
+        bad = world.folder / 'bad.backup'
+        bad.write_bytes(changed)
+        refused = restore(unit, bad, '--accept-loss')
+        assert refused.returncode in (65, 74, 78) and refused.stderr, refused
+        assert not list((unit.keys / 'daemon' / 'store').iterdir())
+    assert restore(unit, backup, '--accept-loss').returncode == 0
+    unit.start()
+    assert unit.stop() == 0
+
