@@ -21,8 +21,8 @@ struct clk_job {
 	struct encoder *encoder;
 	struct encoder_worker *workers[PIPELINE_MAX_WORKERS];
 	struct row_run run;
-	char *texts[ROW_MAX_BLOCKS]; /* of each block, its filters in base64, text_len bytes each */
-	size_t text_len;
+	char *texts[ROW_MAX_BLOCKS]; /* of each block, its filters as JSON, each with a comma before */
+	size_t text_lens[ROW_MAX_BLOCKS];
 	struct output_file *out;
 	struct encode_input in;
 	int columns[SCHEMA_MAX_FEATURES];
@@ -135,46 +135,52 @@ static void encode_row(struct clk_job *c, struct encoder_worker *worker, struct 
 	row_block_refuse(block, i, &why);
 }
 
+/* Room for a comma, a space, quotes, and the NUL of the last. */
+static size_t text_cap(const struct row_block *block)
+{
+	return block->max_rows * (base64_encoded_len(block->clk_bytes) + 4) + 1;
+}
+
 static void encode_block(void *ctx, unsigned worker, unsigned piece)
 {
 	struct clk_job *c = ctx;
 	struct row_block *block = c->run.blocks[piece];
+	char *at = c->texts[piece];
 	for (size_t i = 0; i < block->n; i++) {
 		encode_row(c, c->workers[worker], block, i);
-		/* The encoder's NUL falls on the next text, or on the byte after the last. */
-		if (block->results[i].rc == RC_OK)
-			base64_encode(block->clks + i * block->clk_bytes, block->clk_bytes,
-				      c->texts[piece] + i * c->text_len);
+		if (block->results[i].rc != RC_OK)
+			continue;
+		memcpy(at, ", \"", 3);
+		base64_encode(block->clks + i * block->clk_bytes, block->clk_bytes, at + 3);
+		at += 3 + base64_encoded_len(block->clk_bytes);
+		*at++ = '"';
 	}
+	c->text_lens[piece] = (size_t)(at - c->texts[piece]);
 }
 
 static enum rc take_block(void *ctx, unsigned at, struct diag *diag)
 {
 	struct clk_job *c = ctx;
 	const struct row_block *block = c->run.blocks[at];
+	size_t skipped = c->written == 0 && c->text_lens[at] > 0 ? 2 : 0; /* no comma before the first */
 	enum rc rc = RC_OK;
 	for (size_t i = 0; i < block->n && rc == RC_OK; i++) {
 		if (block->results[i].rc != RC_OK) {
 			rc = row_block_report(block, i, &c->in, block->results[i].error, diag);
 			continue;
 		}
-		rc = output_file_write(c->out, c->written == 0 ? "\"" : "\", \"", c->written == 0 ? 1 : 4, diag);
-		if (rc == RC_OK)
-			rc = output_file_write(c->out, c->texts[at] + i * c->text_len, c->text_len, diag);
 		c->written++;
 		c->empty += block->results[i].facts.nothing;
 	}
-	return rc;
+	return rc == RC_OK ? output_file_write(c->out, c->texts[at] + skipped, c->text_lens[at] - skipped, diag) : rc;
 }
 
 static enum rc encode_rows(struct clk_job *c, struct diag *diag)
 {
-	size_t n = encoder_record_bytes(c->encoder);
 	enum rc rc = RC_OK;
-	c->text_len = base64_encoded_len(n);
 	for (unsigned i = 0; i < c->run.n_blocks && rc == RC_OK; i++) {
-		rc = row_block_new_clks(n, &c->run.blocks[i]);
-		c->texts[i] = rc == RC_OK ? malloc(c->run.blocks[i]->max_rows * c->text_len + 1) : NULL;
+		rc = row_block_new_clks(encoder_record_bytes(c->encoder), &c->run.blocks[i]);
+		c->texts[i] = rc == RC_OK ? malloc(text_cap(c->run.blocks[i])) : NULL;
 		if (c->texts[i] == NULL)
 			return diag_set(diag, RC_NOMEM, "out of memory");
 	}
@@ -184,8 +190,6 @@ static enum rc encode_rows(struct clk_job *c, struct diag *diag)
 	rc = output_file_write(c->out, "{\"clks\": [", 10, diag);
 	if (rc == RC_OK)
 		rc = row_run(&c->run, &c->in, diag);
-	if (rc == RC_OK && c->written > 0)
-		rc = output_file_write(c->out, "\"", 1, diag);
 	return rc == RC_OK ? output_file_write(c->out, "]}", 2, diag) : rc;
 }
 

@@ -58,6 +58,7 @@ void row_block_free(struct row_block *block)
 		explicit_bzero(block->clks, block->max_rows * block->clk_bytes);
 	free(block->clks);
 	free(block->fields);
+	free(block->offsets);
 	free(block);
 }
 
@@ -82,37 +83,45 @@ static bool grow(void **array, size_t *cap, size_t used, size_t want, size_t siz
 	return true;
 }
 
-/* Fields keep their offset in place of an address until the block is full, since its bytes may move. */
+/* From the first byte of a row's fields to the last: the register keeps them one after another. */
+static size_t row_extent(const struct register_row *row)
+{
+	if (row->n_fields == 0)
+		return 0;
+	const struct encode_value *last = &row->fields[row->n_fields - 1];
+	return (size_t)(last->bytes + last->len - row->fields[0].bytes);
+}
+
+/* Fields keep their place in the row in place of an address until the block is full, since its bytes may move. */
 static enum rc add_row(struct row_block *block, const struct register_row *row)
 {
-	size_t n_bytes = 0;
-	for (size_t i = 0; i < row->n_fields; i++)
-		n_bytes += row->fields[i].len;
+	size_t n_bytes = row_extent(row);
 	if (!grow((void **)&block->bytes, &block->cap_bytes, block->n_bytes, block->n_bytes + n_bytes + 1, 1) ||
 	    !grow((void **)&block->fields, &block->cap_fields, block->n_fields, block->n_fields + row->n_fields,
-		  sizeof *block->fields))
+		  sizeof *block->fields) ||
+	    !grow((void **)&block->offsets, &block->cap_offsets, block->n_fields, block->n_fields + row->n_fields,
+		  sizeof *block->offsets))
 		return RC_NOMEM;
+	if (n_bytes != 0)
+		memcpy(block->bytes + block->n_bytes, row->fields[0].bytes, n_bytes);
 	for (size_t i = 0; i < row->n_fields; i++) {
-		const struct encode_value *field = &row->fields[i];
-		if (field->len != 0)
-			memcpy(block->bytes + block->n_bytes, field->bytes, field->len);
-		block->fields[block->n_fields++] = (struct encode_value){NULL, field->len};
-		block->n_bytes += field->len;
+		size_t at = block->n_bytes + (size_t)(row->fields[i].bytes - row->fields[0].bytes);
+		block->offsets[block->n_fields] = at;
+		block->fields[block->n_fields++].len = row->fields[i].len;
 	}
+	block->n_bytes += n_bytes;
 	block->rows[block->n++] = *row;
 	return RC_OK;
 }
 
 static void place_fields(struct row_block *block)
 {
-	const char *at = block->bytes;
 	struct encode_value *field = block->fields;
+	for (size_t i = 0; i < block->n_fields; i++)
+		field[i].bytes = block->bytes + block->offsets[i];
 	for (size_t r = 0; r < block->n; r++) {
 		block->rows[r].fields = field;
-		for (size_t i = 0; i < block->rows[r].n_fields; i++, field++) {
-			field->bytes = at;
-			at += field->len;
-		}
+		field += block->rows[r].n_fields;
 	}
 }
 

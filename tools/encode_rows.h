@@ -36,6 +36,8 @@ struct row_block {
 	size_t n_bytes, cap_bytes;
 	struct encode_value *fields;
 	size_t n_fields, cap_fields;
+	size_t *offsets; /* of fields among the bytes, while the block is filled */
+	size_t cap_offsets;
 	size_t clk_bytes; /* 0 = there are no filters beside the chunk */
 	uint8_t *clks;    /* one a row: given, or made without a study */
 };

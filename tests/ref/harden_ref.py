@@ -90,10 +90,10 @@ def unite(filters, length):
     return [int(any(column)) for column in zip(*filters)] if filters else [0] * length
 
 
-def encode(schema, filters, secret, record):
-    """The filters of one record, None where one is missing. An empty value is missing."""
+def encode(schema, filters, secret, record, form=clkhash_ref.format_value):
+    """The filters of one record, None where one is missing. An empty value is missing; `form` makes a value's text."""
     folds, keys = schema['clkConfig'].get('xor_folds', 0), clkhash_ref.feature_keys(schema, secret)
-    texts = [value and clkhash_ref.format_value(feature, value) for feature, value in zip(schema['features'], record)]
+    texts = [value and form(feature, value) for feature, value in zip(schema['features'], record)]
 
     def length(f):
         return (f['bits'] // 2 if f['balanced'] else f['bits']) << folds

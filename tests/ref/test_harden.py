@@ -61,7 +61,7 @@ def hardening_of(rng, filters):
     return {key: filters[0][key] for key in HARDNESS if rng.random() < 0.5}
 
 
-def study_text(schema, filters, roles, hardening):
+def study_text(schema, filters, roles, hardening, normalise='none', language=None):
     names = [f['identifier'] for f in schema['features']]
     text = (SOURCE / 'deploy/study-two-registers.yaml').read_text()
     rest = re.search(r'\nsources:.*', text, re.S).group().replace('column: date_of_birth', 'column: born')
@@ -71,13 +71,14 @@ def study_text(schema, filters, roles, hardening):
     # Levels decide nothing here, but a balanced filter must have some.
     compared = {f['name']: {'filters': [f['name']], 'levels': [0.8, 1]} for f in filters}
     given = {name: role for name, role in zip(names, roles) if role}
-    return ('study: 1\nname: random\ntitle: random\nsynthetic: true\nlinkage:\n  key_check: unset\n  normalise: none\n'
+    return ('study: 1\nname: random\ntitle: random\nsynthetic: true\nlinkage:\n  key_check: unset\n'
+            f'  normalise: {normalise}\n' + (f'  language: {language}\n' if language else '') +
             f'  schema: {json.dumps(schema)}\n' + (f'  roles: {json.dumps(given)}\n' if given else '') +
             (f'  hardening: {json.dumps(hardening)}\n' if hardening else '') +
             f'  filters: {json.dumps(written)}\n  comparisons: {json.dumps(compared)}\n' + rest)
 
 
-def encode_with_c(folder, study, names, records):
+def encode_with_c(folder, study, names, records, *options):
     (folder / 'study.yaml').write_text(study)
     subprocess.run([BINARY, 'keys', 'init', folder / 'keys', '--study', folder / 'study.yaml'], check=True,
                    capture_output=True, text=True)
@@ -87,7 +88,7 @@ def encode_with_c(folder, study, names, records):
         writer.writerows([i, 'release', '2024-01-05', *record] for i, record in enumerate(records))
     secret = folder / 'keys/custodians/main.secret'
     subprocess.run([BINARY, 'encode', '--study', folder / 'keys/study.yaml', '--secret', secret, '--source', 'prison',
-                    '--record-key', folder / 'keys/prison/record.key', '-o', folder / 'out.batch', folder / 'in.csv'],
+                    '--record-key', folder / 'keys/prison/record.key', '-o', folder / 'out.batch', folder / 'in.csv', *options],
                    check=True, capture_output=True, text=True)
     return (folder / 'out.batch').read_bytes(), secret
 

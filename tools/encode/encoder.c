@@ -44,7 +44,7 @@ struct encoder {
 	size_t keys_len;
 	struct filter filters[STUDY_MAX_FILTERS];
 	uint32_t n_filters, folds;
-	bool used[SCHEMA_MAX_FEATURES];
+	bool used[SCHEMA_MAX_FEATURES], hardened;
 	size_t n_words[SCHEMA_MAX_FEATURES]; /* bits of a feature in all of its filters, before folding */
 	uint32_t n_used, n_workers;
 	bool sorted[SCHEMA_MAX_FEATURES]; /* some filter wants the sorted digits of this feature */
@@ -69,6 +69,8 @@ struct encoder_worker {
 	uint8_t *narrow;     /* before hardening */
 	unsigned n_groups;   /* with something to encode, of all filters of the record */
 	size_t wide_cap, narrow_cap;
+	uint32_t hashes[SCHEMA_MAX_FEATURES]; /* of the values of this record … */
+	bool expected;                        /* … or of the next */
 };
 
 void encoder_free(struct encoder *encoder)
@@ -211,6 +213,7 @@ static enum rc add_study_filter(struct encoder *e, const struct study_filter *fr
 	if (rc != RC_OK)
 		return rc;
 	rc = hardening_new(from, secret, len, &f->hardening);
+	e->hardened |= f->hardening != NULL;
 	return rc == RC_OK ? rc : diag_set(diag, rc, "filter %s: its hardening could not be derived", from->name);
 }
 
@@ -507,6 +510,13 @@ static enum rc pad_filter(struct encoder_worker *w, const struct filter *f, uint
 static enum rc join_filter(struct encoder_worker *w, const struct filter *f, uint8_t *out, bool *ret_missing)
 {
 	size_t n_words = hash_words(f);
+	const struct value_entry *first = w->features[f->parts[0].feature].entry;
+	/* One field as it is: nothing to join, fold or harden. One that is missing has no bits. */
+	if (f->n_parts == 1 && f->hardening == NULL && w->encoder->folds == 0) {
+		memcpy(out, first->bits + f->parts[0].at, ((size_t)f->n_bits + 7) / 8);
+		*ret_missing = first->missing;
+		return RC_OK;
+	}
 	uint32_t present = groups_present(w, f);
 	enum hardening_act act = hardening_act(f->hardening, present, w->n_groups);
 	enum rc rc = RC_OK;
@@ -532,35 +542,53 @@ static enum rc join_filter(struct encoder_worker *w, const struct filter *f, uin
 	return rc;
 }
 
-enum rc encoder_encode(struct encoder_worker *w, const struct encode_value *values, uint8_t *out, bool *missing,
-		       struct encode_error *error)
+void encoder_expect(struct encoder_worker *w, const struct encode_value *values)
 {
 	const struct encoder *e = w->encoder;
-	uint32_t hashes[SCHEMA_MAX_FEATURES];
-	error->rule[0] = '\0';
 	for (uint16_t i = 0; i < e->schema->n_features; i++) {
 		if (e->used[i])
-			hashes[i] = value_cache_hash(w->features[i].values, values[i].bytes, values[i].len);
+			w->hashes[i] = value_cache_hash(w->features[i].values, values[i].bytes, values[i].len);
 	}
+	w->expected = true;
+}
+
+enum rc encoder_encode_to(struct encoder_worker *w, const struct encode_value *values, uint8_t *const *outs,
+			  bool *missing, struct encode_error *error)
+{
+	const struct encoder *e = w->encoder;
+	error->rule[0] = '\0';
+	if (!w->expected)
+		encoder_expect(w, values);
+	w->expected = false;
 	for (uint16_t i = 0; i < e->schema->n_features; i++) {
 		if (!e->used[i])
 			continue;
-		enum rc rc = find_entry(w, i, hashes[i], &values[i], error->rule);
+		enum rc rc = find_entry(w, i, w->hashes[i], &values[i], error->rule);
 		if (rc != RC_OK) {
 			error->feature = i;
 			return rc;
 		}
 	}
 	w->n_groups = 0;
-	for (uint32_t f = 0; f < e->n_filters; f++)
+	for (uint32_t f = 0; f < e->n_filters && e->hardened; f++)
 		w->n_groups += (unsigned)__builtin_popcount(groups_present(w, &e->filters[f]));
 	for (uint32_t f = 0; f < e->n_filters; f++) {
-		enum rc rc = join_filter(w, &e->filters[f], out, &missing[f]);
+		enum rc rc = join_filter(w, &e->filters[f], outs[f], &missing[f]);
 		if (rc != RC_OK)
 			return rc;
-		out += encoder_filter_bytes(e, f);
 	}
 	return RC_OK;
+}
+
+enum rc encoder_encode(struct encoder_worker *w, const struct encode_value *values, uint8_t *out, bool *missing,
+		       struct encode_error *error)
+{
+	uint8_t *outs[STUDY_MAX_FILTERS];
+	for (uint32_t f = 0; f < w->encoder->n_filters; f++) {
+		outs[f] = out;
+		out += encoder_filter_bytes(w->encoder, f);
+	}
+	return encoder_encode_to(w, values, outs, missing, error);
 }
 
 bool encoder_feature_missing(const struct encoder_worker *w, uint16_t feature)

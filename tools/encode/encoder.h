@@ -55,6 +55,11 @@ struct encode_error {
  * one flag a filter: nothing to encode, filter all zero. Errors: INVALID (*error set), CRYPTO, NOMEM. */
 enum rc encoder_encode(struct encoder_worker *worker, const struct encode_value *values, uint8_t *out, bool *missing,
 		       struct encode_error *error) MUST_CHECK;
+/* Begin to load what these values became, while there is something else to do: the next encoding must be of them. */
+void encoder_expect(struct encoder_worker *worker, const struct encode_value *values);
+/* The same as encoder_encode(), each filter where `outs` says. */
+enum rc encoder_encode_to(struct encoder_worker *worker, const struct encode_value *values, uint8_t *const *outs,
+			  bool *missing, struct encode_error *error) MUST_CHECK;
 
 /* After encoder_encode(): whether a feature had nothing to encode; and its date, if it is one or is text of
  * eight digits YYYYMMDD that name a real day. */

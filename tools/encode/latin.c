@@ -17,7 +17,8 @@ static const char *const cyrillic[] = {
 static const struct {
 	uint32_t from;
 	const char *to;
-} more_cyrillic[] = {{0x0463, "ie"}, {0x046B, "u"}, {0x0473, "f"}, {0x0475, "y"}, {0x0491, "g"}, {0x04BB, "c"}};
+} more_cyrillic[] = {{0x0463, "ie"}, {0x046B, "u"}, {0x0473, "f"}, {0x0475, "y"},
+		     {0x0491, "g"},  {0x0493, "g"}, {0x04BB, "c"}};
 
 /* U+03B1 … U+03C9; the final sigma is U+03C2. */
 static const char *const greek[] = {"a", "v", "g", "d", "e", "z", "i", "th", "i", "k",  "l",  "m", "n",
@@ -84,6 +85,14 @@ static uint32_t letter_after(const struct text *in, size_t at)
 	return at < in->len ? lower(in->cp[at]) : 0;
 }
 
+/* The letter before `at`, over marks; 0 at the beginning. */
+static uint32_t letter_before(const struct text *in, size_t at)
+{
+	while (at > 0 && is_mark(in->cp[at - 1]))
+		at--;
+	return at > 0 ? lower(in->cp[at - 1]) : 0;
+}
+
 /* αυ, ευ and ηυ end in v before vowels and voiced consonants, else in f. */
 static bool ends_in_f(uint32_t next)
 {
@@ -121,8 +130,7 @@ static const char *greek_letters(const struct text *in, size_t at, size_t *ret_u
 	if (c == GAMMA && next == CHI)
 		return "nch";
 	if (c == MU && next == PI) {
-		bool first = at == 0 || !(is_greek(lower(in->cp[at - 1])) || is_mark(in->cp[at - 1]));
-		return first || !is_greek(letter_after(in, at + 2)) ? "b" : "mp";
+		return !is_greek(letter_before(in, at)) || !is_greek(letter_after(in, at + 2)) ? "b" : "mp";
 	}
 	*ret_used = 1;
 	return greek[c - ALPHA];

@@ -338,29 +338,24 @@ static enum rc take_given(const struct record_reader *r, struct batch_chunk *chu
 	return RC_OK;
 }
 
-static enum rc read_filters(struct record_reader *r, const struct register_row *row, struct batch_chunk *chunk,
+static enum rc read_filters(struct record_reader *r, const struct encode_value *values, struct batch_chunk *chunk,
 			    uint32_t i, bool *ret_nothing, struct record_error *error)
 {
-	struct encode_value values[SCHEMA_MAX_FEATURES];
 	struct encode_error encode_error;
 	bool missing[STUDY_MAX_FILTERS], nothing = true;
-	uint8_t bits[STUDY_MAX_FILTERS * (STUDY_MAX_FILTER_BITS / 8)], *at = bits;
+	uint8_t *outs[STUDY_MAX_FILTERS];
 	const struct schema *schema = r->domain->schema;
 	if (r->worker == NULL)
 		return take_given(r, chunk, i, ret_nothing);
-	for (uint16_t f = 0; f < schema->n_features; f++)
-		values[f] = field(row, r->features[f]);
-	enum rc rc = encoder_encode(r->worker, values, bits, missing, &encode_error);
+	for (uint8_t f = 0; f < r->domain->n_filters; f++)
+		outs[f] = chunk->filters[f] + (size_t)i * encoder_filter_bytes(r->options.encoder, f);
+	enum rc rc = encoder_encode_to(r->worker, values, outs, missing, &encode_error);
 	if (rc == RC_INVALID)
 		return refuse(error, schema->features[encode_error.feature].identifier, "%s", encode_error.rule);
 	for (uint8_t f = 0; f < r->domain->n_filters && rc == RC_OK; f++) {
-		size_t n = encoder_filter_bytes(r->options.encoder, f);
-		memcpy(chunk->filters[f] + (size_t)i * n, at, n);
 		chunk->missing[f][i] = missing[f];
 		nothing &= missing[f];
-		at += n;
 	}
-	explicit_bzero(bits, sizeof bits);
 	*ret_nothing = nothing;
 	return rc;
 }
@@ -372,12 +367,17 @@ enum rc record_convert(struct record_reader *r, const struct register_row *row, 
 	*error = (struct record_error){.column = ""};
 	if (row->problem != NULL)
 		return refuse(error, register_column_name(r->file, row->problem_column), "%s", row->problem);
+	struct encode_value values[SCHEMA_MAX_FEATURES];
+	for (uint16_t f = 0; f < r->domain->schema->n_features && r->worker != NULL; f++)
+		values[f] = field(row, r->features[f]);
+	if (r->worker != NULL)
+		encoder_expect(r->worker, values);
 	enum rc rc = read_ids(r, row, chunk, i, &facts.digest, error);
 	if (rc == RC_OK)
 		rc = read_event(r, row, chunk, i, error);
 	/* The filters first: an age band needs the date of birth that the encoder has read. */
 	if (rc == RC_OK)
-		rc = read_filters(r, row, chunk, i, &facts.nothing, error);
+		rc = read_filters(r, values, chunk, i, &facts.nothing, error);
 	if (rc == RC_OK)
 		rc = read_codes(r, row, chunk, i, error);
 	if (rc != RC_OK)

@@ -262,11 +262,15 @@ static enum rc show(struct register_file *f, const struct row *row, struct regis
 		.number = row->number, .line = row->line, .n_fields = row->n, .problem_column = -1};
 	if (!grow((void **)&f->view, &f->cap_view, row->n, sizeof *f->view))
 		return RC_NOMEM;
+	/* Fields lie one after another: where all of the row is in order, so is each of them. */
+	const struct span *first = &f->spans[row->first], *last = &f->spans[row->first + row->n - (row->n > 0)];
+	bool fine = row->n > 0 && f->bytes != NULL &&
+		    field_problem(f->bytes + first->at, last->at + last->len - first->at) == NULL;
 	for (size_t i = 0; i < row->n; i++) {
 		const struct span *s = &f->spans[row->first + i];
 		const uint8_t *bytes = f->bytes != NULL ? f->bytes + s->at : (const uint8_t *)"";
 		f->view[i] = (struct encode_value){(const char *)bytes, s->len};
-		const char *problem = ret->problem == NULL ? field_problem(bytes, s->len) : NULL;
+		const char *problem = !fine && ret->problem == NULL ? field_problem(bytes, s->len) : NULL;
 		if (problem != NULL) {
 			ret->problem = problem;
 			ret->problem_column = (int)i;

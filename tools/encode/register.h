@@ -31,7 +31,7 @@ struct register_row {
 	uint64_t number; /* 1 is the first after the header */
 	uint64_t line;   /* in the file, from 1 */
 	size_t n_fields;
-	const struct encode_value *fields; /* borrowed until the next call */
+	const struct encode_value *fields; /* borrowed until the next call; one after another in memory */
 	const char *problem;               /* what is wrong with the row as such; NULL = nothing; constant text */
 	int problem_column;                /* its place, or -1 */
 };

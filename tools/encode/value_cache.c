@@ -48,19 +48,41 @@ static struct value_entry *at(const struct value_cache *cache, size_t i)
 	return (struct value_entry *)(void *)(cache->entries + i * cache->stride);
 }
 
+static uint64_t load(const char *from)
+{
+	uint64_t word;
+	memcpy(&word, from, sizeof word);
+	return word;
+}
+
+/* The last n ≤ 8 bytes of a value, by loads of fixed length. */
+static uint64_t load_last(const char *from, size_t n)
+{
+	uint32_t low, high;
+	if (n == sizeof(uint64_t))
+		return load(from);
+	if (n >= sizeof low) {
+		memcpy(&low, from, sizeof low);
+		memcpy(&high, from + n - sizeof high, sizeof high);
+		return (uint64_t)high << 32 | low;
+	}
+	return n == 0 ? 0
+		      : (uint64_t)(uint8_t)from[0] << 16 | (uint64_t)(uint8_t)from[n / 2] << 8 | (uint8_t)from[n - 1];
+}
+
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+	unsigned __int128 m = (unsigned __int128)(h ^ word) * 0xD6E8FEB86659FD93u;
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
 /* Multiply and fold, eight bytes at a time. Who chooses values can at worst make the cache slow for himself. */
 static uint32_t hash_value(const char *value, size_t len)
 {
 	uint64_t h = 0x9E3779B97F4A7C15u ^ len;
-	for (; len > 0;) {
-		uint64_t word = 0;
-		size_t n = len < sizeof word ? len : sizeof word;
-		memcpy(&word, value, n);
-		unsigned __int128 m = (unsigned __int128)(h ^ word) * 0xD6E8FEB86659FD93u;
-		h = (uint64_t)m ^ (uint64_t)(m >> 64);
-		value += n;
-		len -= n;
-	}
+	for (; len > sizeof h; value += sizeof h, len -= sizeof h)
+		h = mix(h, load(value));
+	h = mix(h, load_last(value, len));
 	h ^= h >> 32;
 	return (uint32_t)h == 0 ? 1 : (uint32_t)h;
 }
@@ -71,6 +93,7 @@ uint32_t value_cache_hash(const struct value_cache *cache, const char *value, si
 	const uint8_t *set = cache->entries + (hash & (cache->n_sets - 1)) * WAYS * cache->stride;
 	__builtin_prefetch(set);
 	__builtin_prefetch(set + ALIGNMENT);
+	__builtin_prefetch(set + cache->stride);
 	return hash;
 }
 
