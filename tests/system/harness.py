@@ -67,16 +67,21 @@ def write_csv(path, rows):
 class Unit:
     """A linkage unit in a folder: key set, configuration, daemon."""
 
-    def __init__(self, folder, study=STUDY, **conf):
+    def __init__(self, folder, study=STUDY, like=None, **conf):
+        """`like` is a unit whose keys are taken instead of new ones: linkage and release depend on them."""
         self.folder = pathlib.Path(folder)
         self.keys = self.folder / 'keys'
         self.daemon = None
         self.program = THROUGHCARED
         self.log_path = self.folder / 'daemon.log'
         self.folder.mkdir(parents=True, exist_ok=True)
-        tool('keys', 'init', self.keys, '--study', study, '--listen', '127.0.0.1:0')
         self.study = self.keys / 'study.yaml'
         self.conf_path = self.keys / 'daemon' / 'throughcared.yaml'
+        if like is None:
+            tool('keys', 'init', self.keys, '--study', study, '--listen', '127.0.0.1:0')
+        else:
+            shutil.copytree(like.keys, self.keys)
+            self.conf_path.write_text(self.conf_path.read_text().replace(str(like.keys), str(self.keys)))
         self.configure(**{'store_map_bytes': '1G', **conf})
 
     def configure(self, **options):

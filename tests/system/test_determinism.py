@@ -34,16 +34,7 @@ class Run(Unit):
 
     def __init__(self, world, name, **conf):
         folder, self.registers, first = world
-        self.folder, self.keys, self.daemon = folder / name, folder / name / 'keys', None
-        self.log_path = self.folder / 'daemon.log'
-        self.folder.mkdir()
-        import shutil
-        shutil.copytree(first.keys, self.keys)
-        self.study = self.keys / 'study.yaml'
-        self.conf_path = self.keys / 'daemon' / 'throughcared.yaml'
-        text = self.conf_path.read_text().replace(str(first.keys), str(self.keys))
-        self.conf_path.write_text(text)
-        self.configure(test_release_secret=folder / 'release.secret', **conf)
+        super().__init__(folder / name, like=first, test_release_secret=folder / 'release.secret', **conf)
 
     def pieces(self, source, batch_records, rows=None):
         path = self.registers / f'{source}.csv'
