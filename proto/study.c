@@ -22,7 +22,7 @@ static enum rc read_head(const struct study_reader *r, const struct yaml_node *r
 {
 	static const char *const keys[] = {"study",      "name",      "title",      "synthetic", "linkage",
 					   "sources",    "events",    "dimensions", "measures",  "tables",
-					   "disclosure", "retention", NULL};
+					   "disclosure", "retention", "witnesses",  NULL};
 	const struct yaml_node *node;
 	int64_t version = 0;
 
@@ -60,6 +60,35 @@ static enum rc read_retention(const struct study_reader *r, const struct yaml_no
 	return rc;
 }
 
+static enum rc read_witnesses(const struct study_reader *r, const struct yaml_node *node, struct study *study)
+{
+	static const char *const keys[] = {"needed", "keys", NULL};
+	const struct yaml_node *needed, *list;
+	int64_t n = 0;
+
+	if (node == NULL)
+		return RC_OK;
+	enum rc rc = read_keys(r, node, keys);
+	if (rc == RC_OK)
+		rc = read_required(r, node, "keys", &list);
+	if (rc == RC_OK)
+		rc = read_required(r, node, "needed", &needed);
+	if (rc == RC_OK)
+		rc = read_sequence(r, list, 1, WITNESS_MAX);
+	if (rc == RC_OK)
+		rc = read_integer(r, needed, 1, list->n_children, &n);
+	for (const struct yaml_node *item = list->first; rc == RC_OK && item != NULL; item = item->next) {
+		char vkey[TLOG_VKEY_CAP];
+		rc = read_text(r, item, vkey, sizeof vkey);
+		if (rc == RC_OK && witness_rule_add(&study->witnesses, vkey) != RC_OK)
+			rc = READ_ERROR(r, item,
+					"the public key of a witness is needed here, NAME+HASH+BASE64, each name once "
+					"(throughcare keys witness)");
+	}
+	study->witnesses.needed = (uint8_t)n;
+	return rc;
+}
+
 /* Order matters: sources name domains, dimensions name sources, tables name dimensions and measures. */
 static enum rc read_parts(const struct study_reader *r, const struct yaml_node *root, struct study *study)
 {
@@ -81,6 +110,8 @@ static enum rc read_parts(const struct study_reader *r, const struct yaml_node *
 			return rc;
 	}
 	enum rc rc = study_check_nested(r, root, study);
+	if (rc == RC_OK)
+		rc = read_witnesses(r, yaml_get(root, "witnesses"), study);
 	return rc == RC_OK ? read_retention(r, yaml_get(root, "retention"), study) : rc;
 }
 

@@ -18,6 +18,7 @@
 #include "proto/day.h"
 #include "proto/rc.h"
 #include "proto/schema.h"
+#include "proto/witness_rule.h"
 
 enum {
 	STUDY_NAME_CAP = 64, /* names: [a-z][a-z0-9_-]*, shorter than this, NUL included */
@@ -262,6 +263,7 @@ struct study {
 	uint8_t n_tables;
 	struct study_disclosure disclosure;
 	uint16_t retention_years; /* 0 = not said */
+	struct witness_rule witnesses; /* who must have cosigned the log before a release is read */
 	uint8_t digest[32];
 };
 

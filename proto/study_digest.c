@@ -327,11 +327,11 @@ enum rc study_fill_digests(struct study *study)
 		}
 		json_array_append_new(domains, domain_json(study, domain));
 	}
-	return take_digest("throughcare study v1",
-			   json_pack("{s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "version", 1, "name", study->name,
-				     "title", study->title, "synthetic", (int)study->synthetic, "domains", domains,
-				     "sent", sent_json(study), "published", published_json(study), "disclosure",
-				     disclosure_json(&study->disclosure), "retention_years",
-				     (int)study->retention_years),
-			   study->digest);
+	json_t *whole = json_pack("{s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "version", 1, "name", study->name,
+				  "title", study->title, "synthetic", (int)study->synthetic, "domains", domains,
+				  "sent", sent_json(study), "published", published_json(study), "disclosure",
+				  disclosure_json(&study->disclosure), "retention_years", (int)study->retention_years);
+	if (study->witnesses.needed > 0)
+		json_object_set_new(whole, "witnesses", witness_rule_json(&study->witnesses));
+	return take_digest("throughcare study v1", whole, study->digest);
 }

@@ -231,7 +231,8 @@ static void show_state(const json_t *release, json_int_t number, int64_t elapsed
 			(long long)(elapsed_ms / 1000));
 }
 
-static enum rc wait_for_release(struct admin *a, json_int_t number)
+/* *ret_waiting: it is published, but some release waits for witnesses. */
+static enum rc wait_for_release(struct admin *a, json_int_t number, bool *ret_waiting)
 {
 	int64_t start = monotonic_ms();
 	bool done = false;
@@ -254,6 +255,7 @@ static enum rc wait_for_release(struct admin *a, json_int_t number)
 			const json_t *release = json_object_get(status, "release");
 			show_state(release, number, elapsed);
 			rc = judge(a, release, number, &done);
+			*ret_waiting = json_integer_value(json_object_get(status, "releases_waiting")) > 0;
 			json_decref(status);
 		}
 		if (!done && rc == RC_OK)
@@ -276,11 +278,13 @@ static enum rc publish(struct admin *a)
 		return RC_OK;
 	}
 	int64_t start = monotonic_ms();
-	rc = wait_for_release(a, number);
+	bool waiting = false;
+	rc = wait_for_release(a, number, &waiting);
 	if (rc == RC_OK) {
 		int64_t ms = monotonic_ms() - start;
-		printf("release %" JSON_INTEGER_FORMAT " published after %lld.%lld s\n", number, (long long)(ms / 1000),
-		       (long long)(ms % 1000 / 100));
+		printf("release %" JSON_INTEGER_FORMAT " published after %lld.%lld s%s\n", number,
+		       (long long)(ms / 1000), (long long)(ms % 1000 / 100),
+		       waiting ? "; it can be read once the study's witnesses have cosigned the log" : "");
 	}
 	return rc;
 }

@@ -99,7 +99,7 @@ void proof_run(struct request *request, const uint8_t *body, size_t len)
 	answer(request, rc, MEDIA_TEXT, false, &out);
 }
 
-static enum rc published_body(struct core *core, const char *hex, struct buffer *out)
+static enum rc published_body(struct core *core, const char *hex, struct buffer *out, struct diag *diag)
 {
 	struct store_key key;
 	struct buffer value;
@@ -121,9 +121,7 @@ static enum rc published_body(struct core *core, const char *hex, struct buffer 
 	}
 	if (rc == RC_OK) {
 		pthread_mutex_lock(&core->lock);
-		const struct release_info *last = history_last_released(&core->history);
-		if (last == NULL || number > last->number)
-			rc = RC_NOTFOUND;
+		rc = history_check_readable(&core->history, number, diag);
 		pthread_mutex_unlock(&core->lock);
 	}
 	release_key(&key, number);
@@ -138,6 +136,9 @@ void release_body_run(struct request *request, const uint8_t *body, size_t len)
 {
 	struct buffer out;
 	buffer_init(&out);
-	enum rc rc = published_body(request_core(request), request_head(request)->argument, &out);
+	struct diag diag = {""};
+	enum rc rc = published_body(request_core(request), request_head(request)->argument, &out, &diag);
+	if (rc == RC_TOO_EARLY)
+		request_problem(request, rc, diag.text);
 	answer(request, rc, MEDIA_JSON, true, &out);
 }

@@ -72,7 +72,7 @@ static enum rc replay_started(struct history *h, uint64_t index, int64_t t, cons
 	return history_add_release(h, &info);
 }
 
-static enum rc replay_release(struct history *h, const json_t *fields)
+static enum rc replay_release(struct history *h, uint64_t index, const json_t *fields)
 {
 	uint64_t number, started;
 	uint8_t digest[32];
@@ -85,6 +85,20 @@ static enum rc replay_release(struct history *h, const json_t *fields)
 		return RC_DAMAGED;
 	memcpy(last->digest, digest, sizeof last->digest);
 	last->released = true;
+	last->released_index = index;
+	last->witnesses_needed = h->witnesses.needed;
+	return RC_OK;
+}
+
+static enum rc replay_witnessed(struct history *h, const json_t *fields)
+{
+	uint64_t number;
+	if (!get_uint(fields, "number", &number) || number < 1 || number > h->n_releases)
+		return RC_DAMAGED;
+	struct release_info *info = &h->releases[number - 1];
+	if (!info->released || info->witnesses_needed == 0 || info->witnessed)
+		return RC_DAMAGED;
+	info->witnessed = true;
 	return RC_OK;
 }
 
@@ -175,9 +189,13 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 	case ENTRY_RELEASE_STARTED:
 		return replay_started(h, index, unix_time, fields);
 	case ENTRY_RELEASE:
-		return replay_release(h, fields);
+		return replay_release(h, index, fields);
+	case ENTRY_WITNESSED:
+		return replay_witnessed(h, fields);
 	case ENTRY_STUDY:
 		h->has_real_study |= !json_is_true(json_object_get(fields, "synthetic"));
+		if (witness_rule_parse(json_object_get(fields, "witnesses"), &h->witnesses) != RC_OK)
+			return RC_DAMAGED;
 		return get_hex32(fields, "digest", h->study_digest) ? RC_OK : RC_DAMAGED;
 	case ENTRY_RESTORE:
 		return replay_restore(h, index, unix_time, fields);
@@ -219,6 +237,42 @@ uint32_t history_readable_before(const struct history *history, uint32_t number)
 	uint32_t n = number - 1 < history->n_releases ? number - 1 : history->n_releases;
 	while (n > 0 && (!history->releases[n - 1].released || history->releases[n - 1].lost))
 		n--;
+	return n;
+}
+
+bool release_is_readable(const struct release_info *info)
+{
+	return info->released && !info->lost && (info->witnesses_needed == 0 || info->witnessed);
+}
+
+const struct release_info *history_last_readable(const struct history *history)
+{
+	for (uint32_t n = history->n_releases; n > 0; n--) {
+		if (release_is_readable(&history->releases[n - 1]))
+			return &history->releases[n - 1];
+	}
+	return NULL;
+}
+
+enum rc history_check_readable(const struct history *history, uint32_t number, struct diag *diag)
+{
+	if (number < 1 || number > history->n_releases || !history->releases[number - 1].released ||
+	    history->releases[number - 1].lost)
+		return diag_set(diag, RC_NOTFOUND, "there is no such release");
+	const struct release_info *info = &history->releases[number - 1];
+	if (release_is_readable(info))
+		return RC_OK;
+	return diag_set(diag, RC_TOO_EARLY,
+			"release %u is published, and waits until %u witnesses of the study have cosigned the log",
+			(unsigned)number, info->witnesses_needed);
+}
+
+uint32_t history_n_waiting(const struct history *history)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < history->n_releases; i++)
+		n += history->releases[i].released && !history->releases[i].lost &&
+		     !release_is_readable(&history->releases[i]);
 	return n;
 }
 

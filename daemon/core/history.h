@@ -10,6 +10,7 @@
 #include "daemon/core/certificates.h"
 #include "proto/entry.h"
 #include "proto/rc.h"
+#include "proto/witness_rule.h"
 
 struct release_info {
 	uint32_t number;                  /* from 1, without a gap */
@@ -22,6 +23,9 @@ struct release_info {
 	uint64_t rho_micro;
 	bool released;                    /* its `release` entry is there, or was */
 	bool lost;                        /* by a restore: it is counted and charged, its body is gone */
+	uint64_t released_index;          /* of that entry */
+	unsigned witnesses_needed;        /* by the study that was then in force */
+	bool witnessed;                   /* its `witnessed` entry is there */
 	uint8_t digest[32];               /* of the body, once released */
 };
 
@@ -40,6 +44,7 @@ struct history {
 	int64_t last_backup_at;           /* 0 = none yet */
 	uint8_t study_digest[32];         /* zero = none yet */
 	bool has_real_study;              /* some study so far did not say synthetic */
+	struct witness_rule witnesses;    /* of the study in force */
 	uint8_t access_digest[32];        /* of the access file in force; zero = never one */
 	struct certificates certificates; /* rules of that file, and revoked certificates */
 	char log_key[256];                /* the last that the log names; "" = none yet */
@@ -63,8 +68,16 @@ enum rc history_add_succession(struct history *history, uint64_t index, const ch
 const struct release_info *history_last(const struct history *history);
 /* The last release that was published, NULL = none. */
 const struct release_info *history_last_released(const struct history *history);
-/* Number of the last release below `number` whose body is there, 0 = none. */
+/* Number of the last release below `number` whose body is there, readable or waiting, 0 = none. */
 uint32_t history_readable_before(const struct history *history, uint32_t number);
+/* May it be read: is it published, and have as many witnesses as it needs cosigned the log since? */
+bool release_is_readable(const struct release_info *info);
+/* The last one that may, NULL = none. */
+const struct release_info *history_last_readable(const struct history *history);
+/* May release `number` be read? Errors: NOTFOUND, TOO_EARLY (it waits for witnesses; diag says for how many). */
+enum rc history_check_readable(const struct history *history, uint32_t number, struct diag *diag) MUST_CHECK;
+/* Published releases that wait for witnesses. */
+uint32_t history_n_waiting(const struct history *history);
 /* First release whose cut holds this batch, 0 = none yet. */
 uint32_t history_release_of(const struct history *history, uint64_t sequence);
 

@@ -35,6 +35,7 @@ struct release_work {
 	uint8_t secret[32];
 	struct buffer body;
 	uint8_t digest[32];
+	uint64_t entry_index; /* of the `release` entry */
 };
 
 /* ---- reading the rows ---- */
@@ -265,12 +266,12 @@ static enum rc finish_apply(struct write_job *job, struct txn *txn)
 				   "started_index", (json_int_t)work->info->started_index, "version", TC_VERSION);
 	if (rc == RC_OK)
 		rc = fields == NULL ? RC_NOMEM
-				    : audit_log_append(work->core->log, txn, ENTRY_RELEASE, NULL, fields, NULL);
+				    : audit_log_append(work->core->log, txn, ENTRY_RELEASE, NULL, fields, &work->entry_index);
 	json_decref(fields);
 	return rc;
 }
 
-/* Only now, with the entry durable and signed, can it be read. */
+/* Only now, with the entry durable and signed, can it be read, or does it wait for witnesses who sign that entry too. */
 static void finish_done(struct write_job *job, enum rc rc)
 {
 	struct release_work *work = ((struct finish_job *)job)->work;
@@ -279,6 +280,8 @@ static void finish_done(struct write_job *job, enum rc rc)
 	pthread_mutex_lock(&work->core->lock);
 	struct release_info *info = &work->core->history.releases[work->info->number - 1];
 	memcpy(info->digest, work->digest, sizeof info->digest);
+	info->released_index = work->entry_index;
+	info->witnesses_needed = work->core->study->witnesses.needed;
 	info->released = true;
 	pthread_mutex_unlock(&work->core->lock);
 }

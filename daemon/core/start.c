@@ -230,9 +230,14 @@ static enum rc log_study(struct core *core, const char *digest)
 	const struct study *study = core->study;
 	if (memcmp(study->digest, core->history.study_digest, sizeof study->digest) == 0)
 		return RC_OK;
-	return log_fields(core, ENTRY_STUDY,
-			  json_pack("{s:s, s:s, s:I, s:b}", "name", study->name, "digest", digest, "rho_limit_micro",
-				    (json_int_t)study->disclosure.rho_limit_micro, "synthetic", study->synthetic));
+	json_t *fields = json_pack("{s:s, s:s, s:I, s:b}", "name", study->name, "digest", digest, "rho_limit_micro",
+				   (json_int_t)study->disclosure.rho_limit_micro, "synthetic", study->synthetic);
+	if (fields != NULL && study->witnesses.needed > 0 &&
+	    json_object_set_new(fields, "witnesses", witness_rule_json(&study->witnesses)) != 0) {
+		json_decref(fields);
+		return RC_NOMEM;
+	}
+	return log_fields(core, ENTRY_STUDY, fields);
 }
 
 /* Digest of the settings that matter to what the log promises; paths and addresses are nobody's business. */

@@ -25,7 +25,7 @@ struct linker;
 struct rotator;
 struct backups;
 
-enum { CORE_MAX_WITNESSES = 16 };
+enum { CORE_MAX_WITNESSES = 2 * WITNESS_MAX }; /* of the study, and of the file */
 
 struct source_volume {
 	uint64_t n_batches, n_records;

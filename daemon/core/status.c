@@ -16,6 +16,7 @@ struct state {
 	uint64_t n_batches, n_records, rho_total_micro, map_free, disk_free, log_size;
 	struct source_volume volumes[STUDY_MAX_SOURCES];
 	uint32_t n_releases; /* published */
+	uint32_t n_waiting;  /* of them, for witnesses */
 	int64_t uptime_s;
 	struct linker_status linker;
 	struct pipe_counts front;
@@ -47,6 +48,7 @@ static enum rc look(struct core *core, struct state *ret)
 	ret->last_backup_at = core->history.last_backup_at;
 	const struct release_info *last = history_last_released(&core->history);
 	ret->n_releases = last == NULL ? 0 : last->number;
+	ret->n_waiting = history_n_waiting(&core->history);
 	pthread_mutex_unlock(&core->lock);
 	linker_status(core->linker, &ret->linker);
 	backups_status(core->backups, &ret->backup);
@@ -116,6 +118,7 @@ static json_t *status_json(const struct core *core, const struct state *s)
 	failed |= json_object_set_new(status, "comparing", comparing);
 	failed |= json_object_set_new(status, "release", release_json(&s->linker));
 	failed |= json_object_set_new(status, "releases", json_integer(s->n_releases));
+	failed |= json_object_set_new(status, "releases_waiting", json_integer(s->n_waiting));
 	failed |= json_object_set_new(status, "ledger", ledger);
 	failed |= json_object_set_new(status, "memory", memory);
 	failed |= json_object_set_new(status, "sealing", sealing);

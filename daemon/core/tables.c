@@ -10,24 +10,26 @@
 #include "daemon/stats/stats.h"
 #include "proto/day.h"
 
+/* The release that is meant where none is named: the last that may be read; where none may be, the last that waits. */
 static uint32_t last_published(struct core *core)
 {
 	pthread_mutex_lock(&core->lock);
-	uint32_t number = history_readable_before(&core->history, UINT32_MAX);
+	const struct release_info *last = history_last_readable(&core->history);
+	uint32_t number = last != NULL ? last->number : history_readable_before(&core->history, UINT32_MAX);
 	pthread_mutex_unlock(&core->lock);
 	return number;
 }
 
-/* Only releases whose entry is signed are there. */
-static enum rc load_published(struct core *core, uint32_t number, json_t **ret)
+/* Only releases whose entry is signed are there, and where the study asks for witnesses, cosigned. */
+static enum rc load_published(struct core *core, uint32_t number, json_t **ret, struct diag *diag)
 {
 	struct txn *txn = NULL;
 	pthread_mutex_lock(&core->lock);
-	bool readable = number != 0 && number < UINT32_MAX && history_readable_before(&core->history, number + 1) == number;
+	enum rc rc = history_check_readable(&core->history, number, diag);
 	pthread_mutex_unlock(&core->lock);
-	if (!readable)
-		return RC_NOTFOUND;
-	enum rc rc = txn_begin_read(core->store, &txn);
+	if (rc != RC_OK)
+		return rc;
+	rc = txn_begin_read(core->store, &txn);
 	if (rc == RC_OK)
 		rc = release_body_load(txn, number, ret);
 	txn_abort(txn);
@@ -41,7 +43,9 @@ void tables_run(struct request *request, const uint8_t *body, size_t len)
 	json_t *release = NULL;
 	buffer_init(&out);
 	uint32_t number = last_published(core);
-	enum rc rc = number == 0 ? RC_OK : load_published(core, number, &release);
+	enum rc rc = number == 0 ? RC_OK : load_published(core, number, &release, NULL);
+	if (rc == RC_TOO_EARLY)
+		rc = RC_OK; /* what there will be the study says */
 	if (rc == RC_OK)
 		rc = stats_render_catalogue(core->study, release, &out);
 	json_decref(release);
@@ -121,7 +125,7 @@ static enum rc answer_query(struct request *request, struct buffer *out, struct 
 	uint32_t last = last_published(core);
 	if (number == 0)
 		number = last;
-	rc = load_published(core, number, &release);
+	rc = load_published(core, number, &release, diag);
 	if (rc == RC_NOTFOUND)
 		return no_such_release(number, last, diag);
 	if (rc == RC_OK)

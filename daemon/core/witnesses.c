@@ -2,7 +2,8 @@
  *
  * Kept is one note: the newest checkpoint that any witness has cosigned, with the log's own signature and one line a
  * witness. Invariant: every line in it was verified here, and the checkpoint is one that this log signed and still
- * extends. It is an aid and no truth: whoever relies on a witness verifies its signature himself. */
+ * extends. It is an aid and no truth: whoever relies on a witness verifies its signature himself. Where the study asks
+ * for witnesses, a note with enough of their lines goes into the log and makes the releases before it readable. */
 #include "daemon/core/witnesses.h"
 
 #include <errno.h>
@@ -25,8 +26,12 @@ static enum rc add_witness(struct core *core, const char *line)
 	if (core->n_witnesses == CORE_MAX_WITNESSES || tlog_witness_parse(line, &vkey) != RC_OK)
 		return RC_CONFIG;
 	for (size_t i = 0; i < core->n_witnesses; i++) {
-		if (strcmp(core->witnesses[i].name, vkey.name) == 0)
-			return RC_CONFIG;
+		const struct tlog_vkey *there = &core->witnesses[i];
+		if (strcmp(there->name, vkey.name) != 0)
+			continue;
+		/* The file may name those of the study again. */
+		bool same = memcmp(there->public_key, vkey.public_key, sizeof vkey.public_key) == 0;
+		return i < core->study->witnesses.n && same ? RC_OK : RC_CONFIG;
 	}
 	core->witnesses[core->n_witnesses++] = vkey;
 	return RC_OK;
@@ -35,13 +40,16 @@ static enum rc add_witness(struct core *core, const char *line)
 enum rc witnesses_load(struct core *core, struct diag *diag)
 {
 	const char *path = core->conf->witnesses;
+	const struct witness_rule *rule = &core->study->witnesses;
 	char line[TLOG_VKEY_CAP + 2];
 	enum rc rc = RC_OK;
-	if (path[0] == '\0')
-		return RC_OK;
 	core->witnesses = calloc(CORE_MAX_WITNESSES, sizeof *core->witnesses);
 	if (core->witnesses == NULL)
 		return RC_NOMEM;
+	memcpy(core->witnesses, rule->keys, rule->n * sizeof rule->keys[0]);
+	core->n_witnesses = rule->n;
+	if (path[0] == '\0')
+		return RC_OK;
 	FILE *in = fopen(path, "re");
 	if (in == NULL)
 		return diag_set(diag, RC_CONFIG, "witnesses: %s: %s", path, strerror(errno));
@@ -150,9 +158,57 @@ void cosigned_run(struct request *request, const uint8_t *body, size_t len)
 struct cosign_job {
 	struct write_job job; /* first: cast back from it */
 	struct core *core;
+	struct entry_who who;
 	struct cosigned cosigned; /* as sent; then as kept */
 	struct diag diag;
 };
+
+/* Can this release be read, now that this is cosigned? */
+static bool is_witnessed(const struct core *core, const struct release_info *info, const struct cosigned *c)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < core->study->witnesses.n; i++) /* they come first */
+		n += c->has[i];
+	return info->released && !info->lost && !release_is_readable(info) && info->released_index < c->checkpoint.size &&
+	       n >= info->witnesses_needed;
+}
+
+/* An entry for each release that waited for this: the note in it lets auditors see for themselves. */
+static enum rc log_witnessed(struct cosign_job *c, struct txn *txn, const struct cosigned *merged,
+			     const struct buffer *note)
+{
+	struct core *core = c->core;
+	enum rc rc = RC_OK;
+	pthread_mutex_lock(&core->lock);
+	uint32_t n = core->history.n_releases;
+	pthread_mutex_unlock(&core->lock);
+	for (uint32_t i = 0; i < n && rc == RC_OK; i++) {
+		pthread_mutex_lock(&core->lock);
+		bool now = is_witnessed(core, &core->history.releases[i], merged);
+		pthread_mutex_unlock(&core->lock);
+		if (!now)
+			continue;
+		json_t *fields = json_pack("{s:I, s:s%}", "number", (json_int_t)i + 1, "note",
+					   (const char *)note->data, note->len);
+		rc = fields == NULL ? RC_NOMEM
+				    : audit_log_append(core->log, txn, ENTRY_WITNESSED, &c->who, fields, NULL);
+		json_decref(fields);
+	}
+	return rc;
+}
+
+/* The entries are durable and signed: what they are about can be read. */
+static void cosign_done(struct write_job *job, enum rc rc)
+{
+	struct cosign_job *c = (struct cosign_job *)job;
+	struct core *core = c->core;
+	pthread_mutex_lock(&core->lock);
+	for (uint32_t i = 0; i < core->history.n_releases && rc == RC_OK; i++) {
+		struct release_info *info = &core->history.releases[i];
+		info->witnessed |= is_witnessed(core, info, &c->cosigned);
+	}
+	pthread_mutex_unlock(&core->lock);
+}
 
 static enum rc cosign_apply(struct write_job *job, struct txn *txn)
 {
@@ -178,6 +234,8 @@ static enum rc cosign_apply(struct write_job *job, struct txn *txn)
 	rc = write_note(c->core, &merged, &note);
 	if (rc == RC_OK)
 		rc = store_put(txn, &key, note.data, note.len);
+	if (rc == RC_OK)
+		rc = log_witnessed(c, txn, &merged, &note);
 	buffer_deinit(&note);
 	if (rc == RC_OK)
 		c->cosigned = merged;
@@ -223,7 +281,11 @@ static enum rc parse_body(struct cosign_job *c, const struct pipe_request *head,
 void cosign_run(struct request *request, const uint8_t *body, size_t len)
 {
 	struct core *core = request_core(request);
-	struct cosign_job c = {.job = {.apply = cosign_apply, .bytes = TLOG_CHECKPOINT_CAP}, .core = core};
+	struct cosign_job c = {
+		.job = {.apply = cosign_apply, .done = cosign_done, .bytes = TLOG_CHECKPOINT_CAP},
+		.core = core,
+		.who = entry_who_of(&request_head(request)->who, ROLE_AUDITOR),
+	};
 	struct buffer out;
 	buffer_init(&out);
 	enum rc rc = parse_body(&c, request_head(request), body, len);

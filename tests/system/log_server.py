@@ -17,6 +17,14 @@ import tlog  # noqa: E402
 from harness import tile_path  # noqa: E402
 
 
+def cosign(note, seed, name, at=1700000000):
+    """The note with a line more: that a witness with this seed saw it at that time."""
+    text, public = note.rpartition('\n\n')[0] + '\n', tlog.public_key(seed)
+    head = tlog.sha256(f'{name}\n'.encode() + b'\x04' + public)[:4] + at.to_bytes(8, 'big')
+    line = tlog.base64.b64encode(head + tlog.sign(seed, f'cosignature/v1\ntime {at}\n{text}'.encode())).decode()
+    return f'{note}\u2014 {name} {line}\n'
+
+
 def canonical(value):
     return json.dumps(value, sort_keys=True, separators=(',', ':'), ensure_ascii=False).encode()
 

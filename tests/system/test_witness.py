@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness import STUDY, Unit, tool
+import log_server
 from log_server import Log, Server
 
 import tlog
@@ -104,11 +105,7 @@ def test_refused(unit, tmp_path):
     seed = bytes.fromhex((tmp_path / 'w2.key').read_text().strip().split(':')[1])
 
     def cosign(note, at):
-        text = note.rpartition('\n\n')[0] + '\n'
-        public = tlog.public_key(seed)
-        head = tlog.sha256(b'witness.example/w2\n\x04' + public)[:4] + at.to_bytes(8, 'big')
-        data = head + tlog.sign(seed, f'cosignature/v1\ntime {at}\n{text}'.encode())
-        return f'{note}\u2014 witness.example/w2 {base64.b64encode(data).decode()}\n'
+        return log_server.cosign(note, seed, 'witness.example/w2', at)
 
     refuse(unit, cosign(log.checkpoint().decode(), 1700000000), 409, 'not one of this log')
     refuse(unit, cosign(plain, int(time.time()) + 7200), 400, 'in the future')

@@ -137,12 +137,96 @@ static void test_a_restore(void **state)
 	history_deinit(&h);
 }
 
+/* A release that needs witnesses is there, and cannot be read, until they have signed. */
+static void test_witnesses(void **state)
+{
+	static const char key[] = "w.example+00000000+x";
+	struct history h;
+	struct diag diag = {""};
+	history_init(&h);
+	assert_int_equal(feed(&h, 0, ENTRY_STUDY,
+					json_pack("{s:s, s:{s:i, s:[s]}}", "digest", HEX32, "witnesses", "needed", 1, "keys",
+						  key)),
+			 RC_DAMAGED); /* no key */
+	assert_int_equal(feed(&h, 0, ENTRY_BATCH, batch(7)), RC_OK);
+	h.witnesses.needed = 2;
+	assert_int_equal(feed(&h, 1, ENTRY_RELEASE_STARTED, started(1, 1, 10, 10)), RC_OK);
+	assert_int_equal(feed(&h, 2, ENTRY_WITNESSED, json_pack("{s:i}", "number", 1)), RC_DAMAGED);
+	assert_int_equal(feed(&h, 2, ENTRY_RELEASE, released(1, 1)), RC_OK);
+	assert_int_equal(history_last_released(&h)->number, 1);
+	assert_null(history_last_readable(&h));
+	assert_int_equal(history_n_waiting(&h), 1);
+	assert_int_equal(history_check_readable(&h, 1, &diag), RC_TOO_EARLY);
+	assert_non_null(strstr(diag.text, "2 witnesses"));
+	assert_int_equal(history_check_readable(&h, 0, NULL), RC_NOTFOUND);
+	assert_int_equal(history_check_readable(&h, 2, NULL), RC_NOTFOUND);
+	h.witnesses.needed = 0; /* another study asks for none: what waits goes on waiting, the next one does not */
+	assert_int_equal(feed(&h, 3, ENTRY_RELEASE_STARTED, started(2, 1, 10, 20)), RC_OK);
+	assert_int_equal(feed(&h, 4, ENTRY_RELEASE, released(2, 3)), RC_OK);
+	assert_int_equal(history_last_readable(&h)->number, 2);
+	assert_int_equal(history_check_readable(&h, 1, NULL), RC_TOO_EARLY);
+	assert_int_equal(feed(&h, 5, ENTRY_WITNESSED, json_pack("{s:i}", "number", 2)), RC_DAMAGED);
+	assert_int_equal(feed(&h, 5, ENTRY_WITNESSED, json_pack("{s:i}", "number", 1)), RC_OK);
+	assert_int_equal(history_check_readable(&h, 1, NULL), RC_OK);
+	assert_int_equal(feed(&h, 6, ENTRY_WITNESSED, json_pack("{s:i}", "number", 1)), RC_DAMAGED);
+	assert_int_equal(history_n_waiting(&h), 0);
+	history_deinit(&h);
+}
+
+/* Rules of the access file come and go in order; a revoked certificate stays revoked. */
+static void test_certificates(void **state)
+{
+	struct history h;
+	uint8_t key[32], serial[4] = {0, 0, 1, 7};
+	assert_int_equal(hex_decode(HEX32, 64, key, sizeof key), RC_OK);
+	history_init(&h);
+	for (int round = 0; round < 2; round++) {
+		assert_null(certificates_find(&h.certificates, key));
+		assert_int_equal(feed(&h, 0, ENTRY_CERTIFICATE, json_pack("{s:s, s:s}", "change", "changed", "fp", HEX32)),
+				 RC_DAMAGED);
+		assert_int_equal(feed(&h, 0, ENTRY_CERTIFICATE, json_pack("{s:s, s:s}", "change", "removed", "fp", HEX32)),
+				 RC_DAMAGED);
+		assert_int_equal(feed(&h, 0, ENTRY_CERTIFICATE, json_pack("{s:s, s:s}", "change", "added", "fp", HEX32)),
+				 RC_OK);
+		assert_int_equal(feed(&h, 0, ENTRY_CERTIFICATE, json_pack("{s:s, s:s}", "change", "added", "fp", HEX32)),
+				 RC_DAMAGED);
+		uint8_t before[32];
+		memcpy(before, certificates_find(&h.certificates, key)->digest, sizeof before);
+		assert_int_equal(feed(&h, 0, ENTRY_CERTIFICATE,
+				      json_pack("{s:s, s:s, s:s}", "change", "changed", "fp", HEX32, "client", "a")),
+				 RC_OK);
+		assert_memory_not_equal(certificates_find(&h.certificates, key)->digest, before, sizeof before);
+		assert_int_equal(feed(&h, 0, ENTRY_CERTIFICATE, json_pack("{s:s, s:s}", "change", "removed", "fp", HEX32)),
+				 RC_OK);
+	}
+	for (int i = 0; i < 1000; i++) {
+		char hex[9];
+		memcpy(serial, &i, sizeof serial);
+		hex_encode(serial, sizeof serial, hex);
+		assert_false(certificates_is_revoked(&h.certificates, key, serial, sizeof serial));
+		for (int twice = 0; twice < 2; twice++)
+			assert_int_equal(feed(&h, 0, ENTRY_CERTIFICATE,
+					      json_pack("{s:s, s:s, s:s}", "change", "revoked", "authority", HEX32, "serial",
+							hex)),
+					 RC_OK);
+		assert_true(certificates_is_revoked(&h.certificates, key, serial, sizeof serial));
+	}
+	assert_int_equal(h.certificates.n_revoked, 1000);
+	assert_int_equal(feed(&h, 0, ENTRY_CERTIFICATE, json_pack("{s:s, s:s, s:s}", "change", "revoked", "authority",
+								   HEX32, "serial", "")),
+			 RC_DAMAGED);
+	assert_int_equal(feed(&h, 0, ENTRY_CERTIFICATE, json_pack("{s:s}", "change", "lost")), RC_DAMAGED);
+	history_deinit(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_a_restore),
+		cmocka_unit_test(test_witnesses),
+		cmocka_unit_test(test_certificates),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

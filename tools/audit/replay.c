@@ -23,6 +23,7 @@ void replay_deinit(struct replay *replay)
 	free(replay->batches);
 	free(replay->releases);
 	free(replay->restores);
+	roots_deinit(&replay->roots);
 	memset(replay, 0, sizeof *replay);
 }
 
@@ -227,6 +228,16 @@ static size_t count_new_sources(const struct replay *replay)
 	return n;
 }
 
+static bool has_witnesses_of(const struct replay *replay, const struct study *study)
+{
+	json_t *said = witness_rule_json(&replay->witnesses), *is = witness_rule_json(&study->witnesses);
+	bool same = said != NULL && is != NULL && json_equal(said, is);
+
+	json_decref(said);
+	json_decref(is);
+	return same;
+}
+
 static enum rc check_study_rules(struct replay *replay, const struct replay_release *r, struct diag *diag)
 {
 	const struct study_disclosure *rules = &replay->study->disclosure;
@@ -238,6 +249,8 @@ static enum rc check_study_rules(struct replay *replay, const struct replay_rele
 		return RC_OK; /* started under an earlier study, whose rules are not at hand */
 	if (r->rho_limit_micro != rules->rho_limit_micro)
 		return BREACH(replay, diag, "the log says another limit than the study itself");
+	if (!has_witnesses_of(replay, replay->study))
+		return BREACH(replay, diag, "the log says other witnesses than the study itself");
 	if (last != NULL && r->started_at - last->started_at < (int64_t)rules->interval_days * SECONDS_A_DAY)
 		return BREACH(replay, diag, "a release is started before the study's interval has passed");
 	if (r->cut_records - (last ? last->cut_records : 0) < rules->min_new_records)
@@ -308,6 +321,60 @@ static enum rc take_release(struct replay *replay, int64_t time, const json_t *f
 	last->released = true;
 	last->released_index = replay->n_entries;
 	last->released_at = time;
+	last->witnesses_needed = replay->witnesses.needed;
+	if (last->witnesses_needed > 0)
+		roots_keep(&replay->roots);
+	return RC_OK;
+}
+
+bool replay_is_readable(const struct replay_release *release)
+{
+	return release->released && (release->witnesses_needed == 0 || release->witnessed);
+}
+
+/* A checkpoint of this very log, with the release in it, that enough witnesses have cosigned. */
+static enum rc check_cosigned(struct replay *replay, const struct replay_release *r, const char *note, size_t len,
+			      struct diag *diag)
+{
+	struct tlog_vkey log_key;
+	struct tlog_checkpoint c;
+	unsigned n = 0;
+
+	if (tlog_vkey_parse(replay->log_key, &log_key) != RC_OK ||
+	    tlog_checkpoint_verify(note, len, &log_key, &c) != RC_OK)
+		return BREACH(replay, diag, "the cosigned checkpoint of a release is not signed by the log's key");
+	const struct tlog_hash *root = roots_at(&replay->roots, c.size);
+	if (c.size <= r->released_index || root == NULL)
+		return BREACH(replay, diag, "the cosigned checkpoint of a release does not have the release in it");
+	if (memcmp(root->b, c.root.b, sizeof c.root.b) != 0)
+		return BREACH(replay, diag, "the cosigned checkpoint of a release is of another log");
+	if (witness_rule_count(&replay->witnesses, note, len, &n) != RC_OK)
+		return BREACH(replay, diag, "a cosignature of a release is wrong");
+	if (n < r->witnesses_needed)
+		return BREACH(replay, diag, "fewer witnesses than the study asks for have cosigned a release");
+	return RC_OK;
+}
+
+static enum rc take_witnessed(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	const json_t *note = json_object_get(fields, "note");
+	uint64_t number;
+	size_t n_waiting = 0;
+
+	if (!get_count(fields, "number", &number) || !json_is_string(note))
+		return BREACH(replay, diag, "witnesses without the number of a release, or without what they signed");
+	if (number < 1 || number > replay->n_releases || !replay->releases[number - 1].released ||
+	    replay_is_readable(&replay->releases[number - 1]))
+		return BREACH(replay, diag, "a release is witnessed that did not wait for it");
+	struct replay_release *r = &replay->releases[number - 1];
+	enum rc rc = check_cosigned(replay, r, json_string_value(note), json_string_length(note), diag);
+	if (rc != RC_OK)
+		return rc;
+	r->witnessed = true;
+	for (size_t i = 0; i < replay->n_releases; i++)
+		n_waiting += replay->releases[i].released && !replay_is_readable(&replay->releases[i]);
+	if (n_waiting == 0)
+		roots_drop(&replay->roots);
 	return RC_OK;
 }
 
@@ -321,6 +388,8 @@ static enum rc take_query(struct replay *replay, const json_t *fields, struct di
 		return BREACH(replay, diag, "a query without release, query or answer");
 	if (number < 1 || number > replay->n_releases || !replay->releases[number - 1].released)
 		return BREACH(replay, diag, "a query was answered from a release that was not published");
+	if (!replay_is_readable(&replay->releases[number - 1]))
+		return BREACH(replay, diag, "a query was answered from a release that waited for witnesses");
 	return RC_OK;
 }
 
@@ -331,6 +400,8 @@ static enum rc take_study(struct replay *replay, const json_t *fields, struct di
 	if (!get_hex(fields, "digest", replay->study_digest) ||
 	    !get_count(fields, "rho_limit_micro", &replay->study_limit_micro) || !json_is_boolean(synthetic))
 		return BREACH(replay, diag, "a study without digest, limit or synthetic");
+	if (witness_rule_parse(json_object_get(fields, "witnesses"), &replay->witnesses) != RC_OK)
+		return BREACH(replay, diag, "a study with witnesses that are none");
 	replay->study_synthetic = json_is_true(synthetic);
 	return RC_OK;
 }
@@ -500,6 +571,8 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 		return take_certificate(replay, fields, diag);
 	case ENTRY_KEY_ROTATED:
 		return take_rotated(replay, fields, diag);
+	case ENTRY_WITNESSED:
+		return take_witnessed(replay, fields, diag);
 	default:
 		return RC_OK;
 	}
@@ -521,6 +594,8 @@ enum rc replay_entry(struct replay *replay, const void *text, size_t len, struct
 		rc = BREACH(replay, diag, "its time is before that of the entry before it");
 	if (rc == RC_OK)
 		rc = take_kind(replay, kind, time, fields, diag);
+	if (rc == RC_OK)
+		rc = roots_append(&replay->roots, text, len);
 	json_decref(fields);
 	if (rc != RC_OK)
 		return rc;

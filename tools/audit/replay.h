@@ -5,7 +5,9 @@
  * once; a release is started before it is published, one at a time, numbered upwards, under a study that was logged;
  * its cut is exactly the batches logged so far (count, records and digest); its date does not go back and is not in the
  * future; its charge adds up and stays within that study's limit; a query names a release that was published before; a
- * source withdraws no more records than it sent; a restore tells of no fewer releases and charges than were logged. With a study: interval, minimum of new records and of sources. */
+ * source withdraws no more records than it sent; a restore tells of no fewer releases and charges than were logged; where
+ * the study asks for witnesses, a release is read only after an entry that shows that enough of them cosigned a checkpoint
+ * of this log with the release in it. With a study: interval, minimum of new records and of sources. */
 #ifndef TOOLS_AUDIT_REPLAY_H
 #define TOOLS_AUDIT_REPLAY_H
 
@@ -16,6 +18,7 @@
 #include "proto/entry.h"
 #include "proto/rc.h"
 #include "proto/study.h"
+#include "tools/audit/roots.h"
 
 struct replay_release {
 	uint64_t number, started_index, released_index;
@@ -27,6 +30,8 @@ struct replay_release {
 	uint8_t digest[32]; /* of the body; once released */
 	bool released, synthetic;
 	bool lost; /* by a restore: known by its number and, all lost ones together, by its charge */
+	unsigned witnesses_needed; /* by the study in force when it was published */
+	bool witnessed;
 };
 
 /* The store was restored from a backup: entries that had been signed are gone. */
@@ -69,8 +74,13 @@ struct replay {
 	uint64_t study_limit_micro;
 	bool study_synthetic;
 	size_t n_log_keys; /* that have signed it, one after the other */
+	struct witness_rule witnesses; /* of the study in force */
+	struct roots roots;            /* kept while a release waits for witnesses */
 	char log_key[TLOG_VKEY_CAP]; /* what the log says its key is; "" = nothing yet */
 };
+
+/* May it be read: is it published, and has a `witnessed` entry shown the cosignatures that it needs? */
+bool replay_is_readable(const struct replay_release *release);
 
 void replay_init(struct replay *replay, const struct study *study);
 void replay_deinit(struct replay *replay);
