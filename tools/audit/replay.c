@@ -9,6 +9,7 @@
 #include "proto/day.h"
 #include "proto/json.h"
 #include "proto/log_rotation.h"
+#include "tools/audit/replay_internal.h"
 
 enum { SECONDS_A_DAY = 86400, MAX_BODY_TEXT = 1 << 28 };
 
@@ -27,16 +28,14 @@ void replay_deinit(struct replay *replay)
 	memset(replay, 0, sizeof *replay);
 }
 
-#define BREACH(replay, diag, ...) breach((replay)->n_entries, diag, __VA_ARGS__)
-
-static enum rc breach(uint64_t index, struct diag *diag, const char *rule)
+enum rc replay_breach(uint64_t index, struct diag *diag, const char *rule)
 {
 	return diag_set(diag, RC_PROTOCOL, "entry %" PRIu64 ": %s", index, rule);
 }
 
 /* ---- fields -------------------------------------------------------------------------------------------------- */
 
-static bool get_count(const json_t *object, const char *key, uint64_t *ret)
+bool replay_get_count(const json_t *object, const char *key, uint64_t *ret)
 {
 	const json_t *value = json_object_get(object, key);
 
@@ -120,7 +119,7 @@ static enum rc take_batch(struct replay *replay, const json_t *fields, struct di
 	uint64_t records;
 
 	if (!get_text(fields, "source", batch.source, sizeof batch.source) || !get_digest(fields, "batch", batch.id) ||
-	    !get_count(fields, "records", &records))
+	    !replay_get_count(fields, "records", &records))
 		return BREACH(replay, diag, "a batch without source, batch or records");
 	struct replay_source *source = find_source(replay, batch.source);
 	if (source == NULL)
@@ -136,8 +135,8 @@ static enum rc take_withdrawal(struct replay *replay, const json_t *fields, stru
 	char name[STUDY_NAME_CAP];
 	uint64_t ids, records, chunks;
 
-	if (!get_text(fields, "source", name, sizeof name) || !get_count(fields, "ids", &ids) ||
-	    !get_count(fields, "records", &records) || !get_count(fields, "chunks", &chunks))
+	if (!get_text(fields, "source", name, sizeof name) || !replay_get_count(fields, "ids", &ids) ||
+	    !replay_get_count(fields, "records", &records) || !replay_get_count(fields, "chunks", &chunks))
 		return BREACH(replay, diag, "a withdrawal without source, ids, records or chunks");
 	struct replay_source *source = find_source(replay, name);
 	if (source == NULL)
@@ -186,7 +185,7 @@ static enum rc check_cut(struct replay *replay, const json_t *cut, struct replay
 {
 	uint8_t said[32], is[32];
 
-	if (!get_count(cut, "batches", &r->cut_batches) || !get_count(cut, "records", &r->cut_records) ||
+	if (!replay_get_count(cut, "batches", &r->cut_batches) || !replay_get_count(cut, "records", &r->cut_records) ||
 	    !get_digest(cut, "digest", said))
 		return BREACH(replay, diag, "a release is started without its cut");
 	if (r->cut_batches != replay->n_batches || r->cut_records != replay->n_records)
@@ -205,9 +204,9 @@ static enum rc check_charge(struct replay *replay, const json_t *fields, struct 
 	const struct replay_release *last = last_release(replay);
 	uint64_t spent = last ? last->rho_total_micro : 0;
 
-	if (!get_count(fields, "rho_micro", &r->rho_micro) ||
-	    !get_count(fields, "rho_total_micro", &r->rho_total_micro) ||
-	    !get_count(fields, "rho_limit_micro", &r->rho_limit_micro))
+	if (!replay_get_count(fields, "rho_micro", &r->rho_micro) ||
+	    !replay_get_count(fields, "rho_total_micro", &r->rho_total_micro) ||
+	    !replay_get_count(fields, "rho_limit_micro", &r->rho_limit_micro))
 		return BREACH(replay, diag, "a release is started without its charge");
 	if (r->rho_micro > INT64_MAX - spent || r->rho_total_micro != spent + r->rho_micro)
 		return BREACH(replay, diag, "the charges of the releases do not add up");
@@ -228,16 +227,6 @@ static size_t count_new_sources(const struct replay *replay)
 	return n;
 }
 
-static bool has_witnesses_of(const struct replay *replay, const struct study *study)
-{
-	json_t *said = witness_rule_json(&replay->witnesses), *is = witness_rule_json(&study->witnesses);
-	bool same = said != NULL && is != NULL && json_equal(said, is);
-
-	json_decref(said);
-	json_decref(is);
-	return same;
-}
-
 static enum rc check_study_rules(struct replay *replay, const struct replay_release *r, struct diag *diag)
 {
 	const struct study_disclosure *rules = &replay->study->disclosure;
@@ -249,7 +238,7 @@ static enum rc check_study_rules(struct replay *replay, const struct replay_rele
 		return RC_OK; /* started under an earlier study, whose rules are not at hand */
 	if (r->rho_limit_micro != rules->rho_limit_micro)
 		return BREACH(replay, diag, "the log says another limit than the study itself");
-	if (!has_witnesses_of(replay, replay->study))
+	if (!replay_has_witnesses_of(replay, replay->study))
 		return BREACH(replay, diag, "the log says other witnesses than the study itself");
 	if (last != NULL && r->started_at - last->started_at < (int64_t)rules->interval_days * SECONDS_A_DAY)
 		return BREACH(replay, diag, "a release is started before the study's interval has passed");
@@ -279,7 +268,7 @@ static enum rc take_started(struct replay *replay, int64_t time, const json_t *f
 	uint8_t commitment[32];
 	int32_t as_of;
 
-	if (!get_count(fields, "number", &r.number) || r.number != replay->n_releases + 1)
+	if (!replay_get_count(fields, "number", &r.number) || r.number != replay->n_releases + 1)
 		return BREACH(replay, diag, "the numbers of releases do not ascend by one");
 	if (last != NULL && !last->released)
 		return BREACH(replay, diag, "a release is started before the one before it was published");
@@ -310,7 +299,7 @@ static enum rc take_release(struct replay *replay, int64_t time, const json_t *f
 	struct replay_release *last = last_release(replay);
 	uint64_t number, started;
 
-	if (!get_count(fields, "number", &number) || !get_count(fields, "started_index", &started))
+	if (!replay_get_count(fields, "number", &number) || !replay_get_count(fields, "started_index", &started))
 		return BREACH(replay, diag, "a release without number or started_index");
 	if (last == NULL || number != last->number || started != last->started_index)
 		return BREACH(replay, diag, "a release is published that was not started");
@@ -327,63 +316,12 @@ static enum rc take_release(struct replay *replay, int64_t time, const json_t *f
 	return RC_OK;
 }
 
-bool replay_is_readable(const struct replay_release *release)
-{
-	return release->released && (release->witnesses_needed == 0 || release->witnessed);
-}
-
-/* A checkpoint of this very log, with the release in it, that enough witnesses have cosigned. */
-static enum rc check_cosigned(struct replay *replay, const struct replay_release *r, const char *note, size_t len,
-			      struct diag *diag)
-{
-	struct tlog_vkey log_key;
-	struct tlog_checkpoint c;
-	unsigned n = 0;
-
-	if (tlog_vkey_parse(replay->log_key, &log_key) != RC_OK ||
-	    tlog_checkpoint_verify(note, len, &log_key, &c) != RC_OK)
-		return BREACH(replay, diag, "the cosigned checkpoint of a release is not signed by the log's key");
-	const struct tlog_hash *root = roots_at(&replay->roots, c.size);
-	if (c.size <= r->released_index || root == NULL)
-		return BREACH(replay, diag, "the cosigned checkpoint of a release does not have the release in it");
-	if (memcmp(root->b, c.root.b, sizeof c.root.b) != 0)
-		return BREACH(replay, diag, "the cosigned checkpoint of a release is of another log");
-	if (witness_rule_count(&replay->witnesses, note, len, &n) != RC_OK)
-		return BREACH(replay, diag, "a cosignature of a release is wrong");
-	if (n < r->witnesses_needed)
-		return BREACH(replay, diag, "fewer witnesses than the study asks for have cosigned a release");
-	return RC_OK;
-}
-
-static enum rc take_witnessed(struct replay *replay, const json_t *fields, struct diag *diag)
-{
-	const json_t *note = json_object_get(fields, "note");
-	uint64_t number;
-	size_t n_waiting = 0;
-
-	if (!get_count(fields, "number", &number) || !json_is_string(note))
-		return BREACH(replay, diag, "witnesses without the number of a release, or without what they signed");
-	if (number < 1 || number > replay->n_releases || !replay->releases[number - 1].released ||
-	    replay_is_readable(&replay->releases[number - 1]))
-		return BREACH(replay, diag, "a release is witnessed that did not wait for it");
-	struct replay_release *r = &replay->releases[number - 1];
-	enum rc rc = check_cosigned(replay, r, json_string_value(note), json_string_length(note), diag);
-	if (rc != RC_OK)
-		return rc;
-	r->witnessed = true;
-	for (size_t i = 0; i < replay->n_releases; i++)
-		n_waiting += replay->releases[i].released && !replay_is_readable(&replay->releases[i]);
-	if (n_waiting == 0)
-		roots_drop(&replay->roots);
-	return RC_OK;
-}
-
 static enum rc take_query(struct replay *replay, const json_t *fields, struct diag *diag)
 {
 	uint8_t answer[32];
 	uint64_t number;
 
-	if (!get_count(fields, "release", &number) || !get_digest(fields, "answer", answer) ||
+	if (!replay_get_count(fields, "release", &number) || !get_digest(fields, "answer", answer) ||
 	    !json_is_string(json_object_get(fields, "query")))
 		return BREACH(replay, diag, "a query without release, query or answer");
 	if (number < 1 || number > replay->n_releases || !replay->releases[number - 1].released)
@@ -398,7 +336,7 @@ static enum rc take_study(struct replay *replay, const json_t *fields, struct di
 	const json_t *synthetic = json_object_get(fields, "synthetic");
 
 	if (!get_hex(fields, "digest", replay->study_digest) ||
-	    !get_count(fields, "rho_limit_micro", &replay->study_limit_micro) || !json_is_boolean(synthetic))
+	    !replay_get_count(fields, "rho_limit_micro", &replay->study_limit_micro) || !json_is_boolean(synthetic))
 		return BREACH(replay, diag, "a study without digest, limit or synthetic");
 	if (witness_rule_parse(json_object_get(fields, "witnesses"), &replay->witnesses) != RC_OK)
 		return BREACH(replay, diag, "a study with witnesses that are none");
@@ -443,6 +381,7 @@ static enum rc take_rotated(struct replay *replay, const json_t *fields, struct 
 		return BREACH(replay, diag, "the old log key did not sign the new one");
 	if (strlen(new) >= sizeof replay->log_key)
 		return BREACH(replay, diag, "a log key that is too long");
+	strcpy(replay->old_log_key, replay->log_key);
 	strcpy(replay->log_key, new);
 	replay->n_log_keys++;
 	return RC_OK;
@@ -453,7 +392,7 @@ static enum rc take_backup(struct replay *replay, const json_t *fields, struct d
 	uint8_t digest[32];
 	uint64_t entries;
 
-	if (!get_count(fields, "entries", &entries) || !get_digest(fields, "root", digest) ||
+	if (!replay_get_count(fields, "entries", &entries) || !get_digest(fields, "root", digest) ||
 	    !get_digest(fields, "digest", digest))
 		return BREACH(replay, diag, "a backup without entries, root or digest");
 	if (entries > replay->n_entries)
@@ -466,8 +405,8 @@ static enum rc take_access(struct replay *replay, const json_t *fields, struct d
 	uint8_t digest[32];
 	uint64_t n;
 
-	if (!get_digest(fields, "digest", digest) || !get_count(fields, "certificates", &n) ||
-	    !get_count(fields, "policies", &n) || !json_is_string(json_object_get(fields, "other_certificates")))
+	if (!get_digest(fields, "digest", digest) || !replay_get_count(fields, "certificates", &n) ||
+	    !replay_get_count(fields, "policies", &n) || !json_is_string(json_object_get(fields, "other_certificates")))
 		return BREACH(replay, diag, "an access file without digest, certificates, policies or other_certificates");
 	return RC_OK;
 }
@@ -572,7 +511,7 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 	case ENTRY_KEY_ROTATED:
 		return take_rotated(replay, fields, diag);
 	case ENTRY_WITNESSED:
-		return take_witnessed(replay, fields, diag);
+		return replay_take_witnessed(replay, fields, diag);
 	default:
 		return RC_OK;
 	}
@@ -619,15 +558,15 @@ static enum rc compare_body(const struct replay_release *r, const json_t *body, 
 	uint64_t number, rho, rho_total;
 	const char *wrong = NULL;
 
-	if (!get_count(body, "release", &number) || number != r->number)
+	if (!replay_get_count(body, "release", &number) || number != r->number)
 		wrong = "release";
 	else if (!get_text(body, "as_of", as_of, sizeof as_of) || strcmp(as_of, r->as_of) != 0)
 		wrong = "as_of";
 	else if (!get_hex(body, "study_digest", study) || strcmp(study, r->study_digest) != 0)
 		wrong = "study_digest";
-	else if (!get_count(disclosure, "rho_micro", &rho) || rho != r->rho_micro)
+	else if (!replay_get_count(disclosure, "rho_micro", &rho) || rho != r->rho_micro)
 		wrong = "disclosure.rho_micro";
-	else if (!get_count(disclosure, "rho_total_micro", &rho_total) || rho_total != r->rho_total_micro)
+	else if (!replay_get_count(disclosure, "rho_total_micro", &rho_total) || rho_total != r->rho_total_micro)
 		wrong = "disclosure.rho_total_micro";
 	else if (!json_is_boolean(json_object_get(body, "synthetic")) ||
 		 json_is_true(json_object_get(body, "synthetic")) != r->synthetic)

@@ -76,6 +76,7 @@ struct replay {
 	size_t n_log_keys; /* that have signed it, one after the other */
 	struct witness_rule witnesses; /* of the study in force */
 	struct roots roots;            /* kept while a release waits for witnesses */
+	char old_log_key[TLOG_VKEY_CAP]; /* the one before, "" = none */
 	char log_key[TLOG_VKEY_CAP]; /* what the log says its key is; "" = nothing yet */
 };
 

@@ -1,0 +1,71 @@
+/* The rule of witnesses: a release of a study that asks for them is read only after an entry that shows who they were. */
+#include <string.h>
+
+#include "tools/audit/replay_internal.h"
+
+bool replay_has_witnesses_of(const struct replay *replay, const struct study *study)
+{
+	json_t *said = witness_rule_json(&replay->witnesses), *is = witness_rule_json(&study->witnesses);
+	bool same = said != NULL && is != NULL && json_equal(said, is);
+
+	json_decref(said);
+	json_decref(is);
+	return same;
+}
+
+bool replay_is_readable(const struct replay_release *release)
+{
+	return release->released && (release->witnesses_needed == 0 || release->witnessed);
+}
+
+static bool is_signed_by(const char *vkey, const char *note, size_t len, struct tlog_checkpoint *ret)
+{
+	struct tlog_vkey key;
+
+	return tlog_vkey_parse(vkey, &key) == RC_OK && tlog_checkpoint_verify(note, len, &key, ret) == RC_OK;
+}
+
+/* A checkpoint of this very log, with the release in it, that enough witnesses have cosigned. */
+static enum rc check_cosigned(struct replay *replay, const struct replay_release *r, const char *note, size_t len,
+			      struct diag *diag)
+{
+	struct tlog_checkpoint c;
+	unsigned n = 0;
+
+	/* While a log key is rotated a witness may still go by the old one. */
+	if (!is_signed_by(replay->log_key, note, len, &c) && !is_signed_by(replay->old_log_key, note, len, &c))
+		return BREACH(replay, diag, "the cosigned checkpoint of a release is not signed by the log's key");
+	const struct tlog_hash *root = roots_at(&replay->roots, c.size);
+	if (c.size <= r->released_index || root == NULL)
+		return BREACH(replay, diag, "the cosigned checkpoint of a release does not have the release in it");
+	if (memcmp(root->b, c.root.b, sizeof c.root.b) != 0)
+		return BREACH(replay, diag, "the cosigned checkpoint of a release is of another log");
+	if (witness_rule_count(&replay->witnesses, note, len, &n) != RC_OK)
+		return BREACH(replay, diag, "a cosignature of a release is wrong");
+	if (n < r->witnesses_needed)
+		return BREACH(replay, diag, "fewer witnesses than the study asks for have cosigned a release");
+	return RC_OK;
+}
+
+enum rc replay_take_witnessed(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	const json_t *note = json_object_get(fields, "note");
+	uint64_t number;
+	size_t n_waiting = 0;
+
+	if (!replay_get_count(fields, "number", &number) || !json_is_string(note))
+		return BREACH(replay, diag, "witnesses without the number of a release, or without what they signed");
+	if (number < 1 || number > replay->n_releases || !replay->releases[number - 1].released ||
+	    replay_is_readable(&replay->releases[number - 1]))
+		return BREACH(replay, diag, "a release is witnessed that did not wait for it");
+	struct replay_release *r = &replay->releases[number - 1];
+	enum rc rc = check_cosigned(replay, r, json_string_value(note), json_string_length(note), diag);
+	if (rc != RC_OK)
+		return rc;
+	r->witnessed = true;
+	for (size_t i = 0; i < replay->n_releases; i++)
+		n_waiting += replay->releases[i].released && !replay_is_readable(&replay->releases[i]);
+	if (n_waiting == 0)
+		roots_drop(&replay->roots);
+	return RC_OK;
+}
