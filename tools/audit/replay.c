@@ -326,6 +326,8 @@ static enum rc take_query(struct replay *replay, const json_t *fields, struct di
 		return BREACH(replay, diag, "a query without release, query or answer");
 	if (number < 1 || number > replay->n_releases || !replay->releases[number - 1].released)
 		return BREACH(replay, diag, "a query was answered from a release that was not published");
+	if (replay->releases[number - 1].lost)
+		return BREACH(replay, diag, "a query was answered from a release that a restore had lost");
 	if (!replay_is_readable(&replay->releases[number - 1]))
 		return BREACH(replay, diag, "a query was answered from a release that waited for witnesses");
 	return RC_OK;
@@ -462,9 +464,9 @@ static enum rc take_restore(struct replay *replay, int64_t time, const json_t *f
 	uint64_t releases, rho_total, spent = last ? last->rho_total_micro : 0;
 	uint8_t root[32];
 
-	if (!get_count(fields, "entries", &r.entries) || !get_digest(fields, "root", root) ||
-	    !get_count(fields, "signed_entries", &r.signed_entries) || !get_digest(fields, "signed_root", root) ||
-	    !get_count(fields, "releases", &releases) || !get_count(fields, "rho_total_micro", &rho_total))
+	if (!replay_get_count(fields, "entries", &r.entries) || !get_digest(fields, "root", root) ||
+	    !replay_get_count(fields, "signed_entries", &r.signed_entries) || !get_digest(fields, "signed_root", root) ||
+	    !replay_get_count(fields, "releases", &releases) || !replay_get_count(fields, "rho_total_micro", &rho_total))
 		return BREACH(replay, diag, "a restore that does not say what was kept, signed and charged");
 	if (r.entries != replay->n_entries || r.signed_entries <= r.entries)
 		return BREACH(replay, diag, "a restore counts other entries than the log has");

@@ -15,7 +15,12 @@ bool replay_has_witnesses_of(const struct replay *replay, const struct study *st
 
 bool replay_is_readable(const struct replay_release *release)
 {
-	return release->released && (release->witnesses_needed == 0 || release->witnessed);
+	return release->released && !release->lost && (release->witnesses_needed == 0 || release->witnessed);
+}
+
+static bool waits(const struct replay_release *release)
+{
+	return release->released && !release->lost && !replay_is_readable(release);
 }
 
 static bool is_signed_by(const char *vkey, const char *note, size_t len, struct tlog_checkpoint *ret)
@@ -55,8 +60,7 @@ enum rc replay_take_witnessed(struct replay *replay, const json_t *fields, struc
 
 	if (!replay_get_count(fields, "number", &number) || !json_is_string(note))
 		return BREACH(replay, diag, "witnesses without the number of a release, or without what they signed");
-	if (number < 1 || number > replay->n_releases || !replay->releases[number - 1].released ||
-	    replay_is_readable(&replay->releases[number - 1]))
+	if (number < 1 || number > replay->n_releases || !waits(&replay->releases[number - 1]))
 		return BREACH(replay, diag, "a release is witnessed that did not wait for it");
 	struct replay_release *r = &replay->releases[number - 1];
 	enum rc rc = check_cosigned(replay, r, json_string_value(note), json_string_length(note), diag);
@@ -64,7 +68,7 @@ enum rc replay_take_witnessed(struct replay *replay, const json_t *fields, struc
 		return rc;
 	r->witnessed = true;
 	for (size_t i = 0; i < replay->n_releases; i++)
-		n_waiting += replay->releases[i].released && !replay_is_readable(&replay->releases[i]);
+		n_waiting += waits(&replay->releases[i]);
 	if (n_waiting == 0)
 		roots_drop(&replay->roots);
 	return RC_OK;
