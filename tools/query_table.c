@@ -423,6 +423,21 @@ static void put_grid(const struct table *t, struct buffer *out)
 
 /* ---- what the figures rest on ---- */
 
+/* The noise of one count: as it was drawn, and what is left of it where common margins were made to agree. */
+static void put_noise(const struct table *t, struct buffer *line)
+{
+	double drawn = sqrt(json_number_value(json_object_get(t->extension, "sigma2"))), left = drawn;
+
+	for (size_t i = json_array_size(t->rows); i-- > 0;) {
+		const json_t *variance = json_object_get(json_array_get(t->rows, i), "variance");
+		if (json_is_number(variance))
+			left = sqrt(json_number_value(variance));
+	}
+	buffer_printf(line, "noise sigma %.2f a cell", left);
+	if (left < drawn - 0.005)
+		buffer_printf(line, " (%.2f before common margins were made to agree)", drawn);
+}
+
 static void put_basis(const struct table *t, struct buffer *out)
 {
 	const json_t *e = t->extension, *log_index = json_object_get(e, "log_index");
@@ -434,8 +449,9 @@ static void put_basis(const struct table *t, struct buffer *out)
 		      json_integer_value(json_object_get(e, "release")), query_text(e, "as_of"));
 	if (json_is_integer(log_index))
 		buffer_printf(&line, "log entry %" JSON_INTEGER_FORMAT "; ", json_integer_value(log_index));
-	buffer_printf(&line, "method %s, noise sigma %.2f a cell, rows below %" JSON_INTEGER_FORMAT " hidden",
-		      query_text(e, "method"), sqrt(json_number_value(json_object_get(e, "sigma2"))),
+	buffer_printf(&line, "method %s, ", query_text(e, "method"));
+	put_noise(t, &line);
+	buffer_printf(&line, ", rows below %" JSON_INTEGER_FORMAT " hidden",
 		      json_integer_value(json_object_get(e, "threshold")));
 	if (query_text(e, "next_release")[0] != '\0')
 		buffer_printf(&line, "; next release announced for %s", query_text(e, "next_release"));

@@ -1,13 +1,18 @@
 """Answers about what is not there, releases on announced days, revisions, and a ledger that outlives studies and restores."""
 import csv
+import datetime
 import io
 import json
 import re
 import shutil
+import sys
 
 import pytest
 
-from harness import STUDY, Unit, make_registers, problem, study_file
+from harness import SOURCE, STUDY, Unit, make_registers, problem, read_csv, study_file
+
+sys.path.insert(0, str(SOURCE / 'tests' / 'ref'))
+import measures as reference  # noqa: E402
 
 AS_OF = '2025-06-30'
 JSON = {'Content-Type': 'application/json'}
@@ -187,3 +192,59 @@ def test_announced_days_and_revisions(tmp_path, registers):
         assert second['disclosure']['rho_micro'] == 200000               # new and revised periods together
         out = unit.as_('analyst', 'query', 'continuity_by_quarter', '--period', '2024-Q4').stdout
         assert 'revised' in out and 'a closed period is counted once more, 300 days after it closed' in out.replace('\n', ' ')
+
+
+def day(text):
+    return (datetime.date.fromisoformat(text) - datetime.date(1970, 1, 1)).days
+
+
+def true_rates(folder):
+    """Treatment within 21 days of a person's first release of 2024, by who is who: (releases, percent) of all and of each
+    intervention and sex."""
+    entity = {(r['file'], r['record_id']): r['entity'] for r in read_csv(folder / 'truth.csv')}
+    order = ['reception', 'release', 'treatment_start', 'treatment_end', 'death']
+    names, lives, groups = [''], {}, {}
+    for file in ('prison', 'treatment'):
+        for row in read_csv(folder / f'{file}.csv'):
+            codes = []
+            for dimension in ('intervention', 'sex'):
+                if row[dimension] not in names:
+                    names.append(row[dimension])
+                codes.append(names.index(row[dimension]))
+            lives.setdefault(entity[file, row['record_id']], []).append((day(row['event_date']), row['event'], True, codes))
+    for life in lives.values():
+        life.sort(key=lambda e: (e[0], order.index(e[1])))
+        found = [e for e in reference.index_events(life, dict(kind='continuity', bands=[21]), day(AS_OF), 30)
+                 if day('2024-01-01') <= e[0] <= day('2024-12-31')]
+        for event in found[:1]:
+            for name in ('all', *(names[c] for c in event[2])):
+                groups.setdefault(name, []).append(event[1] == '0-21')
+    return {name: (len(list_), 100 * sum(list_) / len(list_)) for name, list_ in groups.items()}
+
+
+def test_a_small_service(tmp_path):
+    """60 releases a quarter: a year of them in few groups is usable. Bounds are six standard deviations of the noise and more,
+    with five points for links that were missed."""
+    folder = make_registers(tmp_path / 'registers', 325, 3)
+    truth = true_rates(folder)
+    with Unit(tmp_path / 'unit', SOURCE / 'deploy' / 'study-small-service.yaml') as unit:
+        unit.push_registers(folder)
+        unit.publish('--as-of', AS_OF)
+        assert 0.49 < unit.status()['ledger']['rho_total_micro'] / 1e6 <= 0.5
+        rates = {}
+        for name in ('continuity_by_year', 'continuity_by_intervention', 'continuity_by_sex'):
+            answer = json.loads(ask(unit, name)[2])
+            for row in answer['extension']['rates']:
+                group = next(iter(row['by'].values()), 'all')
+                if row['shown'] and group != 'unknown':
+                    rates[group] = (row['n'], row['variance'], *(row['within'][0][k] for k in ('percent', 'low', 'high')))
+            print(unit.as_('analyst', 'query', name).stdout.split('\n\n')[1])
+    for group, figures in rates.items():
+        print(group, 'true', truth[group], 'published', figures)
+    assert {'all', 'ost', 'none', 'male'} <= set(rates)
+    for group, (n, variance, percent, low, high) in rates.items():
+        noise = 100 * (5 * variance) ** 0.5 / truth[group][0] / 2    # of a rate of 50 %, where it is largest
+        assert low <= percent <= high and abs(percent - truth[group][1]) <= 5 + 8 * noise, group
+    assert rates['all'][4] - rates['all'][3] < 17                    # within 8.5 points; 6.3 without any noise
+    # Drawn with a variance of 100, the total has what the tables by intervention and by sex say of it.
+    assert rates['all'][1] < 8
