@@ -109,7 +109,10 @@ static enum rc open_store(struct core *core, bool create, struct diag *diag)
 		.map_bytes = core->conf->store_map_bytes,
 		.create = create,
 	};
-	return store_open(&options, core->seal, &core->store, diag);
+	enum rc rc = store_open(&options, core->seal, &core->store, diag);
+	if (rc == RC_OK && store_migrated_from(core->store) != 0)
+		log_info("the store was brought up from format %u", store_migrated_from(core->store));
+	return rc;
 }
 
 /* `serving`: make what is not there, and give up privileges between the keys, which may be root's alone, and the store,

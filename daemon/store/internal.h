@@ -9,7 +9,12 @@
 #include "daemon/store/slots.h"
 #include "daemon/store/store.h"
 
-enum { STORE_FORMAT = 2 };
+enum {
+	STORE_FORMAT = 3,        /* of the store; the oldest that can be read is 2 (migrate.c) */
+	STORE_OLDEST_FORMAT = 2,
+	STORE_VALUE_FORMAT = 2,  /* bound into every value and chunk */
+	STORE_N_COUNTED = 2,
+};
 
 struct store {
 	struct engine *engine;
@@ -18,7 +23,9 @@ struct store {
 	struct slots *salts, *secrets;
 	int lock_fd;
 	uint8_t id[STORE_ID_LEN];
+	uint32_t format, migrated_from;   /* migrated_from: 0 = it was of this format */
 	uint64_t next_slot;               /* written by the one writer only */
+	uint64_t counted[STORE_N_COUNTED]; /* the same; counts.c */
 
 	pthread_mutex_t lock;             /* guards what follows */
 	unsigned n_readers[2], epoch;     /* read transactions, by the epoch they began in */
@@ -55,6 +62,15 @@ struct engine_txn *store_engine_txn(struct txn *txn);
 struct store *store_of(struct txn *txn);
 /* Fail the transaction. */
 enum rc store_fail(struct txn *txn, enum rc rc);
+
+/* counts.c: index of a class whose values are counted, -1 = it is not. */
+int store_counted(uint8_t class);
+enum rc store_counts_write(struct txn *txn, const uint64_t counts[STORE_N_COUNTED]) MUST_CHECK;
+enum rc store_counts_take(struct txn *txn, uint64_t ret[STORE_N_COUNTED]) MUST_CHECK;   /* by looking */
+/* Compare what is there with what was counted, and take that over. Errors: DAMAGED. */
+enum rc store_counts_check(struct store *store, const char *directory, struct diag *diag) MUST_CHECK;
+/* migrate.c: to the present format. */
+enum rc store_migrate(struct store *store, const char *directory, struct diag *diag) MUST_CHECK;
 
 /* Where the transaction notes how far the slot file is used. */
 void store_slots_key(struct store_key *key);

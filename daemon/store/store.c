@@ -27,6 +27,7 @@ struct txn {
 	unsigned epoch; /* of a reader */
 	uint8_t (*salts)[SLOT_SECRET_LEN]; /* of chunks put in this transaction */
 	size_t n_salts, cap_salts;
+	int64_t counted[STORE_N_COUNTED]; /* how many more there are of each counted class */
 };
 
 static bool key_is_valid(const struct store_key *key)
@@ -153,6 +154,19 @@ static enum rc settle_salts(struct txn *txn)
 	return rc == RC_OK ? slots_sync(store->salts) : rc;
 }
 
+static void add_counts(const struct txn *txn, uint64_t ret[STORE_N_COUNTED])
+{
+	for (int i = 0; i < STORE_N_COUNTED; i++)
+		ret[i] = txn->store->counted[i] + (uint64_t)txn->counted[i];
+}
+
+static enum rc settle_counts(struct txn *txn)
+{
+	uint64_t counts[STORE_N_COUNTED];
+	add_counts(txn, counts);
+	return memcmp(counts, txn->store->counted, sizeof counts) == 0 ? RC_OK : store_counts_write(txn, counts);
+}
+
 enum rc txn_commit(struct txn **txn_at)
 {
 	struct txn *txn = *txn_at;
@@ -161,12 +175,16 @@ enum rc txn_commit(struct txn **txn_at)
 	if (rc == RC_OK)
 		rc = settle_salts(txn);
 	if (rc == RC_OK)
+		rc = settle_counts(txn);
+	if (rc == RC_OK)
 		rc = engine_commit(txn->engine_txn);
 	else
 		engine_abort(txn->engine_txn);
 	/* Whoever puts no chunk does not touch the counter, which belongs to the one who does. */
 	if (rc == RC_OK && txn->n_salts > 0)
 		txn->store->next_slot += txn->n_salts;
+	if (rc == RC_OK && txn->write)
+		add_counts(txn, txn->store->counted);
 	txn_free(txn);
 	return rc;
 }
@@ -175,7 +193,7 @@ enum rc txn_commit(struct txn **txn_at)
 
 static size_t value_ad(const uint8_t *key, size_t key_len, uint8_t ad[VALUE_AD_CAP])
 {
-	ad[0] = STORE_FORMAT;
+	ad[0] = STORE_VALUE_FORMAT;
 	memcpy(ad + 1, key, key_len);
 	return 1 + key_len;
 }
@@ -215,6 +233,19 @@ enum rc store_open_value(const struct store *store, const uint8_t *key, size_t k
 	return rc;
 }
 
+/* A counted value that was not there yet. */
+static enum rc count_put(struct txn *txn, const struct store_key *key)
+{
+	int counted = store_counted(key->bytes[0]);
+	const uint8_t *value;
+	size_t len;
+	enum rc rc = counted < 0 ? RC_OK : engine_get(txn->engine_txn, key->bytes, key->len, &value, &len);
+	if (rc != RC_NOTFOUND)
+		return rc;
+	txn->counted[counted]++;
+	return RC_OK;
+}
+
 enum rc store_put(struct txn *txn, const struct store_key *key, const void *value, size_t len)
 {
 	uint8_t ad[VALUE_AD_CAP], *room;
@@ -222,7 +253,9 @@ enum rc store_put(struct txn *txn, const struct store_key *key, const void *valu
 		return txn->status;
 	if (!txn->write || !key_is_valid(key))
 		return fail(txn, RC_INTERNAL);
-	enum rc rc = engine_reserve(txn->engine_txn, key->bytes, key->len, len + SEAL_OVERHEAD, &room);
+	enum rc rc = count_put(txn, key);
+	if (rc == RC_OK)
+		rc = engine_reserve(txn->engine_txn, key->bytes, key->len, len + SEAL_OVERHEAD, &room);
 	if (rc == RC_OK)
 		rc = seal_value(txn->store->seal, "value", ad, value_ad(key->bytes, key->len, ad), value, len, room);
 	return fail(txn, rc);
@@ -278,7 +311,11 @@ enum rc store_delete(struct txn *txn, const struct store_key *key)
 		return txn->status;
 	if (!txn->write || !key_is_valid(key))
 		return fail(txn, RC_INTERNAL);
-	return fail(txn, engine_delete(txn->engine_txn, key->bytes, key->len));
+	enum rc rc = engine_delete(txn->engine_txn, key->bytes, key->len);
+	int counted = store_counted(key->bytes[0]);
+	if (rc == RC_OK && counted >= 0)
+		txn->counted[counted]--;
+	return fail(txn, rc);
 }
 
 struct scan_ctx {
@@ -360,7 +397,7 @@ static size_t chunk_ad(const struct store_key *key, uint64_t slot, uint8_t ad[CH
 {
 	struct writer w;
 	writer_init(&w, ad, CHUNK_AD_CAP);
-	write_u8(&w, STORE_FORMAT);
+	write_u8(&w, STORE_VALUE_FORMAT);
 	write_bytes(&w, key->bytes, key->len);
 	write_u64(&w, slot);
 	return writer_len(&w);

@@ -43,6 +43,8 @@ struct store_options {
 enum rc store_open(const struct store_options *options, struct seal *seal, struct store **ret,
                    struct diag *diag) MUST_CHECK;
 void store_close(struct store *store);
+/* The older format that it was brought up from when it was opened (with `create`); 0 = it was of the present one. */
+unsigned store_migrated_from(const struct store *store);
 /* True once the engine failed in a way that forbids acknowledging anything more: stop and start again. */
 bool store_must_stop(const struct store *store);
 /* Free bytes of the map and of the disk below it. */

@@ -126,9 +126,15 @@ enum rc store_head_check(struct store *store, const char *directory, const uint8
 	if (magic == NULL || memcmp(magic, head_magic, HEAD_MAGIC_LEN) != 0)
 		return diag_set(diag, RC_DAMAGED, "%s: not a store of throughcared", directory);
 	uint32_t format = read_u32(&r);
-	if (format != STORE_FORMAT)
-		return diag_set(diag, RC_CONFIG, "%s: the store has format %u, this version reads format %d", directory,
-				format, STORE_FORMAT);
+	if (!r.failed && format > STORE_FORMAT)
+		return diag_set(diag, RC_CONFIG,
+				"%s: the store has format %u, which a later version of throughcared made; this one reads "
+				"up to format %d. Start the later version; nothing was changed",
+				directory, format, STORE_FORMAT);
+	if (!r.failed && format < STORE_OLDEST_FORMAT)
+		return diag_set(diag, RC_CONFIG, "%s: the store has format %u, this version reads formats %d to %d",
+				directory, format, STORE_OLDEST_FORMAT, STORE_FORMAT);
+	store->format = format;
 	read_copy(&r, store->id, STORE_ID_LEN);
 	if (r.failed || reader_left(&r) != HEAD_CHECK_LEN + SEAL_OVERHEAD)
 		return diag_set(diag, RC_DAMAGED, "%s: the head of the store is damaged", directory);
@@ -204,6 +210,7 @@ static enum rc make_store(struct store *store, const char *directory, struct dia
 			"remove the folder and start again",
 			directory);
 	}
+	store->format = STORE_FORMAT;
 	if (rc == RC_OK)
 		rc = make_head(store);
 	if (rc != RC_OK && diag != NULL && diag->text[0] == '\0')
@@ -286,6 +293,10 @@ enum rc store_open(const struct store_options *options, struct seal *seal, struc
 		rc = diag_set(diag, RC_NOTFOUND, "%s: there is no store here", directory);
 	if (rc == RC_OK)
 		rc = load_next_slot(store, directory, diag);
+	if (rc == RC_OK && store->format < STORE_FORMAT && options->create)
+		rc = store_migrate(store, directory, diag);
+	if (rc == RC_OK && store->format == STORE_FORMAT)
+		rc = store_counts_check(store, directory, diag);
 	if (rc != RC_OK) {
 		store_close(store);
 		return rc;
@@ -306,6 +317,11 @@ void store_close(struct store *store)
 	pthread_mutex_destroy(&store->lock);
 	free(store->directory);
 	free(store);
+}
+
+unsigned store_migrated_from(const struct store *store)
+{
+	return store->migrated_from;
 }
 
 bool store_must_stop(const struct store *store)

@@ -537,6 +537,113 @@ static void test_secrets(void **state)
 	assert_int_equal(store_secret_get(f->store, UINT32_MAX, got), RC_NOTFOUND);
 }
 
+/* Bare changes below the store's feet. */
+static void put_raw(struct store *store, const struct store_key *key, const void *value, size_t len)
+{
+	struct engine_txn *txn = NULL;
+	uint8_t *room;
+	assert_int_equal(engine_begin(store->engine, true, &txn), RC_OK);
+	if (value == NULL) {
+		assert_int_equal(engine_delete(txn, key->bytes, key->len), RC_OK);
+	} else {
+		assert_int_equal(engine_reserve(txn, key->bytes, key->len, len, &room), RC_OK);
+		memcpy(room, value, len);
+	}
+	assert_int_equal(engine_commit(txn), RC_OK);
+}
+
+static enum rc reopen(struct fixture *f, bool create, struct diag *diag)
+{
+	store_close(f->store);
+	f->store = NULL;
+	return open_store(f, 64 << 20, create, diag);
+}
+
+static void put_class(struct store *store, enum store_class class, uint64_t n, bool keep)
+{
+	struct txn *txn = NULL;
+	struct store_key key = key_of(class, n);
+	assert_int_equal(txn_begin_write(store, &txn), RC_OK);
+	assert_int_equal(keep ? store_put(txn, &key, "x", 1) : store_delete(txn, &key), RC_OK);
+	assert_int_equal(txn_commit(&txn), RC_OK);
+}
+
+/* A receipt or a tombstone that damage hides is missed; put twice it is one, and deleted it is none. */
+static void test_counted_values(void **state)
+{
+	struct fixture *f = *state;
+	struct diag diag;
+	struct store_key hidden = key_of(STORE_TOMBSTONE, 4);
+	struct txn *txn = NULL;
+	for (uint64_t i = 0; i < 10; i++) {
+		put_class(f->store, STORE_RECEIPT, i, true);
+		put_class(f->store, STORE_TOMBSTONE, i / 2, true);
+	}
+	put_class(f->store, STORE_RECEIPT, 3, false);
+	struct store_key aborted = key_of(STORE_RECEIPT, 77);
+	assert_int_equal(txn_begin_write(f->store, &txn), RC_OK);
+	assert_int_equal(store_put(txn, &aborted, "x", 1), RC_OK);
+	txn_abort(txn);
+	assert_int_equal(reopen(f, false, NULL), RC_OK);
+	put_raw(f->store, &hidden, NULL, 0);
+	assert_int_equal(reopen(f, true, &diag), RC_DAMAGED);
+	assert_non_null(strstr(diag.text, "there are 4 tombstones of withdrawn records of 5"));
+	assert_int_equal(open_store(f, 64 << 20, false, &diag), RC_DAMAGED);
+}
+
+static void head_of_format(struct fixture *f, uint8_t format)
+{
+	struct store_key key;
+	struct engine_txn *txn = NULL;
+	const uint8_t *head;
+	size_t len;
+	uint8_t copy[256];
+	store_head_key(&key);
+	assert_int_equal(engine_begin(f->store->engine, false, &txn), RC_OK);
+	assert_int_equal(engine_get(txn, key.bytes, key.len, &head, &len), RC_OK);
+	memcpy(copy, head, len);
+	engine_abort(txn);
+	copy[11] = format; /* magic, then be32 */
+	/* The check of the head is bound to the format. */
+	assert_int_equal(seal_value(f->seal, "check", copy, 28, "throughcare seal", 16, copy + 28), RC_OK);
+	put_raw(f->store, &key, copy, len);
+}
+
+static void test_formats(void **state)
+{
+	struct fixture *f = *state;
+	struct diag diag;
+	struct store_key counted;
+	put_class(f->store, STORE_RECEIPT, 1, true);
+	store_key_init(&counted, STORE_META);
+	store_key_string(&counted, "counted");
+	assert_int_equal(store_migrated_from(f->store), 0);
+	/* The oldest: read as it is when nothing may be written, brought up when it may. */
+	put_raw(f->store, &counted, NULL, 0);
+	head_of_format(f, STORE_OLDEST_FORMAT);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(reopen(f, false, NULL), RC_OK);
+		assert_int_equal(f->store->format, STORE_OLDEST_FORMAT);
+	}
+	assert_int_equal(reopen(f, true, NULL), RC_OK);
+	assert_int_equal(store_migrated_from(f->store), STORE_OLDEST_FORMAT);
+	assert_int_equal(f->store->counted[0], 1);
+	assert_int_equal(reopen(f, true, NULL), RC_OK);
+	assert_int_equal(store_migrated_from(f->store), 0);
+	head_of_format(f, STORE_OLDEST_FORMAT - 1);
+	assert_int_equal(reopen(f, true, &diag), RC_CONFIG);
+	assert_non_null(strstr(diag.text, "this version reads formats 2 to 3"));
+}
+
+static void test_a_newer_format(void **state)
+{
+	struct fixture *f = *state;
+	struct diag diag;
+	head_of_format(f, STORE_FORMAT + 1);
+	assert_int_equal(reopen(f, true, &diag), RC_CONFIG);
+	assert_non_null(strstr(diag.text, "a later version"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -553,6 +660,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_map_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_counted_values, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_formats, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_newer_format, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
