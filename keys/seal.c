@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "keys/key_file.h"
+#include "keys/token.h"
 
 enum { NONCE_LEN = 12, TAG_LEN = 16, KEY_LEN = 32, NONCE_AT = 3 };
 
@@ -89,10 +90,10 @@ out:
 	return rc;
 }
 
-enum rc seal_open_file(const char *path, struct seal **ret, struct diag *diag)
+enum rc seal_open_file(const char *path, const char *token_uri, struct seal **ret, struct diag *diag)
 {
 	struct secret_key *key = NULL;
-	enum rc rc = key_file_read(path, "seal", &key, diag);
+	enum rc rc = seal_key_read(path, token_uri, false, &key, diag);
 
 	if (rc != RC_OK)
 		return rc;

@@ -40,8 +40,9 @@ enum {
 #define SEAL_HANDOVER_PREFIX "throughcare-seal-handover-v1:"
 
 struct seal; /* the sealing key, in locked memory */
-/* Errors: KEY (file missing, unsafe, not a sealing key), NOMEM, CRYPTO. */
-enum rc seal_open_file(const char *path, struct seal **ret, struct diag *diag) MUST_CHECK;
+/* `token_uri`: the key of a token under which the file's key is wrapped (keys/token.h); NULL or "" = none.
+ * Errors: KEY (file missing, unsafe, not a sealing key; the token), CONFIG (its URI), NOMEM, CRYPTO. */
+enum rc seal_open_file(const char *path, const char *token_uri, struct seal **ret, struct diag *diag) MUST_CHECK;
 enum rc seal_new(const uint8_t key[32], struct seal **ret) MUST_CHECK; /* copies; wipe the original */
 void seal_close(struct seal *seal);                                    /* wipes; NULL is a no-op */
 /* False when the keys could not be locked in memory. */

@@ -7,6 +7,7 @@
 #include "keys/key_file.h"
 #include "keys/linkage_secret.h"
 #include "keys/log_key.h"
+#include "keys/token.h"
 #include "proto/study.h"
 #include "tools/keys.h"
 #include "tools/options.h"
@@ -229,16 +230,42 @@ int keys_record(int argc, char **argv)
 
 int keys_seal(int argc, char **argv)
 {
-	static const struct option_table table = {.command = "throughcare keys seal",
-						  .usage = "FILE",
-						  .about = "Make a sealing key. Without it nobody, you included, can "
-							   "read the daemon's store: keep a copy apart\n"
-							   "from the store and its backups.",
-						  .example = "throughcare keys seal seal.key",
-						  .min_operands = 1,
-						  .max_operands = 1};
+	const char *token = NULL;
+	const struct option_row rows[] = {
+		{"token", 0, OPTION_TEXT, &token, .argument = "URI",
+		 .help = "wrap it under this AES key of a PKCS#11 token (RFC 7512, with module-path and "
+			 "pin-source=file:PATH)"},
+	};
+	const struct option_table table = {
+		.command = "throughcare keys seal",
+		.usage = "FILE [--token URI]",
+		.about = "Make a sealing key. Without it nobody, you included, can read the daemon's store: keep a "
+			 "copy apart\n"
+			 "from the store and its backups. With --token FILE opens in that token alone: the copy is "
+			 "the token's.",
+		.example = "throughcare keys seal seal.key\n"
+			   "throughcare keys seal seal.key --token \\\n"
+			   "  'pkcs11:token=unit;object=seal?module-path=/usr/lib/softhsm/libsofthsm2.so"
+			   "&pin-source=file:/etc/throughcare/pin'",
+		OPTION_ROWS(rows),
+		.min_operands = 1,
+		.max_operands = 1};
+	struct diag diag = {""};
+	uint8_t key[32];
+	bool help = false;
+	int at = 0;
 
-	return make_one(&table, "seal", argc, argv);
+	enum rc rc = options_parse(&table, argc, argv, &at, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	rc = random_bytes(key, sizeof key);
+	if (rc == RC_OK)
+		rc = seal_key_write(argv[at], token, key, &diag);
+	explicit_bzero(key, sizeof key);
+	if (rc != RC_OK)
+		return keys_fail(rc, &diag);
+	printf("seal key in %s\n", argv[at]);
+	return 0;
 }
 
 /* ---- log, signer-state --------------------------------------------------------------------------------------- */

@@ -99,6 +99,9 @@ static const struct option options[] = {
 	U32(publish_every_hours, 0, 24U * 366, "0",
 	    "Hours between two publications; 0 publishes only when the operator says so."),
 	PATH(seal_key, NULL, "Key that seals the store (throughcare keys seal); mode 0600."),
+	TEXT(seal_key_token, "",
+	    "PKCS#11 URI of the token's key under which seal_key is wrapped (throughcare keys seal --token), with module-path "
+	    "and pin-source=file:PATH. Left out: seal_key is the key itself."),
 	PATH(signer_state, "",
 	    "File in which the log's signer keeps the size and root it last signed. Keep it outside the store, so that a "
 	    "restored backup cannot fork the log. Left out: beside log_key."),
@@ -216,9 +219,19 @@ static const char *set_text(char *out, size_t cap, const char *text)
 	return NULL;
 }
 
-/* Relative paths count from the configuration file's folder. */
+/* Relative paths count from the configuration file's folder; credential:NAME is a file that systemd hands to the service
+ * (LoadCredential=, LoadCredentialEncrypted=). */
 static const char *set_path(char *out, size_t cap, const char *text, const char *folder)
 {
+	static const char credential[] = "credential:";
+	if (strncmp(text, credential, sizeof credential - 1) == 0) {
+		const char *name = text + sizeof credential - 1, *credentials = getenv("CREDENTIALS_DIRECTORY");
+		if (name[0] == '\0' || strchr(name, '/') != NULL || strcmp(name, "..") == 0 || strcmp(name, ".") == 0)
+			return "credential:NAME with a NAME without slashes";
+		if (credentials == NULL || credentials[0] != '/')
+			return "credential:NAME only where systemd gives credentials (LoadCredential=)";
+		return (size_t)snprintf(out, cap, "%s/%s", credentials, name) >= cap ? "a shorter path" : NULL;
+	}
 	const char *base = text[0] == '\0' || text[0] == '/' ? "" : folder;
 
 	if ((size_t)snprintf(out, cap, "%s%s", base, text) >= cap)

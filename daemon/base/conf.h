@@ -32,6 +32,7 @@ struct conf {
 	char backup_directory[CONF_PATH_CAP]; /* "" = no backups */
 	uint32_t backup_keep;                 /* newest backups kept */
 	char seal_key[CONF_PATH_CAP], log_key[CONF_PATH_CAP];
+	char seal_key_token[1024]; /* PKCS#11 URI of the key that opens seal_key; "" = none */
 	char signer_state[CONF_PATH_CAP]; /* outside the store directory; "" = beside log_key */
 	char log_origin[128];
 	char witnesses[CONF_PATH_CAP]; /* "" = none */

@@ -71,7 +71,7 @@ static enum rc load_study(struct core *core, struct diag *diag)
 static enum rc load_keys(struct core *core, struct diag *diag)
 {
 	const struct conf *conf = core->conf;
-	enum rc rc = seal_open_file(conf->seal_key, &core->seal, diag);
+	enum rc rc = seal_open_file(conf->seal_key, conf->seal_key_token, &core->seal, diag);
 	if (rc == RC_OK)
 		rc = log_signer_open(conf->log_key, conf->signer_state, conf->log_origin, &core->signer, diag);
 	if (rc == RC_OK)

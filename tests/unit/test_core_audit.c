@@ -194,7 +194,7 @@ static void test_unsigned_entries_are_signed_at_start(void **state)
 	struct buffer text;
 	struct store_key key;
 	buffer_init(&text);
-	assert_int_equal(seal_open_file(f->conf.seal_key, &seal, NULL), RC_OK);
+	assert_int_equal(seal_open_file(f->conf.seal_key, NULL, &seal, NULL), RC_OK);
 	assert_int_equal(store_open(&options, seal, &store, NULL), RC_OK);
 	assert_int_equal(entry_build(ENTRY_STOP, (int64_t)time(NULL), NULL, NULL, &text), RC_OK);
 	store_key_init(&key, STORE_ENTRY);

@@ -31,7 +31,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof *f);
 	cf_init(&f->cf);
 	struct store_options options = {.directory = f->cf.conf.store_directory, .map_bytes = 64 << 20, .create = true};
-	assert_int_equal(seal_open_file(f->cf.conf.seal_key, &f->seal, NULL), RC_OK);
+	assert_int_equal(seal_open_file(f->cf.conf.seal_key, NULL, &f->seal, NULL), RC_OK);
 	assert_int_equal(log_signer_open(f->cf.conf.log_key, "", CF_ORIGIN, &f->signer, NULL), RC_OK);
 	assert_int_equal(store_open(&options, f->seal, &f->store, NULL), RC_OK);
 	assert_int_equal(audit_log_open(f->store, f->signer, NULL, NULL, &f->log, NULL), RC_OK);

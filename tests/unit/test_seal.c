@@ -199,7 +199,7 @@ static void test_key_file_kind(void **state)
 	struct seal *seal = NULL;
 	struct diag diag;
 
-	assert_int_equal(seal_open_file("/nonexistent/seal.key", &seal, &diag), RC_KEY);
+	assert_int_equal(seal_open_file("/nonexistent/seal.key", NULL, &seal, &diag), RC_KEY);
 	assert_null(seal);
 	assert_non_null(strstr(diag.text, "seal.key"));
 }

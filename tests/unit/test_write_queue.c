@@ -38,7 +38,7 @@ static int setup_with(void **state, uint64_t map_bytes)
 	cf_init(&f->cf);
 	struct store_options options = {
 		.directory = f->cf.conf.store_directory, .map_bytes = map_bytes, .create = true};
-	assert_int_equal(seal_open_file(f->cf.conf.seal_key, &f->seal, NULL), RC_OK);
+	assert_int_equal(seal_open_file(f->cf.conf.seal_key, NULL, &f->seal, NULL), RC_OK);
 	assert_int_equal(log_signer_open(f->cf.conf.log_key, "", CF_ORIGIN, &f->signer, NULL), RC_OK);
 	assert_int_equal(store_open(&options, f->seal, &f->store, NULL), RC_OK);
 	assert_int_equal(audit_log_open(f->store, f->signer, NULL, NULL, &f->log, NULL), RC_OK);

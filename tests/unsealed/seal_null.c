@@ -24,7 +24,7 @@ enum rc seal_new(const uint8_t key[32], struct seal **ret)
 	return *ret == NULL ? RC_NOMEM : RC_OK;
 }
 
-enum rc seal_open_file(const char *path, struct seal **ret, struct diag *diag)
+enum rc seal_open_file(const char *path, const char *token_uri, struct seal **ret, struct diag *diag)
 {
 	struct secret_key *key = NULL;
 	enum rc rc = key_file_read(path, "seal", &key, diag);
