@@ -28,6 +28,7 @@ enum role {
 	X(REQUEST_TILE,           "GET",  "/audit/tile/{*}",       ROLE_AUDITOR,                    false) \
 	X(REQUEST_RELEASE_BODY,   "GET",  "/audit/release/{}",     ROLE_AUDITOR,                    false) \
 	X(REQUEST_PROOF,          "GET",  "/audit/proof/{}",       ROLE_AUDITOR | ROLE_SUBMITTER,   false) \
+	X(REQUEST_CONSISTENCY,    "GET",  "/audit/consistency/{}", ROLE_AUDITOR | ROLE_SUBMITTER,   false) \
 	X(REQUEST_LOG_KEYS,       "GET",  "/audit/keys",           ROLE_AUDITOR | ROLE_SUBMITTER,   false) \
 	X(REQUEST_COSIGNED,       "GET",  "/audit/cosigned",       ROLE_AUDITOR | ROLE_SUBMITTER,   false) \
 	X(REQUEST_COSIGN,         "POST", "/audit/cosignatures",   ROLE_AUDITOR,                    true) \

@@ -113,6 +113,11 @@ enum rc tlog_proof_parse(const char *text, size_t len, uint64_t *ret_index, stru
 enum rc tlog_proof_verify(const char *text, size_t len, const struct tlog_vkey *vkey, const struct tlog_hash *leaf,
 			  uint64_t *ret_index, struct tlog_checkpoint *ret) MUST_CHECK;
 
+/* The hashes of a proof alone, a line of base64 each, as C2SP tlog-witness has a consistency proof. Errors: INVALID,
+ * MALFORMED, NOMEM. */
+enum rc tlog_hashes_format(const struct tlog_proof *proof, struct buffer *out) MUST_CHECK;
+enum rc tlog_hashes_parse(const char *text, size_t len, struct tlog_proof *ret) MUST_CHECK;
+
 /* Tile paths: "0/x001/067", "entries/000.p/5". Level -1 means entries. width 256 = full. */
 enum rc tlog_tile_path_parse(const char *path, int *ret_level, uint64_t *ret_index, unsigned *ret_width) MUST_CHECK;
 void tlog_tile_path_format(int level, uint64_t index, unsigned width, char *out, size_t cap); /* cap >= 64 */

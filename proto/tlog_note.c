@@ -475,20 +475,46 @@ enum rc tlog_note_signature(const char *note, size_t len, const struct tlog_vkey
 
 /* ---- proof files --------------------------------------------------------------------------------------------- */
 
+enum rc tlog_hashes_format(const struct tlog_proof *proof, struct buffer *out)
+{
+	char text[HASH_TEXT_LEN + 1];
+
+	if (proof->n > TLOG_MAX_PROOF)
+		return RC_INVALID;
+	for (size_t i = 0; i < proof->n; i++) {
+		base64_encode(proof->hash[i].b, TLOG_HASH_LEN, text);
+		buffer_printf(out, "%s\n", text);
+	}
+	return out->failed ? RC_NOMEM : RC_OK;
+}
+
+enum rc tlog_hashes_parse(const char *text, size_t len, struct tlog_proof *ret)
+{
+	const char *at = text, *end = text + len, *line;
+	struct tlog_proof proof = {.n = 0};
+	size_t line_len;
+
+	while (at < end) {
+		if (!next_line(&at, end, &line, &line_len) || proof.n == TLOG_MAX_PROOF ||
+		    parse_hash(line, line_len, &proof.hash[proof.n]) != RC_OK)
+			return RC_MALFORMED;
+		proof.n++;
+	}
+	*ret = proof;
+	return RC_OK;
+}
+
 static const char proof_first_line[] = "c2sp.org/tlog-proof@v1";
 
 enum rc tlog_proof_format(uint64_t index, const struct tlog_proof *proof, const char *checkpoint, size_t checkpoint_len,
 			  struct buffer *out)
 {
-	char text[HASH_TEXT_LEN + 1];
-
 	if (proof->n > TLOG_MAX_PROOF || index > INT64_MAX)
 		return RC_INVALID;
 	buffer_printf(out, "%s\nindex %" PRIu64 "\n", proof_first_line, index);
-	for (size_t i = 0; i < proof->n; i++) {
-		base64_encode(proof->hash[i].b, TLOG_HASH_LEN, text);
-		buffer_printf(out, "%s\n", text);
-	}
+	enum rc rc = tlog_hashes_format(proof, out);
+	if (rc != RC_OK)
+		return rc;
 	buffer_append(out, "\n", 1);
 	buffer_append(out, checkpoint, checkpoint_len);
 	return out->failed ? RC_NOMEM : RC_OK;

@@ -21,6 +21,7 @@
 #include "tools/options.h"
 #include "tools/patience.h"
 #include "tools/progress.h"
+#include "tools/push_verify.h"
 #include "tools/withdraw.h"
 
 enum { RECEIPT_MAX_BYTES = 256 << 10 };
@@ -367,6 +368,7 @@ int cmd_push(int argc, char **argv)
 {
 	struct push p = {.patience = {.command = "throughcare push", .tries = 8, .progress = &p.progress}};
 	struct withdraw_job withdraw = {.ids_path = NULL};
+	bool verify = false;
 	const struct option_row rows[] = {
 		HTTPS_OPTION_ROWS(p.https_options),
 		{.name = "receipts",
@@ -388,6 +390,10 @@ int cmd_push(int argc, char **argv)
 		 .max = 1000,
 		 .argument = "N",
 		 .help = "how often a request is tried while the network or daemon is busy (8)"},
+		{.name = "verify",
+		 .kind = OPTION_FLAG,
+		 .value = &verify,
+		 .help = "instead: check the kept receipts against the log as it is now, and that against the last time"},
 		{.name = "withdraw",
 		 .kind = OPTION_TEXT,
 		 .value = &withdraw.ids_path,
@@ -401,11 +407,13 @@ int cmd_push(int argc, char **argv)
 	};
 	const struct option_table table = {
 		.command = "throughcare push",
-		.usage = "[OPTION]... OUT.batch... | --withdraw FILE --record-key FILE",
+		.usage = "[OPTION]... OUT.batch... | --verify | --withdraw FILE --record-key FILE",
 		.about = "Send batches of encoded records to the linkage unit. It asks first which batches are there\n"
 			 "already, so that an interrupted push is continued by running it again. With --withdraw, have "
 			 "records\n"
-			 "erased there for good; they cannot be pushed again.",
+			 "erased there for good; they cannot be pushed again. With --verify, ask whether every batch with a "
+			 "kept\n"
+			 "receipt is still in the log (needs --receipts and --log-key).",
 		.example = "throughcare push --url https://linkage.example:8443 --cert prison/client.crt \\\n"
 			   "  --key prison/client.key --ca ca/ca.crt --receipts prison/receipts prison.batch",
 		OPTION_ROWS(rows),
@@ -423,6 +431,14 @@ int cmd_push(int argc, char **argv)
 		withdraw.patience = (struct patience){.command = table.command, .tries = p.patience.tries};
 		rc = first < argc ? diag_set(&p.diag, RC_USAGE, "--withdraw takes no batches")
 				  : withdraw_run(&withdraw, &p.diag);
+		return rc == RC_OK ? 0 : https_fail(table.command, rc, &p.diag);
+	}
+	if (verify) {
+		const struct push_verify job = {p.https_options, {table.command, p.patience.tries, NULL}, p.receipts,
+						p.log_key};
+		rc = first < argc || p.receipts == NULL || p.log_key == NULL
+			     ? diag_set(&p.diag, RC_USAGE, "--verify takes --receipts and --log-key, and no batches")
+			     : push_verify_run(&job, &p.diag);
 		return rc == RC_OK ? 0 : https_fail(table.command, rc, &p.diag);
 	}
 	if (first == argc) {

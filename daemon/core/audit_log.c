@@ -319,6 +319,17 @@ enum rc audit_log_proof(struct audit_log *log, uint64_t index, struct buffer *ou
 	return rc;
 }
 
+enum rc audit_log_consistency(struct audit_log *log, uint64_t old_size, uint64_t new_size, struct buffer *out)
+{
+	struct tlog_proof proof;
+	pthread_mutex_lock(&log->lock);
+	enum rc rc = old_size > 0 && old_size <= new_size && new_size <= log->signed_size
+			     ? tree_consistency(log->tree, old_size, new_size, &proof)
+			     : RC_NOTFOUND;
+	pthread_mutex_unlock(&log->lock);
+	return rc == RC_OK ? tlog_hashes_format(&proof, out) : rc;
+}
+
 enum rc audit_log_entry(struct txn *txn, uint64_t index, struct buffer *out)
 {
 	struct store_key key;

@@ -53,6 +53,8 @@ enum rc audit_log_checkpoint(struct audit_log *log, struct buffer *out) MUST_CHE
 enum rc audit_log_was_signed(struct audit_log *log, uint64_t size, const struct tlog_hash *root) MUST_CHECK;
 /* tlog-proof of the entry at `index` under the present checkpoint. Errors: NOTFOUND. */
 enum rc audit_log_proof(struct audit_log *log, uint64_t index, struct buffer *out) MUST_CHECK;
+/* Proof that the signed tree of new_size extends that of old_size, as tlog_hashes_format() has it. Errors: NOTFOUND. */
+enum rc audit_log_consistency(struct audit_log *log, uint64_t old_size, uint64_t new_size, struct buffer *out) MUST_CHECK;
 /* The bytes of one entry. Errors: NOTFOUND, DAMAGED. */
 enum rc audit_log_entry(struct txn *txn, uint64_t index, struct buffer *out) MUST_CHECK;
 /* A tile or entry bundle by its C2SP path (what follows /audit/tile/). Errors: NOTFOUND, INVALID, DAMAGED. */

@@ -57,6 +57,26 @@ static enum rc parse_index(const char *text, uint64_t *ret)
 	return RC_OK;
 }
 
+/* "OLD-NEW". Hashes of subtrees say nothing of the entries below them to who does not know these already. */
+void consistency_run(struct request *request, const uint8_t *body, size_t len)
+{
+	char sizes[ROUTE_ARGUMENT_CAP], *dash;
+	uint64_t old_size = 0, new_size = 0;
+	struct buffer out;
+	buffer_init(&out);
+	strcpy(sizes, request_head(request)->argument);
+	enum rc rc = (dash = strchr(sizes, '-')) == NULL ? RC_NOTFOUND : RC_OK;
+	if (rc == RC_OK) {
+		*dash = '\0';
+		rc = parse_index(sizes, &old_size);
+	}
+	if (rc == RC_OK)
+		rc = parse_index(dash + 1, &new_size);
+	if (rc == RC_OK)
+		rc = audit_log_consistency(request_core(request)->log, old_size, new_size, &out);
+	answer(request, rc, MEDIA_TEXT, true, &out);
+}
+
 /* A submitter gets proofs of its own batches and withdrawals only; to it all else is as if it were not there. */
 static enum rc check_own(struct core *core, const char *source, uint64_t index)
 {

@@ -17,6 +17,7 @@ static const struct handler handlers[REQUEST_TYPE_COUNT] = {
 	[REQUEST_TILE] = {.run = tile_run},
 	[REQUEST_RELEASE_BODY] = {.run = release_body_run},
 	[REQUEST_PROOF] = {.run = proof_run},
+	[REQUEST_CONSISTENCY] = {.run = consistency_run},
 	[REQUEST_LOG_KEYS] = {.run = log_keys_run},
 	[REQUEST_COSIGNED] = {.run = cosigned_run},
 	[REQUEST_COSIGN] = {.run = cosign_run, .max_body = SMALL_BODY},

@@ -10,6 +10,7 @@ void table_run(struct request *request, const uint8_t *body, size_t len);
 /* audit_routes.c */
 void checkpoint_run(struct request *request, const uint8_t *body, size_t len);
 void tile_run(struct request *request, const uint8_t *body, size_t len);
+void consistency_run(struct request *request, const uint8_t *body, size_t len);
 void proof_run(struct request *request, const uint8_t *body, size_t len);
 void release_body_run(struct request *request, const uint8_t *body, size_t len);
 /* witnesses.c */
