@@ -199,7 +199,7 @@ enum rc core_restore(const struct conf *conf, const struct restore_options *opti
 	int fd = open(options->path, O_RDONLY | O_CLOEXEC);
 	enum rc rc = fd < 0 ? diag_set(diag, RC_IO, "%s: %s", options->path, strerror(errno)) : RC_OK;
 	if (rc == RC_OK)
-		rc = seal_open_file(conf->seal_key, &r.seal, diag);
+		rc = seal_open_file(conf->seal_key, conf->seal_key_token, &r.seal, diag);
 	if (rc == RC_OK)
 		rc = log_signer_open(conf->log_key, conf->signer_state, conf->log_origin, &r.signer, diag);
 	/* From here on as the service's user, whose files these will be. */
