@@ -1,0 +1,163 @@
+/* libs: tc_proto OpenSSL::SSL */
+/* A client for tests/bench/serve.py: as many requests as fit into some seconds, over mutual TLS 1.3, on kept connections
+ * or with a new connection for each. The same client asks every server, so that only servers differ.
+ *
+ * usage: bench_http PORT CA CERT KEY PATH CONNECTIONS SECONDS keep|handshake
+ * prints: REQUESTS SECONDS */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_CONNECTIONS = 512, ANSWER_CAP = 1 << 20 };
+
+struct job {
+	SSL_CTX *tls;
+	uint16_t port;
+	char request[1024];
+	double until;
+	bool keep;
+	unsigned long n_requests;
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "bench_http: %s\n", what);
+	ERR_print_errors_fp(stderr);
+	exit(1);
+}
+
+static SSL *connect_to(const struct job *job)
+{
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons(job->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+		fail("connect");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	SSL *ssl = SSL_new(job->tls);
+	if (ssl == NULL || SSL_set_fd(ssl, fd) != 1 || SSL_connect(ssl) != 1)
+		fail("handshake");
+	return ssl;
+}
+
+static void hang_up(SSL *ssl)
+{
+	int fd = SSL_get_fd(ssl);
+
+	SSL_shutdown(ssl);
+	SSL_free(ssl);
+	close(fd);
+}
+
+/* One answer with a Content-Length; the status must be 200. */
+static void read_answer(SSL *ssl, char *buffer)
+{
+	size_t have = 0, want = 0;
+
+	for (;;) {
+		int n = SSL_read(ssl, buffer + have, (int)(ANSWER_CAP - 1 - have));
+		if (n <= 0)
+			fail("the answer ended early");
+		have += (size_t)n;
+		buffer[have] = '\0';
+		char *end = strstr(buffer, "\r\n\r\n");
+		if (want == 0 && end != NULL) {
+			char *length = strcasestr(buffer, "\r\ncontent-length:");
+			if (strncmp(buffer, "HTTP/1.1 200", 12) != 0 || length == NULL)
+				fail(buffer);
+			want = (size_t)(end + 4 - buffer) + strtoul(length + 17, NULL, 10);
+		}
+		if (want > 0 && have >= want)
+			return;
+	}
+}
+
+static void *run(void *arg)
+{
+	struct job *job = arg;
+	char *buffer = malloc(ANSWER_CAP);
+	SSL *ssl = NULL;
+
+	if (buffer == NULL)
+		fail("memory");
+	while (now() < job->until) {
+		if (ssl == NULL)
+			ssl = connect_to(job);
+		if (SSL_write(ssl, job->request, (int)strlen(job->request)) <= 0)
+			fail("write");
+		read_answer(ssl, buffer);
+		job->n_requests++;
+		if (!job->keep) {
+			hang_up(ssl);
+			ssl = NULL;
+		}
+	}
+	if (ssl != NULL)
+		hang_up(ssl);
+	free(buffer);
+	return NULL;
+}
+
+static SSL_CTX *new_tls(const char *ca, const char *cert, const char *key)
+{
+	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+
+	if (tls == NULL || SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) != 1 ||
+	    SSL_CTX_load_verify_locations(tls, ca, NULL) != 1 || SSL_CTX_use_certificate_chain_file(tls, cert) != 1 ||
+	    SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1)
+		fail("keys");
+	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+	return tls;
+}
+
+int main(int argc, char **argv)
+{
+	struct job jobs[MAX_CONNECTIONS] = {{0}};
+	pthread_t threads[MAX_CONNECTIONS];
+	unsigned long n_requests = 0;
+
+	if (argc != 9)
+		fail("usage: bench_http PORT CA CERT KEY PATH CONNECTIONS SECONDS keep|handshake");
+	SSL_CTX *tls = new_tls(argv[2], argv[3], argv[4]);
+	unsigned n = (unsigned)strtoul(argv[6], NULL, 10);
+	if (n == 0 || n > MAX_CONNECTIONS)
+		fail("1 to 512 connections");
+	double start = now();
+	for (unsigned i = 0; i < n; i++) {
+		jobs[i] = (struct job){.tls = tls,
+				       .port = (uint16_t)strtoul(argv[1], NULL, 10),
+				       .until = start + strtod(argv[7], NULL),
+				       .keep = strcmp(argv[8], "keep") == 0};
+		snprintf(jobs[i].request, sizeof jobs[i].request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+			 argv[5]);
+		if (pthread_create(&threads[i], NULL, run, &jobs[i]) != 0)
+			fail("thread");
+	}
+	for (unsigned i = 0; i < n; i++) {
+		pthread_join(threads[i], NULL);
+		n_requests += jobs[i].n_requests;
+	}
+	printf("%lu %.3f\n", n_requests, now() - start);
+	SSL_CTX_free(tls);
+	return 0;
+}
