@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/core/handlers.h"
@@ -56,10 +57,45 @@ void tables_run(struct request *request, const uint8_t *body, size_t len)
 	buffer_deinit(&out);
 }
 
-static enum rc log_query(struct request *request, const struct stats_query *query, uint32_t number,
-			 const struct buffer *answer)
+/* ---- a query: logged first, answered then ----
+ *
+ * No worker waits for the log: as many queries as come while one group of entries is made durable go into the next. */
+
+struct query_job {
+	struct write_job job;
+	struct request *request;
+	json_t *fields;
+	struct buffer answer;
+};
+
+static void query_job_free(struct query_job *q)
 {
-	struct entry_who who = entry_who_of(&request_head(request)->who, ROLE_ANALYST);
+	json_decref(q->fields);
+	buffer_deinit(&q->answer);
+	request_unref(q->request);
+	free(q);
+}
+
+static enum rc query_apply(struct write_job *job, struct txn *txn)
+{
+	struct query_job *q = (struct query_job *)job;
+	struct entry_who who = entry_who_of(&request_head(q->request)->who, ROLE_ANALYST);
+	return audit_log_append(request_core(q->request)->log, txn, ENTRY_QUERY, &who, q->fields, NULL);
+}
+
+static void query_done(struct write_job *job, enum rc rc)
+{
+	struct query_job *q = (struct query_job *)job;
+	if (rc == RC_OK)
+		request_reply_text(q->request, 200,
+				   request_head(q->request)->accept == ACCEPT_CSV ? MEDIA_CSV : MEDIA_JSON, &q->answer);
+	else
+		request_problem(q->request, rc, NULL);
+	query_job_free(q);
+}
+
+static enum rc query_fields(const struct stats_query *query, uint32_t number, const struct buffer *answer, json_t **ret)
+{
 	struct buffer text;
 	uint8_t digest[32];
 	char hex[65];
@@ -70,12 +106,31 @@ static enum rc log_query(struct request *request, const struct stats_query *quer
 	if (rc == RC_OK) {
 		sha256(answer->data, answer->len, digest);
 		hex_encode(digest, sizeof digest, hex);
-		json_t *fields = json_pack("{s:I, s:s%, s:s}", "release", (json_int_t)number, "query",
-					   (const char *)text.data, text.len, "answer", hex);
-		rc = fields == NULL ? RC_NOMEM : core_log_entry(request_core(request), ENTRY_QUERY, &who, fields);
-		json_decref(fields);
+		*ret = json_pack("{s:I, s:s%, s:s}", "release", (json_int_t)number, "query", (const char *)text.data,
+				 text.len, "answer", hex);
+		rc = *ret == NULL ? RC_NOMEM : RC_OK;
 	}
 	buffer_deinit(&text);
+	return rc;
+}
+
+/* Takes `answer` over. */
+static enum rc log_and_answer(struct request *request, const struct stats_query *query, uint32_t number,
+			      struct buffer *answer)
+{
+	struct query_job *q = calloc(1, sizeof *q);
+	if (q == NULL)
+		return RC_NOMEM;
+	q->job = (struct write_job){.apply = query_apply, .done = query_done};
+	q->request = request;
+	request_ref(request);
+	q->answer = *answer;
+	buffer_init(answer);
+	enum rc rc = query_fields(query, number, &q->answer, &q->fields);
+	if (rc == RC_OK)
+		rc = write_queue_push(request_core(request)->writes, &q->job);
+	if (rc != RC_OK)
+		query_job_free(q);
 	return rc;
 }
 
@@ -112,6 +167,7 @@ static enum rc explain(const struct core *core, const json_t *release, const str
 	return rc;
 }
 
+/* On RC_OK the answer is on its way. */
 static enum rc answer_query(struct request *request, struct buffer *out, struct diag *diag)
 {
 	struct core *core = request_core(request);
@@ -136,7 +192,7 @@ static enum rc answer_query(struct request *request, struct buffer *out, struct 
 	json_decref(release);
 	if (rc == RC_OK && out->failed)
 		rc = RC_NOMEM;
-	return rc == RC_OK ? log_query(request, &query, number, out) : rc;
+	return rc == RC_OK ? log_and_answer(request, &query, number, out) : rc;
 }
 
 void table_run(struct request *request, const uint8_t *body, size_t len)
@@ -145,10 +201,7 @@ void table_run(struct request *request, const uint8_t *body, size_t len)
 	struct diag diag = {""};
 	buffer_init(&out);
 	enum rc rc = answer_query(request, &out, &diag);
-	if (rc == RC_OK)
-		request_reply_text(request, 200, request_head(request)->accept == ACCEPT_CSV ? MEDIA_CSV : MEDIA_JSON,
-				   &out);
-	else
+	if (rc != RC_OK)
 		request_problem(request, rc, diag.text);
 	buffer_deinit(&out);
 }

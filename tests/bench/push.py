@@ -19,14 +19,6 @@ def children_seconds():
     return t.children_user + t.children_system
 
 
-def process_seconds(pids):
-    ticks = 0
-    for pid in pids:
-        fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf('SC_CLK_TCK')
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--records', type=int, default=300000)
@@ -49,10 +41,10 @@ def main():
         clock, busy = [], []
         for run in range(args.runs):
             with Unit(folder / f'run{run}', like=first, store_map_bytes='8G') as unit:
-                before, children, start = process_seconds(unit.processes()), children_seconds(), time.monotonic()
+                before, children, start = unit.processor_seconds(), children_seconds(), time.monotonic()
                 unit.push('prison', folder / 'prison.batch')
                 clock.append(records / (time.monotonic() - start))
-                used = process_seconds(unit.processes()) - before + children_seconds() - children
+                used = unit.processor_seconds() - before + children_seconds() - children
                 busy.append(used / records)
                 print(f'run {run + 1}: {records} records, {size / 1e6:.0f} MB: {clock[-1]:,.0f} records/s by the clock, '
                       f'{1e6 * busy[-1]:.2f} µs of processor time a record', flush=True)

@@ -90,10 +90,16 @@ def main():
                 for name, mine, theirs, how in (('/healthz', '/healthz', '/healthz', 'keep'),
                                                 (f'a table of {len(answers[table][2])} bytes', table, '/table', 'keep'),
                                                 ('a connection for each request', '/healthz', '/healthz', 'handshake')):
-                    rates = [(ask(unit.port, mine, how), ask(nginx_port, theirs, how)) for _ in range(args.rounds)]
+                    rates, busy = [], 0
+                    for _ in range(args.rounds):
+                        before = unit.processor_seconds()
+                        rates.append((ask(unit.port, mine, how), ask(nginx_port, theirs, how)))
+                        busy += unit.processor_seconds() - before
+                    answers_made = args.seconds * sum(r[0] for r in rates)
                     us, nginx_rate = (statistics.median(r[i] for r in rates) for i in (0, 1))
                     ratio = statistics.median(a / b for a, b in rates)
-                    print(f'{name:34} throughcared {us:9,.0f}/s   nginx {nginx_rate:9,.0f}/s   {ratio:.2f} x', flush=True)
+                    print(f'{name:34} throughcared {us:9,.0f}/s   nginx {nginx_rate:9,.0f}/s   {ratio:.2f} x   '
+                          f'({1e6 * busy / answers_made:,.0f} µs of processor time each)', flush=True)
             finally:
                 nginx.terminate()
                 nginx.wait()

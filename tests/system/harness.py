@@ -138,6 +138,14 @@ class Unit:
         with open(f'/proc/{parent}/task/{parent}/children') as f:
             return [parent, *map(int, f.read().split())]
 
+    def processor_seconds(self):
+        """Of both processes so far, in user and kernel mode."""
+        ticks = 0
+        for pid in self.processes():
+            fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf('SC_CLK_TCK')
+
     def kill(self):
         """kill -9 of both processes, as a power cut would."""
         for pid in self.processes():
