@@ -141,7 +141,7 @@ def test_no_request_gives_a_record(unit):
     digest = next(e['digest'] for e in entries if e['kind'] == 'release')
     arguments = {'REQUEST_BATCH_STATUS': [batch, '0'], 'REQUEST_TABLE': ['continuity_by_quarter', 'records'],
                  'REQUEST_TILE': ['0/000', 'entries/000.p/5', '0/000.p/3'], 'REQUEST_RELEASE_BODY': [digest, '1'],
-                 'REQUEST_PROOF': ['0', '3']}
+                 'REQUEST_PROOF': ['0', '3'], 'REQUEST_CONSISTENCY': ['1-2', '1-0']}
     answered = 0
     for name, method, pattern in routes:
         for argument in arguments.get(name, ['']):
