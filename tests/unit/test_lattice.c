@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "daemon/stats/consistent.h"
+#include "daemon/stats/interval.h"
 #include "daemon/stats/noise.h"
 #include "tests/unit/stats_fixture.h"
 
@@ -301,13 +302,80 @@ static void test_noise_goes_down(void **state)
 	sample_deinit(&s);
 }
 
+/* One world: 300 people with codes by chance, a share of 40 % with the outcome, counted in all tables with noise. */
+static void draw_world(struct sample *s, uint64_t *random, struct noise_stream *stream)
+{
+	for (unsigned t = 0; t < s->study->n_tables; t++) {
+		for (uint32_t i = 0; i < n_rows(s, t) * 2; i++)
+			assert_int_equal(noise_gaussian(stream, s->study->tables[t].sigma2_milli, &s->values[t][i]),
+					 RC_OK);
+	}
+	for (unsigned person = 0; person < 300; person++) {
+		uint32_t codes[5], outcome = fixture_random(random) % 1000 < 400 ? 0 : 1;
+		for (unsigned d = 0; d < 5; d++)
+			codes[d] = fixture_random(random) % (s->study->dimensions[d].n_codes + 1U);
+		for (unsigned t = 0; t < s->study->n_tables; t++) {
+			const struct study_table *table = &s->study->tables[t];
+			uint32_t row = 0;
+			for (unsigned i = 0; i < table->n_by; i++)
+				row = row * (s->study->dimensions[table->by[i]].n_codes + 1U) + codes[table->by[i]];
+			s->values[t][row * 2 + outcome]++;
+		}
+	}
+}
+
+/* Intervals from adjusted counts, with the variance that is left: 95 % of them hold the truth, in every table, and they
+ * are narrower than those of the noise that was drawn. */
+static void test_intervals_cover(void **state)
+{
+	static const unsigned codes[] = {5, 3, 9, 5, 7}, n_by[] = {1, 1, 1, 0};
+	static const uint8_t by[][2] = {{1, 0}, {3, 0}, {4, 0}, {0, 0}};
+	enum { RUNS = 400, SIGMA2_MILLI = 10000, TRUTH = 4000 };
+	uint64_t random = 99, held[4] = {0}, width[4] = {0}, drawn_width[4] = {0};
+	struct sample s;
+
+	(void)state;
+	sample_init(&s, 5, codes);
+	for (unsigned t = 0; t < 4; t++)
+		sample_table(&s, n_by[t], by[t], SIGMA2_MILLI);
+	sample_ready(&s, 2);
+	for (uint32_t run = 0; run < RUNS; run++) {
+		struct noise_stream stream;
+		uint8_t seed[NOISE_SEED_LEN];
+		sha256_labelled("coverage", &run, sizeof run, seed);
+		noise_init(&stream, seed);
+		draw_world(&s, &random, &stream);
+		assert_int_equal(consistent_adjust(&s.lattice, s.values, 2), RC_OK);
+		for (unsigned t = 0; t < 4; t++) {
+			uint64_t left = lattice_variance_milli(&s.lattice, lattice_table_set(&s.study->tables[t]));
+			for (uint32_t row = 0; row < n_rows(&s, t); row++) {
+				const int64_t *v = &s.values[t][row * 2];
+				struct rate r = rate_interval(v[0], v[1], 1, 1, left);
+				struct rate drawn = rate_interval(v[0], v[1], 1, 1, SIGMA2_MILLI);
+				held[t] += r.available && r.low <= TRUTH && r.high >= TRUTH;
+				width[t] += r.high - r.low;
+				drawn_width[t] += drawn.high - drawn.low;
+			}
+		}
+	}
+	for (unsigned t = 0; t < 4; t++) {
+		uint64_t n = (uint64_t)RUNS * n_rows(&s, t), permille = held[t] * 1000 / n;
+		printf("%2u rows: %llu of 1000 intervals hold the truth, mean width %llu/10000 (%llu by the noise "
+		       "drawn)\n",
+		       n_rows(&s, t), (unsigned long long)permille, (unsigned long long)(width[t] / n),
+		       (unsigned long long)(drawn_width[t] / n));
+		assert_in_range(permille, 935, 975);
+		assert_true(width[t] < drawn_width[t]);
+	}
+	sample_deinit(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_vectors),
-		cmocka_unit_test(test_margins_agree),
-		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_noise_goes_down),
+		cmocka_unit_test(test_vectors),         cmocka_unit_test(test_margins_agree),
+		cmocka_unit_test(test_bounds),          cmocka_unit_test(test_noise_goes_down),
+		cmocka_unit_test(test_intervals_cover),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
