@@ -8,18 +8,18 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 
 
 def read_rules(path):
-    layers, headers, never = {}, {}, {}
+    layers, headers, never, apart = {}, {}, {}, {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         line = line.split('#')[0].strip()
         if not line:
             continue
         word, _, rest = line.partition(' ')
         name, colon, values = rest.partition(':')
-        target = {'layer': layers, 'header': headers, 'never': never}.get(word)
+        target = {'layer': layers, 'header': headers, 'never': never, 'apart': apart}.get(word)
         if target is None or not colon:
-            sys.exit(f'{path}:{number}: expected "layer|header|never NAME: ..."')
+            sys.exit(f'{path}:{number}: expected "layer|header|never|apart NAME: ..."')
         target[name.strip()] = values.split()
-    return layers, headers, never
+    return layers, headers, never, apart
 
 
 def layer_of(path, layers):
@@ -37,8 +37,27 @@ def owner_rule(header, headers):
     return max(fits, key=len) if fits else None
 
 
+def reached(root, name, seen):
+    """Every header that a file includes, through others too, and the file that includes it."""
+    for kind, header in INCLUDE.findall((root / name).read_text()):
+        if kind == '"' and header not in seen and (root / header).exists():
+            seen[header] = name
+            reached(root, header, seen)
+    return seen
+
+
+def check_apart(root, apart):
+    for name, forbidden in apart.items():
+        if not (root / name).is_file():
+            yield f'LAYERS: apart {name}: there is no such file'
+            continue
+        for header, by in reached(root, name, {}).items():
+            if any(header == f or (f.endswith('/') and header.startswith(f)) for f in forbidden):
+                yield f'{name}: may not reach {header} (through {by})'
+
+
 def check(root):
-    layers, headers, never = read_rules(root / 'LAYERS')
+    layers, headers, never, apart = read_rules(root / 'LAYERS')
     breaches, n_includes = [], 0
     files = [p for top in ('proto', 'keys', 'daemon', 'tools', 'tests') for p in sorted((root / top).rglob('*.[ch]'))]
     for path in files:
@@ -68,6 +87,7 @@ def check(root):
                 rule = owner_rule(header, headers)
                 if rule and not any(name == o or name.startswith(o + '/') for o in headers[rule]):
                     breaches.append(f'{where}: <{header}> belongs to {" ".join(headers[rule])}')
+    breaches += check_apart(root, apart)
     return breaches, len(files), n_includes
 
 

@@ -140,6 +140,33 @@ def test_what_a_release_has_not(tmp_path, registers):
         unit.daemon = None
 
 
+def test_queries_reach_no_record(tmp_path, registers):
+    """The keys of all stored records are spoilt, so that nobody can open one: answers stay the same, byte for byte."""
+    with Unit(tmp_path / 'unit') as unit:
+        unit.push_registers(registers)
+        unit.publish('--as-of', AS_OF)
+        paths = ['continuity_by_quarter', 'continuity_by_intervention?by=', 'continuity_by_intervention?compare=intervention:none']
+        before = [ask(unit, path)[2] for path in paths] + [unit.request('analyst', 'GET', '/v1/tables')[2]]
+        unit.stop()
+        salts = unit.keys / 'daemon' / 'store' / 'salts'
+        data = salts.read_bytes()
+        salts.write_bytes(data[:64] + bytes(b ^ 1 for b in data[64:]))
+        unit.start()
+        after = [ask(unit, path)[2] for path in paths] + [unit.request('analyst', 'GET', '/v1/tables')[2]]
+        assert after == before and len(set(before)) == 4
+        # Who has to read records cannot any more.
+        unit.push('prison', make_more(unit, tmp_path))
+        unit.push('treatment', make_more(unit, tmp_path, 'treatment'))
+        done = unit.publish('--as-of', '2026-06-30', check=False)
+        assert done.returncode != 0 and 'damaged' in unit.log()
+
+
+def make_more(unit, folder, source='prison'):
+    more = make_registers(folder / f'more-{source}', 50, 99)
+    unit.encode(source, more / f'{source}.csv', folder / f'more-{source}.batch')
+    return folder / f'more-{source}.batch'
+
+
 def test_a_restored_store_keeps_the_ledger(tmp_path, registers):
     with Unit(tmp_path / 'unit') as unit:
         unit.push_registers(registers)
