@@ -27,16 +27,17 @@ enum { PIPE_SOCKET_BYTES = 1 << 20, REAP_S = 30 };
 
 struct options {
 	const char *conf_path, *port_file;
-	bool check;
+	bool check, check_store;
 	struct restore_options restore;
 };
 
 static void print_help(FILE *out)
 {
-	fprintf(out, "Usage: throughcared -c FILE [--check | --restore BACKUP [--accept-loss]]\n"
+	fprintf(out, "Usage: throughcared -c FILE [--check | --check-store | --restore BACKUP [--accept-loss]]\n"
 		     "The linkage unit's daemon. It runs in the foreground and logs to standard error.\n\n"
 		     "  -c, --config FILE    configuration file\n"
 		     "      --check          check configuration, keys, study and store, then exit\n"
+		     "      --check-store    read all of the store, say what is lost of it, then exit; not while the daemon runs\n"
 		     "      --restore BACKUP make the store, which must not be there, from a backup, then exit\n"
 		     "      --accept-loss    restore although more was signed than the backup has; the log will say so\n"
 		     "      --charged N:RHO  releases and millionths of rho charged by now, where that is known from others only\n"
@@ -62,6 +63,7 @@ static struct options parse_options(int argc, char **argv)
 	static const struct option long_options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, 'k'},
+		{"check-store", no_argument, NULL, 's'},
 		{"restore", required_argument, NULL, 'r'},
 		{"accept-loss", no_argument, NULL, 'a'},
 		{"charged", required_argument, NULL, 'g'},
@@ -80,6 +82,9 @@ static struct options parse_options(int argc, char **argv)
 			break;
 		case 'k':
 			options.check = true;
+			break;
+		case 's':
+			options.check_store = true;
 			break;
 		case 'r':
 			options.restore.path = optarg;
@@ -227,6 +232,8 @@ int main(int argc, char **argv)
 
 	if (options.check)
 		return check(&conf);
+	if (options.check_store)
+		return rc_exit_code(core_check_store(&conf));
 	if (options.restore.path != NULL)
 		return restore(&conf, &options.restore);
 	log_init("main", LOG_INFO);

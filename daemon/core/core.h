@@ -14,6 +14,10 @@ int core_run(const struct conf *conf, int pipe_fd);
 /* Check study, keys and store without serving (for --check). */
 enum rc core_check(const struct conf *conf, struct diag *diag) MUST_CHECK;
 
+/* Read all of the store, while no daemon runs (for --check-store), and say on standard output what is lost.
+ * Errors: DAMAGED (something is lost), FORK, and those of opening. */
+enum rc core_check_store(const struct conf *conf) MUST_CHECK;
+
 /* Make the store from a backup, while no daemon runs (for --restore); says on standard output what was done. Where
  * more was signed than the backup has, it is refused unless accept_loss; then an entry `restore` in the log says what was
  * lost, and the ledger keeps what was charged. `charged` is for where the mark of the ledger is lost too.

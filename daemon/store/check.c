@@ -69,6 +69,11 @@ enum rc store_check(struct store *store, store_fault_fn on_fault, void *ctx, con
 	return rc == RC_OK && ret_tally->n_faults > 0 ? RC_DAMAGED : rc;
 }
 
+enum rc store_check_counts(struct store *store, struct diag *diag)
+{
+	return store->format < STORE_FORMAT ? RC_OK : store_counts_check(store, store->directory, diag);
+}
+
 void store_place(const uint8_t *key, size_t key_len, char out[STORE_PLACE_CAP])
 {
 	struct reader r;

@@ -27,6 +27,10 @@ struct store_tally {
 enum rc store_check(struct store *store, store_fault_fn on_fault, void *ctx, const atomic_bool *stop,
                     struct store_tally *ret_tally) MUST_CHECK;
 
+/* Are there as many receipts and tombstones as were put? For a store that was opened to inspect it; otherwise opening
+ * has compared them. Errors: DAMAGED, with the reason in diag. */
+enum rc store_check_counts(struct store *store, struct diag *diag) MUST_CHECK;
+
 /* "log entry 17", "batch 3, chunk 2", "receipt", …: what a key stands for, without a name that somebody sent. */
 enum { STORE_PLACE_CAP = 96 };
 void store_place(const uint8_t *key, size_t key_len, char out[STORE_PLACE_CAP]);

@@ -3,7 +3,8 @@
  * A lost log entry leaves a gap, a lost batch contradicts the log, a lost chunk is missed by its batch. A receipt may
  * be missing after a crash, and is made anew; a tombstone that is missing lets a withdrawn record come back. So the
  * store keeps their numbers, in the transaction that changes them, and compares when it is opened: what is fewer then
- * was lost to damage, not to a crash. */
+ * was lost to damage, not to a crash. They are opened to be counted, since a bit that flips in a key hides a value as
+ * well, and leaves their number as it was. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -71,7 +72,7 @@ enum rc store_counts_take(struct txn *txn, uint64_t ret[STORE_N_COUNTED])
 		struct store_key prefix;
 		store_key_init(&prefix, (enum store_class)counted_classes[i]);
 		ret[i] = 0;
-		rc = store_scan_keys(txn, &prefix, count_one, &ret[i]);
+		rc = store_scan(txn, &prefix, count_one, &ret[i]);
 	}
 	return rc;
 }
@@ -98,6 +99,8 @@ enum rc store_counts_check(struct store *store, const char *directory, struct di
 	if (rc == RC_OK)
 		memcpy(store->counted, was, sizeof was);
 	else if (diag != NULL && diag->text[0] == '\0')
-		diag_set(diag, rc, "%s: what is counted in the store cannot be read: %s", directory, rc_text(rc));
+		diag_set(diag, rc,
+			 "%s: a receipt or a tombstone of a withdrawn record does not open: %s (see --check-store)",
+			 directory, rc_text(rc));
 	return rc;
 }

@@ -490,6 +490,13 @@ enum rc store_get_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, stru
 	return fail(txn, rc);
 }
 
+enum rc store_has_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk)
+{
+	struct store_key key;
+	chunk_key(&key, sequence, chunk);
+	return store_has(txn, &key);
+}
+
 /* The note of a key that is to be destroyed. */
 static void replaced_prefix(struct store_key *key)
 {

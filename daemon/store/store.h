@@ -36,6 +36,7 @@ struct store_options {
 	const char *directory;
 	uint64_t map_bytes;
 	bool create;
+	bool inspect; /* open it to look at it even if some of it is missing; not with `create` */
 };
 
 /* Borrows `seal`, and takes up the second key of a rotation that was interrupted.
@@ -93,6 +94,7 @@ enum rc store_last(struct txn *txn, const struct store_key *prefix, struct store
  * durable before the transaction commits. */
 enum rc store_put_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, const void *plain, size_t len) MUST_CHECK;
 enum rc store_get_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk, struct buffer *out) MUST_CHECK;
+enum rc store_has_chunk(struct txn *txn, uint64_t sequence, uint32_t chunk) MUST_CHECK;      /* RC_OK or NOTFOUND */
 /* Put `plain` in the place of a chunk that is there, under a new key. The old key is destroyed by
  * store_destroy_replaced, which must come after this transaction and in one of its own: a crash between the two leaves a
  * note of the key, and a start calls it again. Errors: NOTFOUND. */

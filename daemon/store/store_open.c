@@ -293,9 +293,11 @@ enum rc store_open(const struct store_options *options, struct seal *seal, struc
 		rc = diag_set(diag, RC_NOTFOUND, "%s: there is no store here", directory);
 	if (rc == RC_OK)
 		rc = load_next_slot(store, directory, diag);
+	if (options->inspect && rc == RC_DAMAGED && store->salts != NULL && store->secrets != NULL)
+		rc = RC_OK;
 	if (rc == RC_OK && store->format < STORE_FORMAT && options->create)
 		rc = store_migrate(store, directory, diag);
-	if (rc == RC_OK && store->format == STORE_FORMAT)
+	if (rc == RC_OK && store->format == STORE_FORMAT && !options->inspect)
 		rc = store_counts_check(store, directory, diag);
 	if (rc != RC_OK) {
 		store_close(store);

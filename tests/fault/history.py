@@ -29,7 +29,7 @@ N_PUSHERS = 3
 class World:
     """Key set, batches and the release of an undisturbed run."""
 
-    def __init__(self, folder, persons=250, **unit):
+    def __init__(self, folder, persons=250, least_pieces=20, **unit):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
         registers = make_registers(self.folder / 'registers', persons, 11)
@@ -42,7 +42,7 @@ class World:
             out = self.unit.folder / f'{source}.batch'
             self.unit.encode(source, registers / f'{source}.csv', out, '--batch-records', BATCH_RECORDS)
             self.pieces += [(source, piece) for piece in batches_of(out)]
-        assert len(self.pieces) >= 20
+        assert len(self.pieces) >= least_pieces
         self.data = self.unit.keys / 'daemon'
         with self.unit:                                     # a store that was made, started and stopped
             pass
