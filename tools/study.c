@@ -143,6 +143,9 @@ static void warn(const struct study *study)
 		printf("warning: no source sends an event with the role reception; re-imprisonments count as 'none'\n");
 	if (d->method == DISCLOSURE_NONE)
 		printf("warning: disclosure.method is none: true counts are published, marked synthetic\n");
+	if (d->method == DISCLOSURE_CELL_KEY)
+		printf("warning: disclosure.method is cell-key: not differentially private, and no rho bounds it%s\n",
+		       d->provisional ? "; with provisional its noise can be averaged away" : "");
 	if (d->provisional)
 		printf("warning: disclosure.provisional: every release pays again for the periods that are still "
 		       "open\n");
@@ -150,6 +153,27 @@ static void warn(const struct study *study)
 		printf("warning: disclosure.min_sources is below 2: a custodian alone can bring about a release and "
 		       "watch its own "
 		       "records in it\n");
+}
+
+static void print_disclosure(const struct study_disclosure *d)
+{
+	char first[DAY_TEXT_LEN], last[DAY_TEXT_LEN];
+
+	printf("\ndisclosure\n");
+	printf("  method       %s; rows below %u hidden; limit rho %g\n", study_disclosure_method_name(d->method),
+	       (unsigned)d->threshold, (double)d->rho_limit_micro / 1e6);
+	if (d->n_release_dates > 0) {
+		day_format(d->release_dates[0], first);
+		day_format(d->release_dates[d->n_release_dates - 1], last);
+		printf("  releases     %u announced, %s to %s\n", (unsigned)d->n_release_dates, first, last);
+	} else {
+		printf("  releases     no days announced; at least %u days apart\n", (unsigned)d->interval_days);
+	}
+	if (d->revision_after_days > 0)
+		printf("  revision     once, %u days after a period closed, at full cost\n",
+		       (unsigned)d->revision_after_days);
+	else
+		printf("  revision     never\n");
 }
 
 static void print_study(const char *path, const struct study *study)
@@ -170,6 +194,7 @@ static void print_study(const char *path, const struct study *study)
 	printf("\ntables\n");
 	for (unsigned i = 0; i < study->n_tables; i++)
 		print_by(study, &study->tables[i]);
+	print_disclosure(&study->disclosure);
 	printf("\n");
 }
 

@@ -221,6 +221,30 @@ def test_announced_days_and_revisions(tmp_path, registers):
         assert 'revised' in out and 'a closed period is counted once more, 300 days after it closed' in out.replace('\n', ' ')
 
 
+def test_cell_key(tmp_path, registers):
+    """Nothing is charged, outputs say what the method is not, closed periods are carried, and empty cells stay empty."""
+    study_file(tmp_path / 'study.yaml', min_new_records=0, min_sources=0, method='cell-key')
+    text = re.sub(r', sigma2: \d+', '', (tmp_path / 'study.yaml').read_text())
+    (tmp_path / 'study.yaml').write_text(re.sub(r'(?m)^  rho_limit:.*\n', '', text))
+    with Unit(tmp_path / 'unit', tmp_path / 'study.yaml') as unit:
+        unit.push_registers(registers)
+        unit.publish('--as-of', AS_OF)
+        unit.publish('--as-of', '2025-12-31')
+        first, second = (json.loads(unit.release_body(n)) for n in (1, 2))
+        assert first['disclosure']['method'] == 'cell-key' and second['disclosure']['rho_total_micro'] == 0
+        for before, after in zip(first['tables'], second['tables']):
+            assert before['periods'] == after['periods'][:len(before['periods'])] and len(before['periods']) >= 4
+            for row in (row for p in after['periods'] for row in p['rows'] if row['shown']):
+                assert row['n'] == 0 or row['n'] >= 10
+                assert row['cells'][8] == 0 and not {1, 2} & set(row['cells']) and min(row['cells']) >= 0
+        assert unit.status()['ledger'] == {'rho_total_micro': 0, 'rho_limit_micro': 0}
+        answer = json.loads(ask(unit, 'continuity_by_intervention')[2])
+        assert answer['extension']['method'] == 'cell-key' and answer['extension']['sigma2'] == 3.0
+        assert any('not differentially private' in note for note in answer['note'])
+        assert b',cell-key,3.000,10,' in ask(unit, 'continuity_by_intervention', Accept='text/csv')[2]
+        assert 'not differentially private' in ' '.join(unit.as_('analyst', 'query', 'continuity_by_quarter').stdout.split())
+
+
 def day(text):
     return (datetime.date.fromisoformat(text) - datetime.date(1970, 1, 1)).days
 

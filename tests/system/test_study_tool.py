@@ -141,10 +141,23 @@ def test_best_variances(tmp_path, study):
         assert badness(other) > least * 0.999, (a, b)
 
 
+def test_check_says_what_is_announced(tmp_path):
+    out = tool('study', 'check', STUDY).stdout
+    assert 'no days announced; at least 0 days apart' in out and 'revision     never' in out
+    (tmp_path / 'study.yaml').write_text(STUDY.read_text().replace(
+        'provisional: false', 'provisional: false\n  revision_after_days: 365\n  release_dates: [2026-03-31, 2026-09-30]'))
+    out = tool('study', 'check', tmp_path / 'study.yaml').stdout
+    assert '2 announced, 2026-03-31 to 2026-09-30' in out and 'once, 365 days after a period closed, at full cost' in out
+    # Each index event then pays twice.
+    one = plan_of(STUDY)['cost']['person_at_cap']['rho']
+    assert plan_of(tmp_path / 'study.yaml')['cost']['person_at_cap']['rho'] == pytest.approx(2 * one)
+
+
 def test_plan_of_other_methods(tmp_path):
     text = re.sub(r', sigma2: \d+', '', STUDY.read_text()).replace('method: keyed-noise', 'method: cell-key')
     (tmp_path / 'study.yaml').write_text(text)
     assert 'no rho bounds it' in tool('study', 'plan', tmp_path / 'study.yaml').stdout
+    assert 'not differentially private' in tool('study', 'check', tmp_path / 'study.yaml').stdout
     done = tool('study', 'plan', tmp_path / 'study.yaml', '--rho', '1', check=False)
     assert done.returncode == 64 and 'only the method keyed-noise' in done.stderr
     done = tool('study', 'plan', FIVE, '--rho', '0.05', check=False)
