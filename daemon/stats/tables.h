@@ -1,8 +1,10 @@
 /* Tables: which periods of a table a release publishes, the true counts of their cells, and the noise on them.
  *
- * Nothing true leaves tables.c: a cell is counted, noised and forgotten in one place, and what `block_json` gives out
- * is a function of noisy values alone. Which periods are published depends on dates and earlier releases only, never on
- * records. */
+ * Nothing true leaves table_cells_init: cells are counted and noised in one call (perturb.c), what several tables say of
+ * one margin is then made to agree (table_cells_adjust), and what decides over showing a row (suppress.c) or leaving out
+ * a period reads noisy values alone. Which periods are published depends on dates and earlier releases only, never on
+ * records.
+ */
 #ifndef DAEMON_STATS_TABLES_H
 #define DAEMON_STATS_TABLES_H
 
