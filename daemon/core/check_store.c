@@ -129,7 +129,7 @@ static enum rc with_store(const struct conf *conf, enum rc (*part)(struct look *
 	struct look look = {.conf = conf};
 	struct seal *seal = NULL;
 	struct diag diag = {""};
-	enum rc rc = seal_open_file(conf->seal_key, &seal, &diag);
+	enum rc rc = seal_open_file(conf->seal_key, conf->seal_key_token, &seal, &diag);
 	if (rc == RC_OK)
 		rc = confine_process(conf->user, &diag);
 	if (rc == RC_OK)
