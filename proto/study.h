@@ -238,6 +238,7 @@ struct study_disclosure {
 	uint32_t min_new_records;      /* since the last release … */
 	uint16_t min_sources;          /* … from at least so many sources */
 	uint32_t linkage_sigma2_milli; /* of the counts of links that correct rates; 0 = not published */
+	uint8_t linkage_by; /* dimension of a release by whose codes links are counted, 1 + its index; 0 = none */
 	bool provisional;              /* publish open periods too (each time at full cost) */
 	/* A closed period is counted once more in the first release so many days after it closed; 0 = never. */
 	uint16_t revision_after_days;

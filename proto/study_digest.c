@@ -284,8 +284,9 @@ static json_t *published_json(const struct study *study)
 	return json_pack("{s:o, s:o}", "measures", measures, "tables", tables);
 }
 
-static json_t *disclosure_json(const struct study_disclosure *d)
+static json_t *disclosure_json(const struct study *study)
 {
+	const struct study_disclosure *d = &study->disclosure;
 	json_t *disclosure = json_pack(
 		"{s:s, s:I, s:I, s:i, s:I, s:I, s:i, s:b}", "method", study_disclosure_methods[d->method], "threshold",
 		(json_int_t)d->threshold, "rho_limit_micro", (json_int_t)d->rho_limit_micro, "max_index_events",
@@ -294,6 +295,8 @@ static json_t *disclosure_json(const struct study_disclosure *d)
 
 	if (d->linkage_sigma2_milli > 0)
 		json_object_set_new(disclosure, "linkage_sigma2_milli", json_integer(d->linkage_sigma2_milli));
+	if (d->linkage_by > 0)
+		json_object_set_new(disclosure, "linkage_by", json_string(study->dimensions[d->linkage_by - 1].name));
 	if (d->revision_after_days > 0)
 		json_object_set_new(disclosure, "revision_after_days", json_integer(d->revision_after_days));
 	if (d->n_release_dates > 0) {
@@ -330,7 +333,7 @@ enum rc study_fill_digests(struct study *study)
 	json_t *whole = json_pack("{s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "version", 1, "name", study->name,
 				  "title", study->title, "synthetic", (int)study->synthetic, "domains", domains,
 				  "sent", sent_json(study), "published", published_json(study), "disclosure",
-				  disclosure_json(&study->disclosure), "retention_years", (int)study->retention_years);
+				  disclosure_json(study), "retention_years", (int)study->retention_years);
 	if (study->witnesses.needed > 0)
 		json_object_set_new(whole, "witnesses", witness_rule_json(&study->witnesses));
 	return take_digest("throughcare study v1", whole, study->digest);

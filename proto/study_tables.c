@@ -94,7 +94,8 @@ uint64_t study_table_rho_micro(const struct study *study, const struct study_tab
 
 uint64_t study_linkage_rho_micro(const struct study *study)
 {
-	return rho_micro(study->disclosure.linkage_sigma2_milli);
+	/* A person who changes arms moves four counts by one (docs/methods.md). */
+	return 2 * rho_micro(study->disclosure.linkage_sigma2_milli);
 }
 
 uint64_t study_release_rho_micro(const struct study *study)
@@ -175,6 +176,25 @@ static enum rc read_policy(const struct study_reader *r, const struct yaml_node 
 	return rc == RC_OK ? read_release_dates(r, yaml_get(node, "release_dates"), &study->disclosure) : rc;
 }
 
+static enum rc read_linkage_by(const struct study_reader *r, const struct yaml_node *node, struct study *study)
+{
+	const struct yaml_node *by = yaml_get(node, "linkage_by");
+	char name[STUDY_NAME_CAP];
+
+	if (by == NULL)
+		return RC_OK;
+	if (study->disclosure.linkage_sigma2_milli == 0)
+		return READ_ERROR(r, by, "needs linkage_sigma2, the variance of the counts");
+	enum rc rc = read_name(r, by, name);
+	if (rc != RC_OK)
+		return rc;
+	int dimension = study_find_dimension(study, name);
+	if (dimension < 0)
+		return READ_ERROR(r, by, "there is no dimension of this name");
+	study->disclosure.linkage_by = (uint8_t)(dimension + 1);
+	return RC_OK;
+}
+
 static enum rc read_limits(const struct study_reader *r, const struct yaml_node *node, struct study *study)
 {
 	struct study_disclosure *d = &study->disclosure;
@@ -197,6 +217,8 @@ static enum rc read_limits(const struct study_reader *r, const struct yaml_node 
 	if (rc == RC_OK)
 		rc = read_decimal(r, yaml_get(node, "linkage_sigma2"), 3, 1, 1000000000, &linkage_sigma2);
 	d->linkage_sigma2_milli = (uint32_t)linkage_sigma2;
+	if (rc == RC_OK)
+		rc = read_linkage_by(r, node, study);
 	d->threshold = (uint32_t)threshold;
 	d->rho_limit_micro = (uint64_t)rho;
 	d->max_index_events = (uint16_t)events;
@@ -208,9 +230,19 @@ static enum rc read_limits(const struct study_reader *r, const struct yaml_node 
 
 enum rc study_read_disclosure(const struct study_reader *r, const struct yaml_node *node, struct study *study)
 {
-	static const char *const keys[] = {"method",         "threshold",           "rho_limit",     "max_index_events",
-					   "interval_days",  "min_new_records",     "min_sources",   "provisional",
-					   "linkage_sigma2", "revision_after_days", "release_dates", NULL};
+	static const char *const keys[] = {"method",
+					   "threshold",
+					   "rho_limit",
+					   "max_index_events",
+					   "interval_days",
+					   "min_new_records",
+					   "min_sources",
+					   "provisional",
+					   "linkage_by",
+					   "linkage_sigma2",
+					   "revision_after_days",
+					   "release_dates",
+					   NULL};
 	int method = DISCLOSURE_KEYED_NOISE;
 
 	enum rc rc = read_keys(r, node, keys);

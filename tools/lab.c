@@ -13,6 +13,7 @@ static const struct {
 } measurements[] = {
 	{"link", lab_link, "quality and speed of linkage on labelled registers"},
 	{"encode", lab_encode, "what each hardening costs in links, and what an attacker still reads"},
+	{"coverage", lab_coverage, "how often the intervals of corrected rates cover the truth"},
 	{"kernel", lab_kernel, "comparison rate of every kernel on this machine"},
 };
 enum { N_MEASUREMENTS = sizeof measurements / sizeof measurements[0] };

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/bytes.h"
+#include "proto/rc.h"
+
 /* xoshiro256** (Blackman, Vigna 2018), seeded by SplitMix64. */
 struct synth_random {
 	uint64_t s[4];
@@ -55,7 +58,8 @@ struct synth_person {
 	uint32_t drug; /* index of synth_drugs */
 };
 extern const char *const synth_drugs[4];
-extern const char *const synth_interventions[4];
+enum { SYNTH_INTERVENTIONS = 4 };
+extern const char *const synth_interventions[SYNTH_INTERVENTIONS];
 
 void synth_person_make(struct synth_random *random, struct synth_person *ret);
 /* What a register writes down: misspellings, swaps, gaps. `typos` is the chance of an error in a field, per cent. */
@@ -106,5 +110,26 @@ struct synth_plan {
 /* Three of four people are released between 2024-01-01 and 2024-12-31; the others are in treatment only. */
 void synth_life_make(struct synth_random *random, const struct synth_plan *plan, const struct synth_person *person,
 		     struct synth_life *ret);
+
+/* ---- registers ---- */
+
+struct synth_options {
+	uint64_t persons, seed;
+	uint64_t typos, typos_by[SYNTH_INTERVENTIONS]; /* per cent; by the intervention of a person's first release */
+	uint64_t movers;                               /* per cent */
+	struct synth_plan plan;
+	const char *folder;
+};
+struct synth_written {
+	uint64_t persons;
+	size_t prison_rows, treatment_rows;
+};
+/* Make people and write what the registers know of them, and the truth. Errors: IO, NOMEM, USAGE (a name too long). */
+enum rc synth_write(const struct synth_options *options, struct synth_written *ret, struct diag *diag) MUST_CHECK;
+
+struct option_list;
+/* Chances of an error: `typos` for everybody but those that the list names. Errors: USAGE. */
+enum rc synth_read_typos_by(const struct option_list *list, uint64_t typos, struct synth_options *ret,
+			    struct diag *diag) MUST_CHECK;
 
 #endif

@@ -112,20 +112,32 @@ static enum rc take_persons(struct release_work *work, const struct domain_rows 
 	return RC_OK;
 }
 
+/* Which arm of the study a row is in, from 1: the code of a release; 0 for other events. */
+static uint8_t *find_groups(const struct study *study, const struct domain_rows *rows)
+{
+	uint8_t *group = calloc((size_t)rows->n + 1, sizeof *group);
+	int by = study->disclosure.linkage_by - 1;
+
+	for (uint32_t r = 0; group != NULL && r < rows->n; r++) {
+		if (study->events[rows->events[r].event].role == EVENT_RELEASE)
+			group[r] = (uint8_t)(by < 0 ? 1 : rows->events[r].codes[by] + 1);
+	}
+	return group;
+}
+
 /* Links between prisons and treatment services, as the model expects them to be; stats adds noise before any leaves. */
 static void add_linkage(struct release_work *work, const struct link_result *result)
 {
 	const struct study *study = work->core->study;
-	for (size_t i = 0; i < result->n_quality; i++) {
-		const struct link_quality *q = &result->quality[i];
-		enum study_source_kind a = study->sources[q->source_a].kind, b = study->sources[q->source_b].kind;
+	for (size_t i = 0; i < result->n_groups; i++) {
+		const struct link_group *g = &result->groups[i];
+		enum study_source_kind a = study->sources[g->source_a].kind, b = study->sources[g->source_b].kind;
 		if (!(a == SOURCE_PRISON && b == SOURCE_TREATMENT) && !(a == SOURCE_TREATMENT && b == SOURCE_PRISON))
 			continue;
-		uint64_t n_true = (q->n_links * q->expected_precision + 500000) / 1000000;
-		work->linkage.n_true += n_true;
-		work->linkage.n_false += q->n_links - n_true;
-		if (q->expected_recall > 0)
-			work->linkage.n_missed += n_true * (1000000 - q->expected_recall) / q->expected_recall;
+		work->linkage.arms[g->group - 1].n_true += g->n_true;
+		work->linkage.arms[g->group - 1].n_false += g->n_false;
+		work->linkage.arms[g->group - 1].n_missed += g->n_missed;
+		work->linkage.arms[g->group - 1].n_doubt += g->n_doubt;
 	}
 }
 
@@ -145,10 +157,15 @@ static enum rc link_domain(struct release_work *work, int d, const struct link_p
 	size_t n_pairs = 0;
 	if (pool == NULL || link_pool_n_rows(pool) != rows->n)
 		return rows->n == 0 ? RC_OK : RC_INTERNAL;
+	uint8_t *group = find_groups(work->core->study, rows);
+	if (group == NULL)
+		return RC_NOMEM;
+	options.group = work->core->study->disclosure.linkage_sigma2_milli > 0 ? group : NULL;
 	enum rc rc = pairs_load(work->core->store, domain, rows->n, &pairs, &n_pairs);
 	if (rc == RC_OK)
 		rc = link_run(pool, pairs, n_pairs, &options, &result);
 	free(pairs);
+	free(group);
 	if (rc != RC_OK)
 		return rc;
 	/* No figures: whether there was anything to link is all that is said. */

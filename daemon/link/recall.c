@@ -510,7 +510,6 @@ static uint64_t rounded(double x)
 static void add_group(const struct recall *r, unsigned group, const struct recall_estimate *e)
 {
 	struct link_result *result = r->run->result;
-	double above = e->most - e->n_matches, below = e->n_matches - e->least;
 
 	result->groups[result->n_groups++] = (struct link_group){
 		.source_a = r->run->source_of_slot[r->segment->slot_a],
@@ -519,7 +518,7 @@ static void add_group(const struct recall *r, unsigned group, const struct recal
 		.n_true = rounded(e->n_true),
 		.n_false = rounded(e->n_false),
 		.n_missed = rounded(e->n_matches - e->n_true),
-		.n_doubt = rounded(above > below ? above : below),
+		.n_doubt = rounded((e->most - e->least) / 2),
 	};
 }
 

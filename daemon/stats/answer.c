@@ -311,6 +311,20 @@ bool answer_is_corrected(const struct answer *answer)
 	return answer->head.has_links && answer->table.shape.kind == MEASURE_CONTINUITY;
 }
 
+struct rate answer_corrected(const struct answer *answer, const unsigned codes[STUDY_MAX_BY], const struct rate *crude,
+			     uint32_t days)
+{
+	struct link_counts links = answer->head.links;
+	struct rate withheld = {false, 0, 0, RATE_SCALE};
+
+	for (unsigned i = 0; answer->head.links_by != NULL && i < answer->n_by; i++) {
+		if (strcmp(answer->by[i].name, answer->head.links_by) == 0 &&
+		    !body_find_arm(&answer->head, answer->by[i].codes[codes[i]], &links))
+			return withheld;
+	}
+	return correction_rate(crude, &links, days, answer->table.shape.bands[answer->table.shape.n_bands - 1]);
+}
+
 /* ---- comparisons ---- */
 
 /* Number of rows from one code of the compared dimension to the next. */

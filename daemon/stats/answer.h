@@ -51,6 +51,10 @@ struct rate answer_rate(const struct answer *answer, const struct answer_row *ro
 /* Whether rates of this answer are given corrected for linkage errors: continuity, where the release has counts of
  * links. */
 bool answer_is_corrected(const struct answer *answer);
+/* The rate of a row with these codes, corrected for linkage errors: with the counts of links of its arm where the
+ * answer has the dimension of the arms, else of all. */
+struct rate answer_corrected(const struct answer *answer, const unsigned codes[STUDY_MAX_BY], const struct rate *crude,
+			     uint32_t days);
 /* The rate of a row compared with that of the row that has the code `against` and else the same codes. `rows` are all
  * rows of the row's period, or the pooled ones. Not available where one of them is hidden. */
 struct contrast answer_contrast(const struct answer *answer, const struct answer_row *rows, unsigned row,

@@ -51,6 +51,20 @@ static const json_t *get_array(const json_t *object, const char *key, size_t low
 	return value;
 }
 
+static struct link_counts read_counts(const json_t *object, uint32_t sigma2_milli, bool *ok)
+{
+	const int64_t low = -BODY_MAX_COUNT, high = INT64_C(1) << 31;
+
+	return (struct link_counts){
+		.n_true = get_number(object, "true", low, high, ok),
+		.n_false = get_number(object, "false", low, high, ok),
+		.n_missed = get_number(object, "missed", low, high, ok),
+		.n_doubt = get_number(object, "doubt", low, high, ok),
+		.n_cells = 1,
+		.sigma2_milli = sigma2_milli,
+	};
+}
+
 static void read_links(const json_t *body, struct body_head *h, bool *ok)
 {
 	const json_t *linkage = json_object_get(body, "linkage");
@@ -58,10 +72,25 @@ static void read_links(const json_t *body, struct body_head *h, bool *ok)
 	h->has_links = linkage != NULL;
 	if (linkage == NULL)
 		return;
-	h->links.sigma2_milli = (uint32_t)get_number(linkage, "sigma2_milli", 0, UINT32_MAX, ok);
-	h->links.n_true = get_number(linkage, "true", -BODY_MAX_COUNT, INT64_C(1) << 31, ok);
-	h->links.n_false = get_number(linkage, "false", -BODY_MAX_COUNT, INT64_C(1) << 31, ok);
-	h->links.n_missed = get_number(linkage, "missed", -BODY_MAX_COUNT, INT64_C(1) << 31, ok);
+	uint32_t sigma2_milli = (uint32_t)get_number(linkage, "sigma2_milli", 0, UINT32_MAX, ok);
+	if (json_object_get(linkage, "arms") == NULL) {
+		h->links = read_counts(linkage, sigma2_milli, ok);
+		return;
+	}
+	h->links_by = get_text(linkage, "by", ok);
+	h->arms = get_array(linkage, "arms", 1, STUDY_MAX_CODES + 1, ok);
+	h->links.sigma2_milli = sigma2_milli;
+	for (size_t i = 0; *ok && i < json_array_size(h->arms); i++) {
+		const json_t *arm = json_array_get(h->arms, i);
+		struct link_counts counts = read_counts(arm, sigma2_milli, ok);
+
+		get_text(arm, "code", ok);
+		h->links.n_true += counts.n_true;
+		h->links.n_false += counts.n_false;
+		h->links.n_missed += counts.n_missed;
+		h->links.n_doubt += counts.n_doubt > 0 ? counts.n_doubt : 0;
+		h->links.n_cells++;
+	}
 }
 
 /* A date that may be missing. */
@@ -332,4 +361,19 @@ const json_t *body_find_table(const json_t *body, const char *name)
 			return table;
 	}
 	return NULL;
+}
+
+bool body_find_arm(const struct body_head *head, const char *code, struct link_counts *ret)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < json_array_size(head->arms); i++) {
+		const json_t *arm = json_array_get(head->arms, i);
+
+		if (strcmp(json_string_value(json_object_get(arm, "code")), code) != 0)
+			continue;
+		*ret = read_counts(arm, head->links.sigma2_milli, &ok);
+		return ok;
+	}
+	return false;
 }

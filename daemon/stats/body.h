@@ -27,8 +27,10 @@ struct body_head {
 	const json_t *release_dates; /* array of announced dates, ascending; NULL = none */
 	const char *next_release;    /* the first of them after as_of; NULL = none */
 	bool has_links;              /* false: the study does not publish them */
-	struct link_counts links;
-	const json_t *tables; /* array */
+	struct link_counts links;    /* of all arms together */
+	const char *links_by;        /* dimension of the arms, NULL = there are none */
+	const json_t *arms;          /* array of {"code", and the counts}; checked */
+	const json_t *tables;        /* array */
 };
 
 struct body_dimension {
@@ -76,6 +78,8 @@ enum rc body_read_period(const struct body_table *table, size_t at, struct body_
 /* Row `at` of a period; also checks that it stands where its codes say. */
 enum rc body_read_row(const struct body_table *table, const struct body_period *period, unsigned at,
 		      struct body_row *ret) MUST_CHECK;
+/* Counts of links of one arm; false when the body has none for that code. */
+bool body_find_arm(const struct body_head *head, const char *code, struct link_counts *ret);
 /* NULL when there is none. */
 const json_t *body_find_table(const json_t *body, const char *name);
 

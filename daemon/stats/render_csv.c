@@ -150,7 +150,7 @@ static void put_corrected(struct buffer *out, const struct line *line, const str
 
 	if (line->row->shown) {
 		struct rate crude = answer_rate(line->a, line->row, statistic);
-		r = correction_rate(&crude, &line->a->head.links);
+		r = answer_corrected(line->a, line->codes, &crude, statistic->days);
 	}
 	put_percent(out, line, statistic->name, "_corrected", &r);
 }

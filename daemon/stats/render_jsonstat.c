@@ -154,9 +154,10 @@ static void put_cause(struct buffer *out, const struct answer *a, const struct o
 }
 
 /* null = withheld */
-static void put_corrected(struct buffer *out, const struct answer *a, const struct rate *crude)
+static void put_corrected(struct buffer *out, const struct answer *a, const unsigned codes[STUDY_MAX_BY],
+			  const struct rate *crude, uint32_t days)
 {
-	struct rate r = correction_rate(crude, &a->head.links);
+	struct rate r = answer_corrected(a, codes, crude, days);
 
 	if (!r.available) {
 		buffer_printf(out, ",\"corrected\":null");
@@ -172,7 +173,7 @@ static void put_corrected(struct buffer *out, const struct answer *a, const stru
 }
 
 static void put_rate(struct buffer *out, const struct answer *a, const struct answer_row *row,
-		     const struct outcome_statistic *statistic)
+		     const unsigned codes[STUDY_MAX_BY], const struct outcome_statistic *statistic)
 {
 	struct rate r = answer_rate(a, row, statistic);
 
@@ -190,7 +191,7 @@ static void put_rate(struct buffer *out, const struct answer *a, const struct an
 		buffer_printf(out, ",\"percent\":null,\"low\":null,\"high\":null");
 	}
 	if (answer_is_corrected(a))
-		put_corrected(out, a, &r);
+		put_corrected(out, a, codes, &r, statistic->days);
 	buffer_append(out, "}", 1);
 }
 
@@ -213,8 +214,12 @@ static void put_population(struct buffer *out, const struct answer *a, const str
 	buffer_append(out, "}", 1);
 }
 
-static void put_rates_of(struct buffer *out, const struct answer *a, const struct answer_row *row)
+/* `at`: which of the rows of a period it is. */
+static void put_rates_of(struct buffer *out, const struct answer *a, const struct answer_row *row, unsigned at)
 {
+	unsigned codes[STUDY_MAX_BY];
+
+	answer_row_codes(a, at, codes);
 	buffer_printf(out, ",\"n\":%" PRId64 ",\"observable\":%" PRId64, answer_total(a, row),
 		      answer_observable(a, row));
 	buffer_printf(out, ",\"variance\":");
@@ -227,7 +232,7 @@ static void put_rates_of(struct buffer *out, const struct answer *a, const struc
 	for (unsigned i = 0; i < outcome_n_statistics(&a->table.shape); i++) {
 		struct outcome_statistic statistic = outcome_statistic(&a->table.shape, i);
 		put_comma(out, i == 0);
-		put_rate(out, a, row, &statistic);
+		put_rate(out, a, row, codes, &statistic);
 	}
 	buffer_append(out, "]", 1);
 }
@@ -250,7 +255,7 @@ static void put_rates(struct buffer *out, const struct answer *a)
 		put_codes(out, a, (unsigned)(i % a->n_rows));
 		buffer_printf(out, ",\"shown\":%s", a->rows[i].shown ? "true" : "false");
 		if (a->rows[i].shown)
-			put_rates_of(out, a, &a->rows[i]);
+			put_rates_of(out, a, &a->rows[i], (unsigned)(i % a->n_rows));
 		buffer_append(out, "}", 1);
 	}
 	buffer_append(out, "]", 1);
@@ -269,7 +274,7 @@ static void put_pooled(struct buffer *out, const struct answer *a)
 		buffer_append(out, "{", 1);
 		put_codes(out, a, r);
 		buffer_printf(out, ",\"periods\":%" PRIu32, a->pooled[r].n_periods);
-		put_rates_of(out, a, &a->pooled[r]);
+		put_rates_of(out, a, &a->pooled[r], r);
 		buffer_append(out, "}", 1);
 	}
 	buffer_append(out, "]", 1);
@@ -426,22 +431,53 @@ static void put_eligible(struct buffer *out, const struct answer *a)
 	free(text);
 }
 
+static void put_share(struct buffer *out, const char *name, bool available, uint32_t share)
+{
+	buffer_printf(out, ",\"%s\":", name);
+	if (available)
+		text_percent(out, share);
+	else
+		buffer_append(out, "null", 4);
+}
+
+/* The counts, and the two error rates of a person that they say. */
+static void put_counts(struct buffer *out, const struct link_counts *links)
+{
+	struct rate recall = correction_recall(links), wrong = correction_false_share(links);
+
+	buffer_printf(out, "\"true\":%" PRId64 ",\"false\":%" PRId64 ",\"missed\":%" PRId64 ",\"doubt\":%" PRId64,
+		      links->n_true, links->n_false, links->n_missed, links->n_doubt);
+	put_share(out, "found_percent", recall.available, recall.value);
+	put_share(out, "found_low", recall.available, recall.low);
+	put_share(out, "found_high", recall.available, recall.high);
+	put_share(out, "false_percent", wrong.available, wrong.value);
+	put_share(out, "false_high", wrong.available, wrong.high);
+}
+
 static void put_links(struct buffer *out, const struct answer *a)
 {
-	const struct link_counts *links = &a->head.links;
-	struct rate recall = correction_recall(links);
+	const struct body_head *h = &a->head;
 
-	buffer_printf(out,
-		      ",\"linkage\":{\"true\":%" PRId64 ",\"false\":%" PRId64 ",\"missed\":%" PRId64 ",\"sigma2\":",
-		      links->n_true, links->n_false, links->n_missed);
-	text_milli(out, links->sigma2_milli);
-	if (recall.available) {
-		buffer_printf(out, ",\"found_percent\":");
-		text_percent(out, recall.value);
-		buffer_printf(out, ",\"found_low\":");
-		text_percent(out, recall.low);
-	} else {
-		buffer_printf(out, ",\"found_percent\":null,\"found_low\":null");
+	buffer_printf(out, ",\"linkage\":{\"sigma2\":");
+	text_milli(out, h->links.sigma2_milli);
+	buffer_append(out, ",", 1);
+	put_counts(out, &h->links);
+	if (h->links_by != NULL) {
+		put_member(out, "by", h->links_by);
+		buffer_printf(out, ",\"arms\":[");
+		for (size_t i = 0; i < json_array_size(h->arms); i++) {
+			const char *code = json_string_value(json_object_get(json_array_get(h->arms, i), "code"));
+			struct link_counts links = {0};
+
+			put_comma(out, i == 0);
+			buffer_printf(out, "{\"code\":");
+			text_json(out, code);
+			buffer_append(out, ",", 1);
+			body_find_arm(h, code, &links);
+			put_counts(out, &links);
+			buffer_append(out, "}", 1);
+		}
+		buffer_append(out, "]", 1);
 	}
 	buffer_append(out, "}", 1);
 }

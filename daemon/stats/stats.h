@@ -28,9 +28,13 @@ struct stats_event {
 /* 32 pseudo-random bytes for a cell's canonical identity (HMAC under the release secret). */
 typedef enum rc (*stats_prf)(void *ctx, const void *identity, size_t len, uint8_t out[32]);
 
-/* Links between prison and treatment persons, expected without labels, over all domains. */
+/* Links between prison and treatment persons, expected without labels, over all domains: of the arms that
+ * disclosure.linkage_by makes, in the order of its codes (unknown first), or of all in the first. `n_doubt`: so many
+ * more or less may be missed. */
 struct stats_linkage {
-	uint64_t n_true, n_false, n_missed;
+	struct {
+		uint64_t n_true, n_false, n_missed, n_doubt;
+	} arms[STUDY_MAX_CODES + 1];
 };
 
 struct stats_params {

@@ -25,10 +25,15 @@ static const char *const release_note =
 
 static const char correction_note[] =
 	"Corrected rates allow for missed links, as if these were missed equally often in every group, which need not "
-	"be so. "
-	"Their intervals hold sampling, noise, and links found up to 15 points fewer than the model expects, and count "
-	"every "
-	"false link as wrong; crude rates are not corrected, and their intervals hold sampling and noise alone.";
+	"be so. Their intervals hold sampling, noise, and the doubt about how many links were missed, and allow for "
+	"false links; crude rates are not corrected, and their intervals hold sampling and noise alone.";
+
+static const char arms_note[] =
+	"Corrected rates allow for missed links, counted apart for each arm of the dimension that the release names "
+	"(linkage); in other groups as if they were missed equally often. Their intervals hold sampling, noise, and "
+	"the "
+	"doubt about how many links were missed, and allow for false links; crude rates are not corrected, "
+	"and their intervals hold sampling and noise alone.";
 
 static const char *const notes[][3] = {
 	[MEASURE_CONTINUITY] =
@@ -86,7 +91,9 @@ void wording_notes(const struct answer *a, void (*put)(void *ctx, const char *no
 		put(ctx, "Every count carries random noise; a small one may be negative.");
 	put(ctx, "Hidden rows are unknown, not zero.");
 	for (unsigned i = 0; i < 3 && notes[kind][i] != NULL; i++)
-		put(ctx, answer_is_corrected(a) && i == 1 ? correction_note : notes[kind][i]);
+		put(ctx, !answer_is_corrected(a) || i != 1 ? notes[kind][i]
+			 : a->head.links_by != NULL        ? arms_note
+							   : correction_note);
 	if (a->compare_at >= 0)
 		put(ctx,
 		    "Differences and ratios compare groups as they are, or standardised over the other dimensions of "

@@ -204,11 +204,11 @@ def test_plot(unit):
 
 
 def test_corrected_rates(tmp_path):
-    """Registers so dirty that a tenth of the links is missed: the corrected rate is nearer to the truth than the crude one,
-    for everybody and for each intervention of some size, and its interval lies around it. How often an interval of one draw
-    of noise covers the truth is a question for many draws, not for this one: the interval widened by its own width must."""
-    registers = make_registers(tmp_path / 'registers', 3000, 3, '--typos', 40)
-    study = study_file(tmp_path / 'study.yaml', rho_limit='4\n  linkage_sigma2: 20')
+    """Registers so dirty that a tenth of the links is missed, in one arm far more: the corrected rate is nearer to the truth than
+    the crude one, and its interval lies around it. How often an interval of one draw of noise covers the truth is a question for many
+    draws (test_coverage), not for this one: the interval widened by its own width must."""
+    registers = make_registers(tmp_path / 'registers', 3000, 3, '--typos', 25, '--typos-by', 'ost=50')
+    study = study_file(tmp_path / 'study.yaml', rho_limit='4\n  linkage_sigma2: 20\n  linkage_by: intervention')
     with Unit(tmp_path / 'unit', study) as unit:
         unit.push_registers(registers)
         unit.publish('--as-of', '2025-06-30')
@@ -222,26 +222,31 @@ def test_corrected_rates(tmp_path):
     assert all(len(line) <= 100 for line in text.splitlines()) and 'corrected %' in text and 'crude %' in text
     expected = json.loads((registers / 'expected.json').read_text())
     truths = {'all': expected['expected']['all'], **expected['by_intervention']['all']}
-    nearer = 0
     for answer in answers.values():
-        assert any('missed equally often in every group' in note for note in answer['note'])
+        assert any('counted apart for each arm' in note for note in answer['note'])
         links = answer['extension']['linkage']
-        assert links['found_low'] < links['found_percent'] <= 100 and links['true'] > 1000
+        assert links['by'] == 'intervention' and links['true'] > 1000
+        assert links['found_low'] < links['found_percent'] < links['found_high'] <= 100
+        arms = {arm['code']: arm for arm in links['arms']}
+        assert list(arms) == ['unknown', 'ost', 'psychosocial', 'naltrexone', 'none']
+        assert sum(arm['true'] for arm in arms.values()) == links['true']
         for row in answer['extension']['pooled']:
             truth = truths[row['by'].get('intervention', 'all')]
             rate = next(r for r in row['within'] if r['days'] == 21)
             true = 100 * truth['within_21'] / truth['releases']
             crude, corrected = rate['percent'], rate['corrected']
             print(row['by'], 'true', round(true, 1), 'crude', crude, 'corrected', corrected)
+            if row['by'].get('intervention', 'all') in ('all', 'ost'):  # of the others one draw says little
+                assert abs(corrected['percent'] - true) < abs(crude - true)
+            elif corrected is None:  # withheld: a small arm, and the noise
+                continue
             width = corrected['high'] - corrected['low']
             assert corrected['low'] - width <= true <= corrected['high'] + width
             assert corrected['low'] <= corrected['percent'] <= corrected['high']
-            nearer += abs(corrected['percent'] - true) < abs(crude - true)
-    assert nearer >= 3, 'everybody, and two of four groups'
     assert any(r['statistic'] == 'within_21_corrected' and r['value'] and r['unit'] == 'percent' for r in rows)
-    # What the counts of links cost is in the charge: two tables at 10 and these at 20.
+    # What the counts of links cost is in the charge: two tables at 10 and these at 20, of which a person moves four.
     started = next(e for e in entries if e['kind'] == 'release_started')
-    assert started['rho_micro'] == 250000 and body['linkage']['sigma2_milli'] == 20000
+    assert started['rho_micro'] == 300000 and body['linkage']['sigma2_milli'] == 20000
 
 
 @pytest.fixture(scope='module')

@@ -5,30 +5,42 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "daemon/stats/body.h"
 #include "daemon/stats/correction.h"
 #include "tests/unit/stats_fixture.h"
 
 /* 9,000 of 10,000 matches found and one link in a hundred false: 36 % crude is 40 %. */
 static void test_by_hand(void **state)
 {
-	const struct link_counts links = {9000, 91, 1000, 0};
-	struct rate crude = rate_interval(3600, 6400, 1, 1, 0), r = correction_rate(&crude, &links);
+	const struct link_counts links = {9000, 91, 1000, 200, 1, 0};
+	struct rate crude = rate_interval(3600, 6400, 1, 1, 0), r = correction_rate(&crude, &links, 21, 21);
 
 	(void)state;
 	assert_true(r.available);
 	assert_int_equal(r.value, 4000);
-	/* Found between 89.4 − 15 and 90.6 %: the limits hold 36/90.6·.99 and 36/74.4, and the sampling error. */
-	assert_in_range(r.low, 3700, 3930);
-	assert_in_range(r.high, 4750, 5000);
+	/* Missed: 1,000 ± √(200² + 65²) = ± 211, so found between 88.1 and 91.9 %. Crude between 35.07 and 36.95 %; the
+	 * lower limit also has 1.2 % of false links. MOVER by hand. */
+	struct rate recall = correction_recall(&links);
+	assert_int_equal(recall.value, 9000);
+	assert_in_range(recall.low, 8812, 8815);
+	assert_in_range(recall.high, 9192, 9195);
+	assert_in_range(r.low, 3845, 3860);
+	assert_in_range(r.high, 4125, 4145);
+	/* Within 21 of 90 days a quarter of the wrong starts, at most. */
+	struct rate early = correction_rate(&crude, &links, 21, 90);
+	assert_int_equal(early.value, r.value);
+	assert_in_range(early.low, r.low + 1, 3870);
+	assert_int_equal(early.high, r.high);
 }
 
 static void test_wider_than_crude(void **state)
 {
-	const struct link_counts perfect = {5000, 0, 0, 0};
+	const struct link_counts perfect = {5000, 0, 0, 0, 1, 0};
 
 	(void)state;
 	for (int64_t a = 5; a < 1000; a += 45) {
-		struct rate crude = rate_interval(a, 1000 - a, 3, 5, 10000), r = correction_rate(&crude, &perfect);
+		struct rate crude = rate_interval(a, 1000 - a, 3, 5, 10000),
+			    r = correction_rate(&crude, &perfect, 21, 21);
 		assert_true(r.available);
 		assert_int_equal(r.value, crude.value);
 		assert_true(r.low <= crude.low + 10 && r.high + 10 >= crude.high);
@@ -39,8 +51,8 @@ static void test_wider_than_crude(void **state)
 /* The value is clipped: more were counted than can be. */
 static void test_clipped(void **state)
 {
-	const struct link_counts links = {8500, 10, 1500, 0};
-	struct rate crude = rate_interval(9500, 500, 1, 1, 0), r = correction_rate(&crude, &links);
+	const struct link_counts links = {8500, 10, 1500, 0, 1, 0};
+	struct rate crude = rate_interval(9500, 500, 1, 1, 0), r = correction_rate(&crude, &links, 21, 21);
 
 	(void)state;
 	assert_true(r.available);
@@ -51,20 +63,21 @@ static void test_clipped(void **state)
 static void test_withheld(void **state)
 {
 	static const struct link_counts poor[] = {
-		{6400, 10, 3600, 0},  /* 64 % found, less 15 points */
-		{8000, 4000, 500, 0}, /* a third of the links false */
-		{30, 1, 2, 400000},   /* the noise drowns the counts */
-		{0, 0, 0, 10000},     /* nothing was linked */
-		{-5, 3, 2, 10000},
+		{6400, 10, 3600, 2800, 1, 0}, /* 64 % found, but perhaps half */
+		{8000, 6000, 500, 0, 1, 0},   /* three of seven links false */
+		{30, 1, 2, 5, 1, 400000},     /* the noise drowns the counts */
+		{0, 0, 0, 0, 1, 10000},       /* nothing was linked */
+		{-5, 3, 2, 0, 1, 10000},
+		{1, 0, INT64_C(1) << 37, INT64_C(1) << 37, 65, UINT32_MAX}, /* not a body of ours */
 	};
-	const struct link_counts good = {6700, 10, 3300, 0};
+	const struct link_counts good = {6700, 10, 3300, 2000, 1, 0};
 	struct rate crude = rate_interval(400, 600, 1, 1, 0), none = {false, 0, 0, RATE_SCALE};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof poor / sizeof *poor; i++)
-		assert_false(correction_rate(&crude, &poor[i]).available);
-	assert_true(correction_rate(&crude, &good).available);
-	assert_false(correction_rate(&none, &good).available);
+		assert_false(correction_rate(&crude, &poor[i], 21, 21).available);
+	assert_true(correction_rate(&crude, &good, 21, 21).available);
+	assert_false(correction_rate(&none, &good, 21, 21).available);
 }
 
 static json_int_t count_of(const json_t *counts, const char *name)
@@ -77,8 +90,10 @@ static json_int_t count_of(const json_t *counts, const char *name)
 static void test_counts_of_a_body(void **state)
 {
 	struct study *study = fixture_study();
-	struct stats_params params = {
-		.release = 1, .as_of = fixture_day("2025-01-31"), .prf = fixture_prf, .linkage = {100000, 200, 3000}};
+	struct stats_params params = {.release = 1,
+				      .as_of = fixture_day("2025-01-31"),
+				      .prf = fixture_prf,
+				      .linkage = {.arms = {{100000, 200, 3000, 500}}}};
 	json_t *counts = NULL, *body = NULL;
 	uint64_t without, with;
 
@@ -89,12 +104,13 @@ static void test_counts_of_a_body(void **state)
 	json_decref(body);
 	study->disclosure.linkage_sigma2_milli = 20000;
 	assert_int_equal(stats_release_charge(study, params.as_of, NULL, &with), RC_OK);
-	assert_int_equal(with - without, 50000);
+	assert_int_equal(with - without, 100000);
 	assert_int_equal(stats_release(study, NULL, 0, &params, &body), RC_OK);
 	json_t *linkage = json_object_get(body, "linkage");
 	assert_in_range(count_of(linkage, "true"), 100000 - 30, 100000 + 30);
 	assert_in_range(count_of(linkage, "false"), 200 - 30, 200 + 30);
 	assert_in_range(count_of(linkage, "missed"), 3000 - 30, 3000 + 30);
+	assert_in_range(count_of(linkage, "doubt"), 500 - 30, 500 + 30);
 	assert_true(count_of(linkage, "true") != 100000 || count_of(linkage, "false") != 200 ||
 		    count_of(linkage, "missed") != 3000);
 	assert_int_equal(count_of(linkage, "sigma2_milli"), 20000);
@@ -110,11 +126,55 @@ static void test_counts_of_a_body(void **state)
 	free(study);
 }
 
+/* With arms each code has its counts and its noise, for the same charge; an answer by the dimension takes those of its
+ * row, any other their sum. */
+static void test_arms(void **state)
+{
+	struct study *study = fixture_study();
+	struct stats_params params = {.release = 1, .as_of = fixture_day("2025-01-31"), .prf = fixture_prf};
+	uint64_t without, with;
+	struct body_head head;
+	struct link_counts arm = {0};
+	json_t *body = NULL;
+	int by = study_find_dimension(study, "sex");
+
+	(void)state;
+	assert_true(by >= 0);
+	params.linkage.arms[1].n_true = 6000;
+	params.linkage.arms[1].n_missed = 1000;
+	params.linkage.arms[2].n_true = 3000;
+	params.linkage.arms[2].n_doubt = 100;
+	study->disclosure.linkage_sigma2_milli = 20000;
+	assert_int_equal(stats_release_charge(study, params.as_of, NULL, &without), RC_OK);
+	study->disclosure.linkage_by = (uint8_t)(by + 1);
+	assert_int_equal(stats_release_charge(study, params.as_of, NULL, &with), RC_OK);
+	assert_int_equal(with, without);
+	assert_int_equal(stats_release(study, NULL, 0, &params, &body), RC_OK);
+	assert_int_equal(body_read_head(body, &head), RC_OK);
+	assert_string_equal(head.links_by, "sex");
+	assert_int_equal(head.links.n_cells, 3);
+	assert_in_range(head.links.n_true, 9000 - 60, 9000 + 60);
+	assert_true(body_find_arm(&head, "male", &arm));
+	assert_in_range(arm.n_true, 6000 - 30, 6000 + 30);
+	assert_in_range(arm.n_missed, 1000 - 30, 1000 + 30);
+	assert_int_equal(arm.n_cells, 1);
+	assert_int_equal(arm.sigma2_milli, 20000);
+	assert_true(body_find_arm(&head, "female", &arm));
+	assert_in_range(arm.n_doubt, 100 - 30, 100 + 30);
+	assert_false(body_find_arm(&head, "neither", &arm));
+	/* A body whose arms are not in order is no body. */
+	json_object_del(json_array_get(json_object_get(json_object_get(body, "linkage"), "arms"), 1), "doubt");
+	assert_int_equal(body_read_head(body, &head), RC_DAMAGED);
+	json_decref(body);
+	free(study);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_by_hand), cmocka_unit_test(test_wider_than_crude),
-					   cmocka_unit_test(test_clipped), cmocka_unit_test(test_withheld),
-					   cmocka_unit_test(test_counts_of_a_body)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_by_hand),          cmocka_unit_test(test_wider_than_crude),
+		cmocka_unit_test(test_clipped),          cmocka_unit_test(test_withheld),
+		cmocka_unit_test(test_counts_of_a_body), cmocka_unit_test(test_arms)};
 
 	return cmocka_run_group_tests_name("correction", tests, NULL, NULL);
 }

@@ -628,6 +628,7 @@ static void digests(void **state)
 	same_digests("bands: [7, 21, 90]", "bands: [7, 21, 90], eligible: {sex: [male]}", true, false);
 	same_digests("kind: continuity,", "kind: mortality,", true, false);
 	same_digests("provisional: false", "provisional: false\n  linkage_sigma2: 9", true, false);
+	same_digests("provisional: false", "provisional: false\n  linkage_sigma2: 9\n  linkage_by: sex", true, false);
 	same_digests("provisional: false", "provisional: false\n  revision_after_days: 365", true, false);
 	same_digests("provisional: false", "provisional: false\n  release_dates: [2026-03-31, 2026-09-30]", true,
 		     false);
@@ -884,6 +885,10 @@ static const struct {
 	{"by: [sex, age]", "by: [sex, age, country, sex]", "study.yaml:47: tables.by_sex.by: 4 items; at most 3"},
 	{"provisional: false", "provisional: false\n  linkage_sigma2: 0",
 	 "disclosure.linkage_sigma2: 0 is below 0.001"},
+	{"provisional: false", "provisional: false\n  linkage_by: sex",
+	 "disclosure.linkage_by: needs linkage_sigma2, the variance of the counts"},
+	{"provisional: false", "provisional: false\n  linkage_sigma2: 9\n  linkage_by: shoe",
+	 "disclosure.linkage_by: there is no dimension of this name"},
 	{"provisional: false", "provisional: false\n  release_dates: [2026-03-31, 2026-03-31]",
 	 "disclosure.release_dates[1]: release dates must ascend"},
 	{"provisional: false", "provisional: false\n  release_dates: [2026-02-30]",
@@ -892,7 +897,7 @@ static const struct {
 	{"provisional: false", "provisional: false\n  revision_after_days: 0",
 	 "disclosure.revision_after_days: 0 is below 1"},
 	{"provisional: false", "provisional: false\n  linkage_sigma2: 0.2",
-	 "disclosure.rho_limit: one release costs rho 5.433334"},
+	 "disclosure.rho_limit: one release costs rho 10.433334"},
 	{"sigma2: 10}", "sigma2: 0}", "study.yaml:46: tables.all.sigma2: a sigma2 above 0 is needed"},
 	{", sigma2: 10}", "}", "study.yaml:46: tables.all: a sigma2 above 0 is needed"},
 	{"sigma2: 10}", "sigma2: -1}", "study.yaml:46: tables.all.sigma2: -1 is below 0"},
@@ -963,7 +968,7 @@ static void cell_key_has_its_own_noise(void **state)
 	assert_int_equal(s->tables[0].sigma2_milli, STUDY_CELL_KEY_SIGMA2_MILLI);
 	assert_int_equal(study_release_rho_micro(s), 0);
 	s->disclosure.linkage_sigma2_milli = 20000;
-	assert_int_equal(study_release_rho_micro(s), 50000);
+	assert_int_equal(study_release_rho_micro(s), 100000);
 	study_free(s);
 }
 

@@ -7,12 +7,14 @@
 #include <stdint.h>
 
 #include "daemon/link/link.h"
+#include "daemon/stats/stats.h"
 #include "proto/rc.h"
 #include "proto/study.h"
 
 int lab_link(int argc, char **argv);
 int lab_encode(int argc, char **argv);
 int lab_kernel(int argc, char **argv);
+int lab_coverage(int argc, char **argv);
 
 double lab_seconds(void); /* of a monotonic clock */
 /* Print as indented JSON on standard output and release it. Errors: NOMEM (json is NULL), IO. */
@@ -32,6 +34,9 @@ struct lab_registers {
 	int domain;
 	struct link_pool *pool;
 	uint32_t n_rows[LAB_SIDES];
+	bool with_events;           /* set between lab_study_load and lab_registers_encode */
+	struct stats_event *events; /* of each row, where with_events is set; persons are left 0 */
+	uint32_t events_cap;
 };
 
 struct lab_input {

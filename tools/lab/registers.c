@@ -107,6 +107,29 @@ static enum rc make_encoder(const struct lab_input *input, const struct study_do
 	return rc;
 }
 
+static enum rc keep_event(struct lab_registers *r, int side, const struct batch_chunk *chunk)
+{
+	uint32_t n = r->n_rows[0] + r->n_rows[1];
+
+	if (!r->with_events)
+		return RC_OK;
+	if (n == r->events_cap) {
+		uint32_t cap = r->events_cap * 2 + 4096;
+		struct stats_event *events = reallocarray(r->events, cap, sizeof *events);
+
+		if (events == NULL)
+			return RC_NOMEM;
+		r->events = events;
+		r->events_cap = cap;
+	}
+	r->events[n] = (struct stats_event){
+		.source = (uint16_t)r->source[side], .event = chunk->events[0], .day = chunk->days[0]};
+	for (int d = 0; d < r->study->n_dimensions; d++)
+		r->events[n].codes[d] = chunk->codes[d][0];
+	memcpy(r->events[n].record_id, chunk->record_ids[0], sizeof r->events[n].record_id);
+	return RC_OK;
+}
+
 static enum rc add_record(struct lab_registers *r, int side, const struct batch_chunk *chunk)
 {
 	const struct study_domain *domain = &r->study->domains[r->domain];
@@ -121,6 +144,8 @@ static enum rc add_record(struct lab_registers *r, int side, const struct batch_
 		row.missing[f] = chunk->missing[f][0] != 0;
 	}
 	rc = link_pool_add(r->pool, &row, &number);
+	if (rc == RC_OK)
+		rc = keep_event(r, side, chunk);
 	if (rc == RC_OK)
 		r->n_rows[side]++;
 	return rc;
@@ -219,5 +244,6 @@ enum rc lab_registers_load(const struct lab_input *input, struct lab_registers *
 void lab_registers_deinit(struct lab_registers *registers)
 {
 	link_pool_free(registers->pool);
+	free(registers->events);
 	study_free(registers->study);
 }
