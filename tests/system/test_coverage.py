@@ -1,6 +1,6 @@
 # labels: quick once
-"""Intervals of corrected rates over many synthetic releases. Seeds of people, errors and noise and the linkage secret are fixed, and no
-step depends on the machine: the figures are the same every time."""
+"""Intervals of corrected rates over many synthetic releases. The linkage secret and the seeds of people, errors and noise are fixed,
+and no step depends on the machine: the figures are the same every time."""
 import json
 import subprocess
 
@@ -40,6 +40,6 @@ def test_refuses_what_has_no_arms(tmp_path):
     secret = tmp_path / 'main.secret'
     secret.write_text(SECRET)
     secret.chmod(0o600)
-    done = subprocess.run([THROUGHCARE, 'lab', 'coverage', '--study', STUDY, '--secret', secret, '--repetitions', '1', '--persons', '50'],
-                          capture_output=True, text=True, timeout=60)
+    done = subprocess.run([THROUGHCARE, 'lab', 'coverage', '--study', STUDY, '--secret', secret, '--repetitions', '1',
+                           '--persons', '50'], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and 'linkage_by' in done.stderr
