@@ -95,6 +95,8 @@ static enum rc check_options(const struct encode_job *job, struct diag *diag)
 		return diag_set(diag, RC_USAGE,
 				"--schema with --clks makes clkhash's CLKs and takes no study, source, "
 				"record key, output or report");
+	if (clks && job->batch_records != UINT32_MAX)
+		return diag_set(diag, RC_USAGE, "--batch-records is about batches, and --clks makes none");
 	if (clks && (job->schema == NULL || job->clks == NULL))
 		return diag_set(diag, RC_USAGE, "--schema and --clks go together");
 	if (!clks && (job->study == NULL || job->source == NULL || job->output == NULL))

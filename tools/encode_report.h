@@ -10,6 +10,7 @@
 #include "tools/encode/costs.h"
 #include "tools/encode/record.h"
 #include "tools/encode/register.h"
+#include "tools/output_file.h"
 
 enum {
 	REPORT_FILL_BINS = 20,
@@ -99,8 +100,9 @@ struct report_summary {
 	const char *name; /* of the register */
 	uint64_t rows, refused;
 };
-/* Write as text, or as HTML where the name ends in .html; "-" is standard output. Errors: IO, NOSPACE, NOMEM. */
+/* Write as text, or as HTML where the name of the report ends in .html, to `out`, which is committed, or to standard
+ * output where `out` is NULL. Errors: IO, NOSPACE, NOMEM. */
 enum rc encode_report_write(const struct encode_report *report, const struct report_summary *summary, const char *path,
-			    struct diag *diag) MUST_CHECK;
+			    struct output_file *out, struct diag *diag) MUST_CHECK;
 
 #endif

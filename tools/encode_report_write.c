@@ -7,7 +7,6 @@
 
 #include "proto/bytes.h"
 #include "tools/encode_report.h"
-#include "tools/output_file.h"
 #include "tools/progress.h"
 
 enum { CELL_CAP = 48, LINE_CAP = 512, MAX_FINDINGS = 256, MOST_SHOWN = 10 };
@@ -347,10 +346,9 @@ static void build(struct page *p, const struct encode_report *r, const struct re
 }
 
 enum rc encode_report_write(const struct encode_report *report, const struct report_summary *summary, const char *path,
-			    struct diag *diag)
+			    struct output_file *out, struct diag *diag)
 {
 	struct buffer text;
-	struct output_file *out = NULL;
 	struct report_costs costs;
 	size_t len = strlen(path);
 	buffer_init(&text);
@@ -366,16 +364,13 @@ enum rc encode_report_write(const struct encode_report *report, const struct rep
 	free(page);
 	if (rc != RC_OK)
 		diag_set(diag, rc, "the report could not be made: %s", rc_text(rc));
-	if (rc == RC_OK && strcmp(path, "-") == 0) {
+	if (rc == RC_OK && out == NULL) {
 		if (fwrite(text.data, 1, text.len, stdout) != text.len)
 			rc = diag_set(diag, RC_IO, "the report could not be written");
 	} else if (rc == RC_OK) {
-		rc = output_file_open(path, &out, diag);
-		if (rc == RC_OK)
-			rc = output_file_write(out, text.data, text.len, diag);
+		rc = output_file_write(out, text.data, text.len, diag);
 		if (rc == RC_OK)
 			rc = output_file_commit(out, diag);
-		output_file_close(out);
 	}
 	buffer_deinit(&text);
 	return rc;

@@ -37,7 +37,8 @@ struct study_job {
 	int clk_fd; /* of --from-clks, else -1 */
 	struct clk_file *clks;
 	size_t clk_bytes;
-	struct encode_report *report; /* NULL = none was asked for */
+	struct encode_report *report;   /* NULL = none was asked for */
+	struct output_file *report_out; /* NULL = standard output */
 	struct encode_input in;
 	struct output_file *out;
 	struct buffer buffer; /* what a batch writer made and the file did not get yet */
@@ -357,7 +358,10 @@ static enum rc prepare(struct study_job *s, struct diag *diag)
 	rc = batch_chunk_new(s->study, s->domain, s->chunk_cap, &s->chunk);
 	if (rc != RC_OK)
 		return diag_set(diag, rc, "out of memory");
-	return output_file_open(s->job->output, &s->out, diag);
+	/* Before the register is read, not hours later. */
+	if (s->job->report != NULL && strcmp(s->job->report, "-") != 0)
+		rc = output_file_open(s->job->report, &s->report_out, diag);
+	return rc == RC_OK ? output_file_open(s->job->output, &s->out, diag) : rc;
 }
 
 static void print_share(const char *name, uint64_t n, uint64_t of)
@@ -370,9 +374,11 @@ static void print_summary(const struct study_job *s)
 {
 	const struct record_counts *c = record_ledger_counts(s->ledger);
 	const struct schema *schema = s->study->domains[s->domain].schema;
-	printf("%s: %llu rows, %llu records in %llu batch%s, %.1f MB; %llu rows set aside\n", s->in.name,
+	char size[BYTES_TEXT_CAP];
+	printf("%s: %llu rows, %llu records in %llu batch%s, %s; %llu rows set aside\n", s->in.name,
 	       (unsigned long long)s->in.rows, (unsigned long long)c->records, (unsigned long long)s->batches,
-	       s->batches == 1 ? "" : "es", (double)output_file_size(s->out) / 1e6, (unsigned long long)s->in.rejected);
+	       s->batches == 1 ? "" : "es", bytes_text(output_file_size(s->out), size),
+	       (unsigned long long)s->in.rejected);
 	printf("missing, by field:\n");
 	for (uint16_t f = 0; f < schema->n_features; f++)
 		print_share(schema->features[f].identifier, c->missing[f], c->records);
@@ -407,8 +413,9 @@ enum rc encode_study(const struct encode_job *job, struct diag *diag)
 		print_summary(&s);
 	if (rc == RC_OK && s.report != NULL) {
 		const struct report_summary summary = {s.in.name, s.in.rows, s.in.rejected};
-		rc = encode_report_write(s.report, &summary, job->report, diag);
+		rc = encode_report_write(s.report, &summary, job->report, s.report_out, diag);
 	}
+	output_file_close(s.report_out);
 	encode_report_free(s.report);
 	clk_file_close(s.clks);
 	if (s.clk_fd >= 0)

@@ -108,7 +108,8 @@ def test_unknown_source(keys, register, tmp_path):
 @pytest.mark.parametrize('options', [
     [], ['--study', 'x'], ['--study', 'x', '--source', 'y', '-o', 'z'], ['--schema', 'x'],
     ['--schema', 'x', '--clks', 'y', '--study', 'z'], ['--clks', 'x'], ['--nonsense'],
-    ['--study', 'x', '--source', 'y', '-o', 'z', '--record-key', 'k', '--from-clks', 'c', '--report', '-']])
+    ['--study', 'x', '--source', 'y', '-o', 'z', '--record-key', 'k', '--from-clks', 'c', '--report', '-'],
+    ['--schema', 'x', '--clks', 'y', '--secret', 'z', '--batch-records', '5']])
 def test_usage(options):
     done = tool('encode', '--secret', 's', *options, 'in.csv', check=False)
     refused(done, 64, '--help')
@@ -122,6 +123,13 @@ def test_help_shows_an_example():
 def test_output_that_cannot_be_written(keys, register, tmp_path):
     done = encode(keys, register, tmp_path / 'no-folder' / 'out.batch', check=False)
     refused(done, 74, 'out.batch')
+
+
+def test_a_report_that_cannot_be_written_is_told_first(keys, register, tmp_path):
+    done = encode(keys, register, tmp_path / 'out.batch', '--report', tmp_path / 'none/r.html', check=False)
+    refused(done, 74, 'r.html')
+    assert not (tmp_path / 'out.batch').exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_older_batch_stays_when_the_new_one_fails(keys, register, tmp_path):
