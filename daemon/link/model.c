@@ -6,7 +6,8 @@
  * each other and do not count ten times. λ never exceeds min(n_a, n_b) / (n_a · n_b).
  *
  * Within one set of missing filters m and u add up to one: what is missing says nothing. m is shrunk towards u and u
- * towards m by one pair each, so that what was never seen gets a finite weight, at most log2 of the sample's size. */
+ * towards m by one pair each, so that what was never seen gets a finite weight, at most log2 of the sample's size. In a
+ * comparison of one filter m/u never falls from a level to a higher one. */
 #include "daemon/link/run.h"
 
 #include <stdlib.h>
@@ -275,6 +276,44 @@ static void update_u(struct fit *fit, double lambda)
 	}
 }
 
+/* A ratio m/u that never falls from a level to a higher one: neighbours that would are pooled, keep their share of u
+ * and take one ratio (pool adjacent violators; Dykstra, Kochar and Robertson 1995). With many levels and few matches,
+ * single ones would otherwise be learnt by heart. */
+static void make_monotone(struct model *model, unsigned c, unsigned n_levels)
+{
+	const double *u = model->u[c];
+	double *m = model->m[c];
+	double sum_m[STUDY_MAX_LEVELS], sum_u[STUDY_MAX_LEVELS];
+	unsigned first[STUDY_MAX_LEVELS + 1], n = 0;
+
+	for (unsigned level = 1; level <= n_levels; level++) {
+		first[n] = level;
+		sum_m[n] = m[level];
+		sum_u[n] = u[level];
+		for (n++; n > 1 && sum_m[n - 2] * sum_u[n - 1] > sum_m[n - 1] * sum_u[n - 2]; n--) {
+			sum_m[n - 2] += sum_m[n - 1];
+			sum_u[n - 2] += sum_u[n - 1];
+		}
+	}
+	first[n] = n_levels + 1;
+	for (unsigned i = 0; i < n; i++) {
+		if (first[i + 1] - first[i] == 1)
+			continue;
+		for (unsigned level = first[i]; level < first[i + 1]; level++)
+			m[level] = u[level] * (sum_m[i] / sum_u[i]);
+	}
+}
+
+static void order_ratios(struct fit *fit)
+{
+	const struct study_domain *domain = fit->run->domain;
+
+	for (unsigned c = 0; c < domain->n_comparisons; c++) {
+		if (domain->comparisons[c].n_filters == 1)
+			make_monotone(&fit->run->model, c, domain->comparisons[c].n_levels);
+	}
+}
+
 static void update_ratios(struct fit *fit)
 {
 	const struct model *model = &fit->run->model;
@@ -489,6 +528,7 @@ enum rc model_fit(struct run *run)
 		before = total;
 		update_m(fit);
 		update_u(fit, lambda);
+		order_ratios(fit);
 	}
 	for (size_t i = 0; i < fit->sample.n_high; i++)
 		count_agreement(run, &fit->sample.high[i], -sampled_probability(fit, &fit->sample.high[i], lambda));

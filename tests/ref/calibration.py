@@ -61,8 +61,8 @@ class Register:
         write(out / 'truth.csv', [t for t in self.truth if (t['file'], t['record_id']) in kept])
 
 
-def link(build, secret, folder):
-    done = subprocess.run([pathlib.Path(build) / 'tools' / 'throughcare', 'lab', 'link', '--study', STUDY, '--secret', secret,
+def link(build, secret, folder, study=STUDY):
+    done = subprocess.run([pathlib.Path(build) / 'tools' / 'throughcare', 'lab', 'link', '--study', study, '--secret', secret,
                            '--truth', folder / 'truth.csv', folder / 'prison.csv', folder / 'treatment.csv'],
                           capture_output=True, text=True, check=True, timeout=900)
     return json.loads(done.stdout)

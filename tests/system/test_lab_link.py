@@ -6,10 +6,14 @@ import csv
 import json
 import os
 import random
+import sys
 
 import pytest
 
-from harness import SHARED, SOURCE, tool
+from harness import BINARY, SHARED, SOURCE, tool
+
+sys.path.insert(0, str(SOURCE / 'tests' / 'bench'))
+import linkage_secrets                 # noqa: E402
 
 STUDY = SOURCE / 'tests' / 'data' / 'study-labelled.yaml'
 
@@ -113,6 +117,15 @@ def test_no_overlap_links_nobody(secret, tmp_path):
     found = lab_link(secret, tmp_path)
     assert found['outcome'] == 'not-identifiable' and found['links'] == 0 and found['threshold'] is None
     assert 'chance' in found['statement'] or 'candidate' in found['statement']
+
+
+def test_few_strangers_are_not_linked(tmp_path):
+    """Composite filters have many levels: few pairs of strangers must not teach the model levels that only they have."""
+    for seed in range(4):
+        registers(tmp_path, range(1000 * seed, 1000 * seed + 100), range(1000 * seed + 500, 1000 * seed + 600))
+        for profile in ('balanced', 'hardened'):
+            for run in linkage_secrets.link(BINARY, tmp_path, profile, [seed]):
+                assert run['outcome'] == 'not-identifiable' and run['links'] == 0 and run['threshold'] is None
 
 
 def test_errors_name_file_and_row(secret, tmp_path):

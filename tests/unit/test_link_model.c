@@ -102,6 +102,22 @@ static void test_finds_what_was_put_in(void **state)
 	assert_true(m->share_above_floor > 0.97 && m->share_above_floor <= 1);
 }
 
+/* More alike never speaks less for a match, however few pairs a level has. */
+static void test_ratios_rise_with_levels(void **state)
+{
+	struct world *w = *state;
+	const struct model *m = &w->run.model;
+
+	assert_int_equal(model_fit(&w->run), RC_OK);
+	model_weigh(&w->run);
+	for (unsigned c = 0; c < 3; c++) {
+		for (unsigned level = 2; level <= 5; level++) {
+			assert_true(m->m[c][level] * m->u[c][level - 1] >= m->m[c][level - 1] * m->u[c][level] * 0.999);
+			assert_true(m->weight[c][level] >= m->weight[c][level - 1] - 16);
+		}
+	}
+}
+
 static void test_probabilities_are_one_to_one(void **state)
 {
 	struct world *w = *state;
@@ -151,6 +167,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_finds_what_was_put_in, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ratios_rise_with_levels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_probabilities_are_one_to_one, setup, teardown),
 		cmocka_unit_test(test_share_above_floor),
 	};
