@@ -31,6 +31,24 @@ static void put_list_entry(const json_t *table, struct buffer *out)
 	buffer_printf(out, ", %zu of %zu periods final\n", n_final, n);
 }
 
+enum { MAX_DATES = 3 };
+
+/* The first announced dates after the release, if there is one. */
+static void put_dates(const json_t *answer, struct buffer *out)
+{
+	const json_t *dates = json_object_get(answer, "release_dates");
+	const char *as_of = query_text(answer, "as_of");
+	unsigned n = 0;
+
+	for (size_t i = 0; i < json_array_size(dates) && n < MAX_DATES; i++) {
+		const char *date = json_string_value(json_array_get(dates, i));
+		if (date == NULL || strcmp(date, as_of) <= 0)
+			continue;
+		buffer_printf(out, n++ == 0 ? "\nannounced: " : ", ");
+		query_append_clean(out, date);
+	}
+}
+
 enum rc query_list_format(const json_t *answer, struct buffer *out, struct diag *diag)
 {
 	const json_t *tables = json_object_get(answer, "tables"), *release = json_object_get(answer, "release");
@@ -47,6 +65,7 @@ enum rc query_list_format(const json_t *answer, struct buffer *out, struct diag 
 	} else {
 		buffer_printf(out, "\nno release yet");
 	}
+	put_dates(answer, out);
 	buffer_printf(out, "\n\n");
 	for (size_t i = 0; i < json_array_size(tables); i++)
 		put_list_entry(json_array_get(tables, i), out);

@@ -97,7 +97,8 @@ enum rc stats_render_catalogue(const struct study *study, const json_t *body, st
 				      head.title, "synthetic", (int)head.synthetic, "release",
 				      body != NULL ? json_integer(head.release) : json_null(), "as_of",
 				      body != NULL ? json_string(head.as_of) : json_null(), "tables", tables);
-		rc = catalogue != NULL ? json_canonical(catalogue, out) : RC_NOMEM;
+		rc = catalogue != NULL && table_policy(&study->disclosure, catalogue) ? json_canonical(catalogue, out)
+										      : RC_NOMEM;
 	}
 	json_decref(catalogue);
 	json_decref(tables);

@@ -2,6 +2,7 @@
  * releases carry the same table when this is equal but for the threshold. */
 #include "daemon/stats/body.h"
 #include "daemon/stats/tables.h"
+#include "proto/day.h"
 #include "proto/lattice.h"
 
 static json_t *texts_of_outcomes(const struct study_measure *measure)
@@ -124,4 +125,22 @@ enum rc table_definition(const struct study *study, const struct study_table *ta
 	}
 	*ret = definition;
 	return RC_OK;
+}
+
+bool table_policy(const struct study_disclosure *d, json_t *json)
+{
+	json_t *dates = json_array();
+	char text[DAY_TEXT_LEN];
+	bool ok = dates != NULL;
+
+	if (d->revision_after_days > 0)
+		ok &= json_object_set_new(json, "revision_after_days", json_integer(d->revision_after_days)) == 0;
+	for (unsigned i = 0; i < d->n_release_dates; i++) {
+		day_format(d->release_dates[i], text);
+		ok &= json_array_append_new(dates, json_string(text)) == 0;
+	}
+	if (d->n_release_dates > 0)
+		ok &= json_object_set(json, "release_dates", dates) == 0;
+	json_decref(dates);
+	return ok;
 }

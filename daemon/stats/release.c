@@ -227,25 +227,6 @@ static enum rc fill_tables(const struct study *study, struct release_work *work,
 	return rc;
 }
 
-/* What the study announces, so that it stands with every table. */
-static bool add_policy(const struct study_disclosure *d, json_t *json)
-{
-	json_t *dates = json_array();
-	char text[DAY_TEXT_LEN];
-	bool ok = dates != NULL;
-
-	if (d->revision_after_days > 0)
-		ok &= json_object_set_new(json, "revision_after_days", json_integer(d->revision_after_days)) == 0;
-	for (unsigned i = 0; i < d->n_release_dates; i++) {
-		day_format(d->release_dates[i], text);
-		ok &= json_array_append_new(dates, json_string(text)) == 0;
-	}
-	if (d->n_release_dates > 0)
-		ok &= json_object_set(json, "release_dates", dates) == 0;
-	json_decref(dates);
-	return ok;
-}
-
 static json_t *disclosure_json(const struct study *study, const struct stats_params *params, uint64_t rho_micro)
 {
 	json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "method",
@@ -254,7 +235,7 @@ static json_t *disclosure_json(const struct study *study, const struct stats_par
 				 "rho_total_micro", (json_int_t)(params->rho_spent_micro + rho_micro),
 				 "max_index_events", (json_int_t)study->disclosure.max_index_events, "secret",
 				 params->secret_injected ? "injected" : "destroyed");
-	if (json != NULL && !add_policy(&study->disclosure, json)) {
+	if (json != NULL && !table_policy(&study->disclosure, json)) {
 		json_decref(json);
 		return NULL;
 	}

@@ -93,7 +93,7 @@ enum rc stats_render_jsonstat(const json_t *body, const struct stats_query *quer
 			      struct diag *diag) MUST_CHECK;
 enum rc stats_render_csv(const json_t *body, const struct stats_query *query, struct buffer *out,
 			 struct diag *diag) MUST_CHECK;
-/* The list of tables of a release (GET /v1/tables). `body` NULL = no release yet: the declared tables only. */
+/* The list of tables of a release, and what the study announces (GET /v1/tables). `body` NULL = no release yet: the declared tables only. */
 enum rc stats_render_catalogue(const struct study *study, const json_t *body, struct buffer *out) MUST_CHECK;
 
 #endif

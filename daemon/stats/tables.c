@@ -1,5 +1,5 @@
-/* Periods, counting, and what is written of one table. Invariant: once table_cells_init has returned, `values` are noisy,
- * and all that follows is post-processing, which costs nothing. */
+/* Periods, counting, and what is written of one table. Invariant: once table_cells_init has returned, `values` are
+ * noisy, and all that follows is post-processing, which costs nothing. */
 #include "daemon/stats/tables.h"
 
 #include <stdlib.h>

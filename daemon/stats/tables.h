@@ -51,6 +51,10 @@ uint32_t table_sigma2_milli(const struct study *study, const struct study_table 
 /* All of a table in a release body but its periods. On RC_OK the caller owns *ret. Errors: NOMEM. */
 enum rc table_definition(const struct study *study, const struct study_table *table, json_t **ret) MUST_CHECK;
 
+/* What the study announces, set in `json`: "revision_after_days" and "release_dates", those of them that it has. False =
+ * no memory. */
+bool table_policy(const struct study_disclosure *disclosure, json_t *json) MUST_CHECK;
+
 /* The noisy cells of the planned periods, [slot][row][cell]. */
 struct table_cells {
 	const struct study *study;

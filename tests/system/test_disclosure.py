@@ -189,8 +189,12 @@ def test_announced_days_and_revisions(tmp_path, registers):
         '  release_dates: [2020-01-01, 2190-06-30]')
     (tmp_path / 'study.yaml').write_text(text)
     with Unit(tmp_path / 'unit', tmp_path / 'study.yaml') as unit:
+        listed = json.loads(unit.request('analyst', 'GET', '/v1/tables')[2])
+        assert listed['release_dates'] == ['2020-01-01', '2190-06-30'] and listed['revision_after_days'] == 300
+        assert 'no release yet\nannounced: 2020-01-01, 2190-06-30\n' in unit.as_('analyst', 'query').stdout
         unit.push_registers(registers)
         unit.publish('--as-of', AS_OF)
+        assert 'as of 2025-06-30\nannounced: 2190-06-30\n' in unit.as_('analyst', 'query').stdout
         extension = json.loads(ask(unit, 'continuity_by_quarter?period=2024-Q4')[2])['extension']
         assert extension['revision_after_days'] == 300 and extension['release_dates'] == ['2020-01-01', '2190-06-30']
         assert extension['next_release'] == '2190-06-30'
