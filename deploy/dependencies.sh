@@ -6,7 +6,7 @@ set -eu
 build="gcc libc6-dev cmake ninja-build pkg-config libssl-dev libevent-dev liblmdb-dev zlib1g-dev node-llhttp
 	libprotobuf-c-dev protobuf-c-compiler libjansson-dev libyaml-dev libcurl4-openssl-dev libcsv-dev
 	libutf8proc-dev libsystemd-dev libseccomp-dev libp11-kit-dev"
-test="python3 python3-pytest python3-numpy libcmocka-dev libglpk-dev openssl binutils procps strace softhsm2 clang-14 libclang-rt-14-dev golang-go
+test="python3 python3-pytest python3-numpy python3-jsonschema libcmocka-dev libglpk-dev openssl binutils procps strace softhsm2 clang-14 libclang-rt-14-dev golang-go
 	golang-golang-x-mod-dev"
 # Debian's first libevent of bookworm has known holes; this version closes them.
 libevent_fixed=2.1.12-stable-8+deb12u1

@@ -32,6 +32,7 @@
 	X(ENTRY_BACKUP,           "backup")            /* backup id, entries and root of the log in it, digest of the file */ \
 	X(ENTRY_ACCESS,           "access")            /* an access file came into force: digest, number of rules */ \
 	X(ENTRY_CERTIFICATE,      "certificate")       /* a rule of it was added, changed, removed; or revoked */ \
+	X(ENTRY_CONFIG,           "config")            /* options that stand otherwise than at the last start */ \
 	X(ENTRY_RESTORE,          "restore")           /* a backup took the store's place: what was signed, charged and lost */ \
 	X(ENTRY_WITNESSED,        "witnessed")         /* number of a release, and the checkpoint that was cosigned */
 

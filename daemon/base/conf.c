@@ -443,6 +443,35 @@ struct conf_option conf_option(size_t i)
 	return (struct conf_option){o->name, form_of(o), o->default_text, o->reloadable, o->help};
 }
 
+bool conf_option_value(const struct conf *conf, size_t i, char out[CONF_VALUE_CAP])
+{
+	const struct option *o = &options[i];
+	const char *field = (const char *)conf + o->offset;
+	uint64_t v = 0;
+	uint32_t v32 = 0;
+	bool required = false;
+
+	switch (o->type) {
+	case OPTION_U32:
+		memcpy(&v32, field, sizeof v32);
+		snprintf(out, CONF_VALUE_CAP, "%" PRIu32, v32);
+		return true;
+	case OPTION_SIZE:
+		memcpy(&v, field, sizeof v);
+		snprintf(out, CONF_VALUE_CAP, "%" PRIu64, v);
+		return true;
+	case OPTION_CHOICE:
+		snprintf(out, CONF_VALUE_CAP, "%s", field);
+		return true;
+	case OPTION_LOCK:
+		memcpy(&required, field, sizeof required);
+		snprintf(out, CONF_VALUE_CAP, "%s", required ? "require" : "try");
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Text broken at spaces, each line behind eight columns. */
 static void print_wrapped(FILE *out, const char *text)
 {

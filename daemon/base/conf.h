@@ -64,6 +64,10 @@ struct conf_option {
 };
 size_t conf_n_options(void);
 struct conf_option conf_option(size_t i); /* i < conf_n_options(), sorted by name */
+/* What option i stands at, as the file would say it, where that is a number or a choice. False for paths, names and
+ * addresses, which are nobody's business but the operator's. */
+enum { CONF_VALUE_CAP = 24 };
+bool conf_option_value(const struct conf *conf, size_t i, char out[CONF_VALUE_CAP]);
 /* All options with form, default and help, for --help-config. */
 void conf_print_help(FILE *out);
 

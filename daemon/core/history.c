@@ -19,6 +19,7 @@ void history_deinit(struct history *history)
 {
 	free(history->releases);
 	certificates_deinit(&history->certificates);
+	json_decref(history->options);
 	for (size_t i = 0; i < history->n_successions; i++)
 		free(history->successions[i].note);
 	free(history->successions);
@@ -209,6 +210,10 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 		if (text == NULL || strlen(text) >= sizeof h->log_key)
 			return RC_DAMAGED;
 		strcpy(h->log_key, text);
+		return RC_OK;
+	case ENTRY_START:
+		json_decref(h->options);
+		h->options = json_incref(json_object_get(fields, "options"));
 		return RC_OK;
 	case ENTRY_ACCESS:
 		return get_hex32(fields, "digest", h->access_digest) ? RC_OK : RC_DAMAGED;

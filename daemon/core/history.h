@@ -45,6 +45,7 @@ struct history {
 	uint8_t study_digest[32];         /* zero = none yet */
 	bool has_real_study;              /* some study so far did not say synthetic */
 	struct witness_rule witnesses;    /* of the study in force */
+	json_t *options;                  /* of the last `start` entry; NULL = it has none */
 	uint8_t access_digest[32];        /* of the access file in force; zero = never one */
 	struct certificates certificates; /* rules of that file, and revoked certificates */
 	char log_key[256];                /* the last that the log names; "" = none yet */

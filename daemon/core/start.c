@@ -256,6 +256,48 @@ static enum rc config_digest(const struct core *core, char hex[65])
 	return rc;
 }
 
+/* The settings that are numbers and choices, as they stand. */
+static json_t *options_json(const struct conf *conf)
+{
+	char value[CONF_VALUE_CAP];
+	json_t *options = json_object();
+	for (size_t i = 0; i < conf_n_options() && options != NULL; i++) {
+		if (conf_option_value(conf, i, value) &&
+		    json_object_set_new(options, conf_option(i).name, json_string(value)) != 0) {
+			json_decref(options);
+			options = NULL;
+		}
+	}
+	return options;
+}
+
+/* What stands otherwise than at the last start. An option that this version or the last does not know has one side. */
+static enum rc log_config(struct core *core, json_t *now)
+{
+	json_t *before = core->history.options, *changed = json_object();
+	const char *name;
+	json_t *value;
+	if (changed == NULL)
+		return RC_NOMEM;
+	json_object_foreach(now, name, value)
+	{
+		json_t *was = json_object_get(before, name);
+		if (was == NULL || !json_equal(was, value))
+			json_object_set_new(changed, name, was == NULL ? json_pack("{s:O}", "to", value)
+								       : json_pack("{s:O, s:O}", "from", was, "to", value));
+	}
+	json_object_foreach(before, name, value)
+	{
+		if (json_object_get(now, name) == NULL)
+			json_object_set_new(changed, name, json_pack("{s:O}", "from", value));
+	}
+	enum rc rc = before == NULL || json_object_size(changed) == 0
+			     ? RC_OK
+			     : log_fields(core, ENTRY_CONFIG, json_pack("{s:O}", "changed", changed));
+	json_decref(changed);
+	return rc;
+}
+
 /* A crash between a release's entry and the destruction of its secret left the secret behind. */
 static enum rc destroy_old_secrets(struct core *core)
 {
@@ -301,10 +343,14 @@ enum rc start_log(struct core *core, struct diag *diag)
 		rc = log_keys(core, diag);
 	if (rc == RC_OK)
 		rc = log_study(core, study_digest);
+	json_t *options = options_json(core->conf);
+	if (rc == RC_OK)
+		rc = options == NULL ? RC_NOMEM : log_config(core, options);
 	if (rc == RC_OK)
 		rc = log_fields(core, ENTRY_START,
-				json_pack("{s:s, s:s, s:s}", "version", TC_VERSION, "study_digest", study_digest,
-					  "config_digest", conf_digest));
+				json_pack("{s:s, s:s, s:s, s:O}", "version", TC_VERSION, "study_digest", study_digest,
+					  "config_digest", conf_digest, "options", options));
+	json_decref(options);
 	if (rc == RC_OK)
 		rc = destroy_old_secrets(core);
 	if (rc == RC_OK)

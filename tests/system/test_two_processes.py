@@ -1,5 +1,6 @@
 # labels: quick once
 """The process that holds records has no network; the process that has the network holds no records."""
+import contextlib
 import os
 import pathlib
 import re
@@ -41,11 +42,15 @@ def test_the_daemon_cannot_encode():
 
 
 def sockets_of(pid):
+    return [target for target in open_files(pid) if target.startswith('socket:')]
+
+
+def open_files(pid):
+    """What its descriptors stand for; one that is closed meanwhile is none."""
     out = []
     for fd in os.listdir(f'/proc/{pid}/fd'):
-        target = os.readlink(f'/proc/{pid}/fd/{fd}')
-        if target.startswith('socket:'):
-            out.append(target)
+        with contextlib.suppress(FileNotFoundError):
+            out.append(os.readlink(f'/proc/{pid}/fd/{fd}'))
     return out
 
 
@@ -80,7 +85,7 @@ def test_the_front_has_no_file_of_the_store_and_no_key(unit):
     core, front = unit.processes()
 
     def files(pid):
-        return [os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')]
+        return open_files(pid)
 
     assert any('store' in path for path in files(core)), 'control'
     assert not [path for path in files(front) if 'store' in path or path.endswith('.key')]
