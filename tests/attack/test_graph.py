@@ -1,5 +1,6 @@
 # labels: full once
-"""Graph matching at 50 % overlap on labelled registers (../shared/data, read where it is present)."""
+"""Graph matching at 50 % overlap on labelled registers (../shared/data, read where it is present): by similarities to seeds, and
+by node embeddings. On `quality`, the control, either is strong; `hardened` has to withstand both."""
 import csv
 import pathlib
 import sys
@@ -9,18 +10,20 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 pytest.importorskip('numpy', reason='graph matching needs python3-numpy (deploy/dependencies.sh test): it was not run')
 import graph_matching                                              # noqa: E402
+import node_embedding                                              # noqa: E402
 
 REGISTER = graph_matching.SOURCE.parent / 'shared/data/febrl4/prison.csv'
 
 
 @pytest.mark.parametrize('profile', ['quality', 'balanced', 'hardened'])
-def test_graph_matching(profile):
+@pytest.mark.parametrize('attack', [graph_matching, node_embedding], ids=lambda attack: attack.__name__)
+def test_graph_matching(attack, profile):
     if not REGISTER.is_file():
         pytest.skip(f'the labelled registers are not here ({REGISTER}): nothing was attacked')
     with open(REGISTER, newline='') as f:
-        found = graph_matching.measure(profile, list(csv.DictReader(f)), 600)
+        found = attack.measure(profile, list(csv.DictReader(f)), 600)
     print(found)
     if profile == 'quality':
-        assert found['share'] >= 0.8       # the control: the attack is strong where nothing stops it
+        assert found['share'] >= 0.7       # the control: the attack is strong where nothing stops it
     else:
         assert found['share'] <= 0.05
