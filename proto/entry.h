@@ -29,6 +29,7 @@
 	X(ENTRY_KEYS,             "keys")              /* a key came into use: kind, public part or its digest */ \
 	X(ENTRY_KEY_ROTATED,      "key_rotated")       /* key (seal, log), old, new; state, or the old key's statement */ \
 	X(ENTRY_WITHDRAWAL,       "withdrawal")        /* source; ids asked for, records removed, chunks resealed */ \
+	X(ENTRY_PURGE,            "purge")             /* source; day before which records went, records removed, chunks resealed */ \
 	X(ENTRY_BACKUP,           "backup")            /* backup id, entries and root of the log in it, digest of the file */ \
 	X(ENTRY_ACCESS,           "access")            /* an access file came into force: digest, number of rules */ \
 	X(ENTRY_CERTIFICATE,      "certificate")       /* a rule of it was added, changed, removed; or revoked */ \

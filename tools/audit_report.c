@@ -122,6 +122,7 @@ static enum rc collect(struct report *r, enum entry_kind kind, int64_t time, con
 		r->records[source][month - 1] += count_of(fields, "records");
 		return RC_OK;
 	case ENTRY_WITHDRAWAL:
+	case ENTRY_PURGE:
 		r->withdrawn[source_index(r, text_of(fields, "source"))] += count_of(fields, "records");
 		return RC_OK;
 	case ENTRY_QUERY:
@@ -225,7 +226,7 @@ static void put_volumes(struct report *r)
 		}
 	}
 	put(r, "</svg>\n<table><tr><th>custodian</th><th class=\"n\">batches</th><th class=\"n\">records</th>"
-	       "<th class=\"n\">withdrawn</th></tr>\n");
+	       "<th class=\"n\">erased</th></tr>\n");
 	for (size_t s = 0; s < log->n_sources; s++) {
 		uint64_t records = 0;
 		for (int m = 0; m < 12; m++)

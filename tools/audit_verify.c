@@ -205,7 +205,7 @@ static void report_entries(const struct verify *v)
 			printf("  %-16s %10" PRIu64 "\n", entry_kind_name((enum entry_kind)k), r->n_of_kind[k]);
 	}
 	if (r->n_sources > 0)
-		printf("\nsubmitted         batches    records  withdrawn\n");
+		printf("\nsubmitted         batches    records     erased\n");
 	for (size_t i = 0; i < r->n_sources; i++) {
 		printf("  ");
 		audit_put_text(stdout, r->sources[i].name, strlen(r->sources[i].name));

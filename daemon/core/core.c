@@ -23,6 +23,7 @@
 #include "daemon/core/backups.h"
 #include "daemon/core/linker.h"
 #include "daemon/core/reload.h"
+#include "daemon/core/retention.h"
 #include "daemon/core/rotation.h"
 #include "daemon/core/start.h"
 #include "daemon/core/state.h"
@@ -214,6 +215,8 @@ enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag)
 		rc = workq_new(core->n_threads, CORE_WORK_CAPACITY, &core->workers);
 	if (rc == RC_OK)
 		rc = rotator_new(core, &core->rotator);
+	if (rc == RC_OK)
+		rc = retention_new(core, &core->retention);
 	if (rc != RC_OK) {
 		if (diag != NULL && diag->text[0] == '\0')
 			diag_set(diag, rc, "%s", rc_text(rc));
@@ -233,6 +236,8 @@ void core_drain(struct core *core)
 	linker_stop(core->linker);
 	rotator_free(core->rotator);
 	core->rotator = NULL;
+	retention_free(core->retention);
+	core->retention = NULL;
 }
 
 void core_close(struct core *core)

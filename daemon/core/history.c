@@ -186,6 +186,7 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 	case ENTRY_BATCH:
 		return replay_batch(h, fields);
 	case ENTRY_WITHDRAWAL:
+	case ENTRY_PURGE:
 		return replay_withdrawal(h, fields);
 	case ENTRY_RELEASE_STARTED:
 		return replay_started(h, index, unix_time, fields);

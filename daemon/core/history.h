@@ -40,7 +40,7 @@ struct history {
 	uint32_t n_releases;
 	uint64_t rho_total_micro;
 	uint64_t n_batches, n_records;    /* by the batch entries */
-	uint64_t n_withdrawn;             /* of those records */
+	uint64_t n_withdrawn;             /* of those records: erased, by withdrawal or retention */
 	int64_t last_backup_at;           /* 0 = none yet */
 	uint8_t study_digest[32];         /* zero = none yet */
 	bool has_real_study;              /* some study so far did not say synthetic */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/retention.h"
 #include "daemon/core/withdrawals.h"
 
 enum {
@@ -26,6 +27,8 @@ struct intake {
 	struct checked_batch batch;
 	size_t id_bytes; /* charged for the ids that the reader keeps */
 	uint64_t bytes_seen;
+	int32_t first_day;  /* events before it are over by the study's retention */
+	uint64_t expired;   /* number of the first record that is, from 1; 0 = none */
 	uint64_t withdrawn; /* number of the first record that was withdrawn, from 1; 0 = none */
 	bool no_room;       /* frames are not kept: only a known batch can be answered */
 	struct diag diag;
@@ -116,6 +119,14 @@ static enum rc check_withdrawn(struct intake *intake, const struct batch_chunk *
 	return RC_OK;
 }
 
+static void check_retention(struct intake *intake, const struct batch_chunk *chunk)
+{
+	for (uint32_t i = 0; i < chunk->n_records && intake->expired == 0; i++) {
+		if (chunk->days[i] < intake->first_day)
+			intake->expired = intake->batch.record.n_records + i + 1;
+	}
+}
+
 static enum rc take_ids(struct intake *intake, uint32_t n_records)
 {
 	size_t bytes = (size_t)n_records * ID_BYTES;
@@ -132,6 +143,7 @@ static enum rc on_chunk(void *ctx, struct batch_chunk *chunk, const uint8_t *fra
 	enum rc rc = take_ids(intake, chunk->n_records);
 	if (rc == RC_OK)
 		rc = check_withdrawn(intake, chunk);
+	check_retention(intake, chunk);
 	batch->record.n_records += chunk->n_records;
 	batch_chunk_free(chunk);
 	if (rc != RC_OK || intake->no_room)
@@ -202,6 +214,7 @@ static enum rc begin(struct request *request, struct intake **ret)
 	intake->request = request;
 	intake->core = core;
 	buffer_init(&intake->json);
+	intake->first_day = retention_first_day(core);
 	intake->batch.withdrawals = atomic_load(&core->withdrawals);
 	*request_state(request) = intake;
 	*ret = intake;
@@ -307,6 +320,11 @@ void intake_run(struct request *request, const uint8_t *body, size_t len)
 	if (rc == RC_OK && intake->withdrawn != 0)
 		rc = diag_set(&intake->diag, RC_CONFLICT, "record %" PRIu64 " of the batch was withdrawn; leave it out",
 			      intake->withdrawn);
+	if (rc == RC_OK && intake->expired != 0)
+		rc = diag_set(&intake->diag, RC_NOT_ALLOWED,
+			      "the event of record %" PRIu64 " of the batch is longer ago than the study keeps records "
+			      "(retention.years); leave it out",
+			      intake->expired);
 	if (rc == RC_OK && intake->no_room)
 		rc = RC_NOSPACE;
 	if (rc != RC_OK)

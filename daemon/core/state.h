@@ -23,6 +23,7 @@
 
 struct linker;
 struct rotator;
+struct retention;
 struct backups;
 
 enum { CORE_MAX_WITNESSES = 2 * WITNESS_MAX }; /* of the study, and of the file */
@@ -47,6 +48,7 @@ struct core {
 	struct workq *workers;
 	struct linker *linker;
 	struct rotator *rotator;
+	struct retention *retention;
 	struct backups *backups;
 	int64_t started_at;               /* seconds, CLOCK_MONOTONIC */
 	unsigned n_threads;

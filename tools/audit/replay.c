@@ -147,6 +147,25 @@ static enum rc take_withdrawal(struct replay *replay, const json_t *fields, stru
 	return RC_OK;
 }
 
+static enum rc take_purge(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	char name[STUDY_NAME_CAP], before[DAY_TEXT_LEN];
+	uint64_t records, chunks;
+	int32_t day;
+
+	if (!get_text(fields, "source", name, sizeof name) || !get_text(fields, "before", before, sizeof before) ||
+	    day_parse(before, &day) != RC_OK || !replay_get_count(fields, "records", &records) ||
+	    !replay_get_count(fields, "chunks", &chunks))
+		return BREACH(replay, diag, "a purge without source, day, records or chunks");
+	struct replay_source *source = find_source(replay, name);
+	if (source == NULL)
+		return BREACH(replay, diag, "more sources than a study can have");
+	if (records > source->n_records - source->n_withdrawn)
+		return BREACH(replay, diag, "more records of a source are purged than it sent");
+	source->n_withdrawn += records;
+	return RC_OK;
+}
+
 /* Sort what came since the last time into place; a batch that stands there twice was logged twice. */
 static enum rc sort_batches(struct replay *replay, struct diag *diag)
 {
@@ -492,6 +511,8 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 		return take_batch(replay, fields, diag);
 	case ENTRY_WITHDRAWAL:
 		return take_withdrawal(replay, fields, diag);
+	case ENTRY_PURGE:
+		return take_purge(replay, fields, diag);
 	case ENTRY_RELEASE_STARTED:
 		return take_started(replay, time, fields, diag);
 	case ENTRY_RELEASE:

@@ -1,0 +1,129 @@
+/* Retention; retention.h has the rules, erase.c the erasing.
+ *
+ * Invariant: a source's records of before the first day are looked for once for each first day, over all batches there
+ * are; later ones are refused at the border under that day or a later one, so nothing that is over stays for longer than
+ * until the day after. */
+#include "daemon/core/retention.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "daemon/base/log.h"
+#include "daemon/core/erase.h"
+#include "proto/day.h"
+
+enum { TICK_S = 30, SECONDS_A_DAY = 86400 };
+
+struct retention {
+	struct core *core;
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t wake;
+	bool stopping;
+};
+
+int32_t retention_first_day(const struct core *core)
+{
+	int year, month, day;
+	if (core->study->retention_years == 0)
+		return DAY_MIN - 1;
+	day_to_civil((int32_t)(audit_log_now(core->log) / SECONDS_A_DAY), &year, &month, &day);
+	year -= core->study->retention_years;
+	/* The years of the 29th of February are over on the 1st of March. */
+	if (!day_is_valid_civil(year, month, day))
+		return day_from_civil(year, 3, 1);
+	return day_from_civil(year, month, day);
+}
+
+static enum rc purge_source(struct core *core, const char *source, int32_t first_day)
+{
+	struct erasure erasure;
+	char text[DAY_TEXT_LEN];
+	enum rc rc = erasure_init(&erasure, core, source);
+	if (rc != RC_OK)
+		return rc;
+	erasure.is_retention = true;
+	erasure.before = first_day;
+	rc = erase_run(&erasure);
+	day_format(first_day, text);
+	if (erasure.n_removed > 0)
+		log_info("the retention of %" PRIu64 " records of %s, of before %s, is over: erased", erasure.n_removed,
+			 source, text);
+	erasure_deinit(&erasure);
+	return rc;
+}
+
+static enum rc purge(struct core *core, int32_t first_day)
+{
+	enum rc rc = RC_OK;
+	for (int s = 0; s < core->study->n_sources && rc == RC_OK; s++)
+		rc = purge_source(core, core->study->sources[s].name, first_day);
+	return rc;
+}
+
+/* False when it is time to end. */
+static bool wait(struct retention *r)
+{
+	struct timespec until;
+	int err = 0;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += TICK_S;
+	pthread_mutex_lock(&r->lock);
+	while (!r->stopping && err == 0)
+		err = pthread_cond_timedwait(&r->wake, &r->lock, &until);
+	bool go_on = !r->stopping;
+	pthread_mutex_unlock(&r->lock);
+	return go_on;
+}
+
+static void *retention_thread(void *arg)
+{
+	struct retention *r = arg;
+	struct core *core = r->core;
+	int32_t done = DAY_MIN - 1;
+	do {
+		enum rc rc = erase_finish_interrupted(core);
+		int32_t first_day = retention_first_day(core);
+		if (rc == RC_OK && first_day > done) {
+			rc = purge(core, first_day);
+			if (rc == RC_OK)
+				done = first_day;
+		}
+		if (rc != RC_OK && rc != RC_STOPPING)
+			log_warning("records that are to be erased wait: %s", rc_text(rc));
+	} while (wait(r));
+	return NULL;
+}
+
+enum rc retention_new(struct core *core, struct retention **ret)
+{
+	struct retention *r = calloc(1, sizeof *r);
+	if (r == NULL)
+		return RC_NOMEM;
+	r->core = core;
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->wake, NULL);
+	if (pthread_create(&r->thread, NULL, retention_thread, r) != 0) {
+		pthread_cond_destroy(&r->wake);
+		pthread_mutex_destroy(&r->lock);
+		free(r);
+		return RC_NOMEM;
+	}
+	*ret = r;
+	return RC_OK;
+}
+
+void retention_free(struct retention *r)
+{
+	if (r == NULL)
+		return;
+	pthread_mutex_lock(&r->lock);
+	r->stopping = true;
+	pthread_cond_broadcast(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+	pthread_join(r->thread, NULL);
+	pthread_cond_destroy(&r->wake);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
