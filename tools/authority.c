@@ -162,7 +162,7 @@ static enum rc write_bio(BIO *bio, const char *path, bool private, struct diag *
 		       : whole_file_create(path, data, (size_t)len, diag);
 }
 
-static enum rc write_key(EVP_PKEY *key, const char *path, struct diag *diag)
+enum rc authority_write_key(EVP_PKEY *key, const char *path, struct diag *diag)
 {
 	BIO *bio = BIO_new(BIO_s_secmem()); /* cleansed when freed */
 	enum rc rc = RC_CRYPTO;
@@ -250,7 +250,7 @@ enum rc authority_create(const char *folder, const char *name, uint32_t days, st
 		rc = diag_set(diag, RC_CRYPTO, "the authority's certificate cannot be made");
 		goto out;
 	}
-	rc = write_key(authority.key, key_path, diag);
+	rc = authority_write_key(authority.key, key_path, diag);
 	if (rc == RC_OK)
 		rc = write_certificate(authority.certificate, certificate_path, diag);
 	if (rc == RC_OK)
@@ -330,10 +330,13 @@ enum rc authority_issue(const struct authority *authority, const struct certific
 	    snprintf(key_path, sizeof key_path, "%s.key", prefix) >= PATH_MAX)
 		return diag_set(diag, RC_INVALID, "%s: the path is too long", prefix);
 	diag_set(diag, RC_CRYPTO, "%s: the certificate cannot be made", prefix);
-	key = EVP_EC_gen("P-256");
-	rc = key ? make_leaf(authority, request, key, &certificate, diag) : RC_CRYPTO;
-	if (rc == RC_OK)
-		rc = write_key(key, key_path, diag);
+	key = request->csr_path != NULL ? authority_read_request(request->csr_path, diag) : EVP_EC_gen("P-256");
+	if (key != NULL)
+		rc = make_leaf(authority, request, key, &certificate, diag);
+	else
+		rc = request->csr_path != NULL ? RC_INVALID : RC_CRYPTO;
+	if (rc == RC_OK && request->csr_path == NULL)
+		rc = authority_write_key(key, key_path, diag);
 	if (rc == RC_OK)
 		rc = write_certificate(certificate, certificate_path, diag);
 	X509_free(certificate);

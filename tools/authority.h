@@ -24,11 +24,14 @@ struct certificate_request {
 	const char *const *uris;
 	size_t n_uris;
 	int64_t not_before, not_after; /* Unix time */
+	const char *csr_path; /* a PKCS #10 request, for its public key alone; NULL = make a key */
 };
-/* Make a key and a certificate: PREFIX.key (0600) and PREFIX.crt. Nothing is overwritten.
+/* Make a certificate, PREFIX.crt, and where there is no request its key, PREFIX.key (0600). Nothing is overwritten.
  * Errors: CONFLICT, IO, INVALID (a host is neither name nor address), CRYPTO. */
 enum rc authority_issue(const struct authority *authority, const struct certificate_request *request,
 			const char *prefix, struct diag *diag) MUST_CHECK;
+/* Make a key and a request: PREFIX.key (0600) and PREFIX.csr. Errors: CONFLICT, IO, CRYPTO. */
+enum rc authority_make_request(const char *name, const char *prefix, struct diag *diag) MUST_CHECK;
 /* Enter the certificate of a PEM file into revoked.crl, which is replaced atomically; *ret_new is 0 when it was in it.
  * Errors: INVALID (not of this authority), IO, CRYPTO. */
 enum rc authority_revoke(const struct authority *authority, const char *certificate_path, int *ret_new,

@@ -15,6 +15,8 @@ static const struct {
 	{"init", keys_init, "make a whole development key set"},
 	{"ca", keys_ca, "make a certificate authority"},
 	{"cert", keys_cert, "issue a certificate to a client or a server"},
+	{"request", keys_request, "make a client's key and a request for its certificate"},
+	{"expiry", keys_expiry, "show when certificates and revocation lists run out"},
 	{"revoke", keys_revoke, "enter certificates into the revocation list"},
 	{"linkage", keys_linkage, "make the linkage secret of a domain, print its key check"},
 	{"record", keys_record, "make the key that hides a custodian's record numbers"},

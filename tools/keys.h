@@ -12,7 +12,9 @@ struct study;
 int keys_init(int argc, char **argv);
 int keys_ca(int argc, char **argv);
 int keys_cert(int argc, char **argv);
+int keys_request(int argc, char **argv);
 int keys_revoke(int argc, char **argv);
+int keys_expiry(int argc, char **argv);
 int keys_linkage(int argc, char **argv);
 int keys_record(int argc, char **argv);
 int keys_seal(int argc, char **argv);
@@ -47,6 +49,7 @@ struct client_request {
 	const char *client, *source; /* source NULL or "" = none */
 	unsigned roles;
 	int64_t not_before, not_after;
+	const char *csr_path; /* of a request that the client made; NULL = make its key */
 };
 enum rc keys_issue_client(const struct authority *authority, const struct client_request *request, const char *prefix,
 			  struct diag *diag) MUST_CHECK;

@@ -43,7 +43,8 @@ enum rc keys_issue_client(const struct authority *authority, const struct client
 					.uris = uris,
 					.n_uris = n,
 					.not_before = request->not_before,
-					.not_after = request->not_after};
+					.not_after = request->not_after,
+					.csr_path = request->csr_path};
 	return authority_issue(authority, &r, prefix, diag);
 }
 
@@ -84,7 +85,7 @@ int keys_ca(int argc, char **argv)
 /* ---- cert ---------------------------------------------------------------------------------------------------- */
 
 struct cert_options {
-	const char *ca, *client, *source, *prefix, *not_before, *not_after;
+	const char *ca, *client, *source, *prefix, *not_before, *not_after, *csr;
 	struct option_list roles, servers;
 	uint64_t days;
 };
@@ -123,7 +124,8 @@ static enum rc issue_server(const struct authority *authority, const struct cert
 					.hosts = o->servers.item,
 					.n_hosts = o->servers.n,
 					.not_before = from,
-					.not_after = to};
+					.not_after = to,
+					.csr_path = o->csr};
 
 	if (o->client != NULL || o->roles.n > 0 || o->source != NULL)
 		return diag_set(diag, RC_USAGE, "a certificate is either a server's or a client's");
@@ -133,7 +135,8 @@ static enum rc issue_server(const struct authority *authority, const struct cert
 static enum rc issue_client(const struct authority *authority, const struct cert_options *o, int64_t from, int64_t to,
 			    struct diag *diag)
 {
-	struct client_request r = {.client = o->client, .source = o->source, .not_before = from, .not_after = to};
+	struct client_request r = {
+		.client = o->client, .source = o->source, .not_before = from, .not_after = to, .csr_path = o->csr};
 
 	if (o->client == NULL)
 		return diag_set(diag, RC_USAGE, "expected --client NAME or --server HOST");
@@ -180,8 +183,10 @@ int keys_cert(int argc, char **argv)
 		 .help = "validity"},
 		{"not-before", 0, OPTION_TEXT, &o.not_before, .argument = "DATE", .help = "first day of validity"},
 		{"not-after", 0, OPTION_TEXT, &o.not_after, .argument = "DATE", .help = "last day, instead of --days"},
+		{"request", 0, OPTION_TEXT, &o.csr, .argument = "FILE",
+		 .help = "certify the key of this certificate signing request (PEM), of which nothing else is taken"},
 		{"output", 'o', OPTION_TEXT, &o.prefix, .argument = "PREFIX", .required = true,
-		 .help = "writes PREFIX.crt and PREFIX.key"},
+		 .help = "writes PREFIX.crt and, without --request, PREFIX.key"},
 	};
 	const struct option_table table = {
 		.command = "throughcare keys cert",
@@ -201,7 +206,41 @@ int keys_cert(int argc, char **argv)
 	rc = issue(&o, &diag);
 	if (rc != RC_OK)
 		return keys_fail(rc, &diag);
-	printf("certificate in %s.crt, its key in %s.key\n", o.prefix, o.prefix);
+	if (o.csr != NULL)
+		printf("certificate in %s.crt\n", o.prefix);
+	else
+		printf("certificate in %s.crt, its key in %s.key\n", o.prefix, o.prefix);
+	return 0;
+}
+
+int keys_request(int argc, char **argv)
+{
+	const char *name = NULL, *prefix = NULL;
+	const struct option_row rows[] = {
+		{"client", 'c', OPTION_TEXT, &name, .argument = "NAME", .required = true,
+		 .help = "opaque name of the client; the authority decides what the certificate says"},
+		{"output", 'o', OPTION_TEXT, &prefix, .argument = "PREFIX", .required = true,
+		 .help = "writes PREFIX.csr and PREFIX.key"},
+	};
+	const struct option_table table = {
+		.command = "throughcare keys request",
+		.usage = "--client NAME -o PREFIX",
+		.about = "Make a client's key, which stays with it, and the request that goes to the authority.",
+		.example = "throughcare keys request --client prison-1 -o client\n"
+			   "throughcare keys cert --ca ca --request client.csr --client prison-1 --role submitter "
+			   "--source prison -o client     (the authority)",
+		OPTION_ROWS(rows)};
+	struct diag diag = {""};
+	bool help = false;
+	int at = 0;
+
+	enum rc rc = options_parse(&table, argc, argv, &at, &help);
+	if (rc != RC_OK || help)
+		return rc_exit_code(rc);
+	rc = authority_make_request(name, prefix, &diag);
+	if (rc != RC_OK)
+		return keys_fail(rc, &diag);
+	printf("request in %s.csr, its key in %s.key\n", prefix, prefix);
 	return 0;
 }
 

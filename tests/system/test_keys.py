@@ -165,6 +165,61 @@ def test_allowed_role_pair_and_validity(keys, tmp_path):
     assert '2020' in openssl('x509', '-in', tmp_path / 'old.crt', '-noout', '-enddate')
 
 
+def test_signing_requests(keys, tmp_path):
+    """The client's key never leaves it, and the authority's operator, not the request, says what the certificate says."""
+    tool('keys', 'request', '--client', 'prison-2', '-o', tmp_path / 'mine')
+    assert stat.S_IMODE((tmp_path / 'mine.key').stat().st_mode) == 0o600
+    assert 'not overwritten' in refused(65, 'request', '--client', 'x', '-o', tmp_path / 'mine')
+    openssl('req', '-new', '-newkey', 'rsa:2048', '-nodes', '-keyout', tmp_path / 'rsa.key', '-subj', '/CN=root', '-addext',
+            'subjectAltName=URI:urn:throughcare:role:operator', '-addext', 'basicConstraints=critical,CA:TRUE', '-out',
+            tmp_path / 'rsa.csr')
+    for name in ('mine', 'rsa'):
+        before = (tmp_path / f'{name}.key').read_bytes()
+        tool('keys', 'cert', '--ca', keys / 'ca', '--request', tmp_path / f'{name}.csr', '--client', 'prison-2', '--role',
+             'submitter', '--source', 'prison', '-o', tmp_path / name)
+        assert (tmp_path / f'{name}.key').read_bytes() == before
+        text = openssl('x509', '-in', tmp_path / f'{name}.crt', '-noout', '-text')
+        assert set(re.findall(r'URI:([^,\s]+)', text)) == {'urn:throughcare:client:prison-2', 'urn:throughcare:role:submitter',
+                                                          'urn:throughcare:source:prison'}
+        assert 'CA:FALSE' in text and 'CN = prison-2' in text and 'CN = root' not in text
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_cert_chain(tmp_path / f'{name}.crt', tmp_path / f'{name}.key')
+
+    openssl('req', '-new', '-newkey', 'rsa:1024', '-nodes', '-keyout', tmp_path / 'weak.key', '-subj', '/CN=x', '-out',
+            tmp_path / 'weak.csr')
+    lines = (tmp_path / 'mine.csr').read_text().splitlines()
+    lines[3] = lines[3][:10] + ('A' if lines[3][10] != 'A' else 'B') + lines[3][11:]
+    (tmp_path / 'changed.csr').write_text('\n'.join(lines) + '\n')
+    (tmp_path / 'none.csr').write_text('nothing\n')
+    for name, reason in (('weak', 'too weak'), ('changed', ''), ('none', 'no PEM'), ('absent', 'No such file')):
+        client = ['--client', 'x', '--role', 'analyst', '-o', tmp_path / f'{name}-out']
+        assert reason in refused(65, 'cert', '--ca', keys / 'ca', '--request', tmp_path / f'{name}.csr',
+                                 *client)
+        assert not (tmp_path / f'{name}-out.crt').exists()
+
+
+def test_expiry(keys, tmp_path):
+    done = tool('keys', 'expiry', keys)
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(list(keys.rglob('*.crt'))) + len(list(keys.rglob('*.crl')))
+    assert lines == sorted(lines, key=lambda line: line[:10]) and 'OUT' not in done.stdout
+    assert sum('revocation list' in line for line in lines) == 1 and sum('authority' in line for line in lines) == 1
+    for name, days in (('soon', 10), ('later', 60)):
+        tool('keys', 'cert', '--ca', keys / 'ca', '--client', name, '--role', 'analyst', '--days', days, '-o', tmp_path / name)
+    tool('keys', 'cert', '--ca', keys / 'ca', '--client', 'old', '--role', 'analyst', '--not-after', '2020-02-29', '-o',
+         tmp_path / 'old')
+    done = tool('keys', 'expiry', tmp_path, check=False)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 78 and [line.split('/')[-1].split('.')[0] for line in lines] == ['old', 'soon', 'later']
+    assert 'HAS RUN OUT' in lines[0] and lines[0].startswith('2020-02-29')
+    assert 'RUNS OUT SOON' in lines[1] and lines[2].endswith('later.crt')
+    assert tool('keys', 'expiry', tmp_path / 'later.crt').returncode == 0
+    assert tool('keys', 'expiry', tmp_path / 'later.crt', '--days', 90, check=False).returncode == 78
+    (tmp_path / 'no.crt').write_text('nothing')
+    assert 'no PEM certificate' in refused(78, 'expiry', tmp_path / 'no.crt')
+    assert 'No such file' in refused(66, 'expiry', tmp_path / 'absent.crt')
+
+
 def test_unsafe_authority_key(keys, tmp_path):
     (tmp_path / 'ca.crt').write_bytes((keys / 'ca/ca.crt').read_bytes())
     (tmp_path / 'ca.key').write_bytes((keys / 'ca/ca.key').read_bytes())
