@@ -540,7 +540,7 @@ def daemon(*args):
 
 
 def test_command_line(unit):
-    assert 'Example:' in daemon('--help').stdout
+    assert 'Example' in daemon('--help').stdout
     assert daemon('--version').stdout.startswith('throughcared ')
     assert 'max_inflight_bytes: SIZE' in daemon('--help-config').stdout
     for wrong in ((), ('--nonsense',), ('-c',), ('-c', unit.conf_path, 'more')):
