@@ -196,10 +196,7 @@ static pid_t start_front(const struct conf *conf, int *ret_pipe_fd)
 
 static int run_core(const struct conf *conf, int pipe_fd)
 {
-	enum log_level level = LOG_INFO;
-
-	(void)log_level_parse(conf->log_level, &level);
-	log_init("core", level);
+	log_init_from("core", conf->log_level, conf->log);
 	confine_raise_memlock();
 	return core_run(conf, pipe_fd);
 }
@@ -236,7 +233,7 @@ int main(int argc, char **argv)
 		return rc_exit_code(core_check_store(&conf));
 	if (options.restore.path != NULL)
 		return restore(&conf, &options.restore);
-	log_init("main", LOG_INFO);
+	log_init_from("main", conf.log_level, conf.log);
 	signal(SIGPIPE, SIG_IGN); /* a process that has gone shows as an error of write() */
 	pid_t front = start_front(&conf, &pipe_fd);
 	int core_status = run_core(&conf, pipe_fd);

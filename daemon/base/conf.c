@@ -81,6 +81,8 @@ static const struct option options[] = {
 	    "Comparison code to use; auto takes the widest that the processor has. All give the same result."),
 	{"listen", OPTION_LISTEN, FIELD(listen_address), 0, 0, NULL, "127.0.0.1:8443", false,
 	    "Address and port to serve on, numeric; port 0 takes any free one."},
+	CHOICE(log, "text | json", "text",
+	    "Form of the daemon's own log on standard error: lines for people, or a JSON object a line."),
 	PATH(log_key, NULL, "Key that signs the audit log (throughcare keys log); mode 0600."),
 	CHOICE(log_level, "error | warning | info | debug", "info", "How much goes to the daemon's own log."),
 	TEXT(log_origin, NULL, "Name of the audit log in its checkpoints, such as linkage.example.org/log; never change it."),

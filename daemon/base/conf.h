@@ -45,6 +45,7 @@ struct conf {
 	/* both */
 	char user[64];       /* drop privileges to; "" = stay */
 	char confinement[4]; /* on, off: seccomp and Landlock, beside the privileges that are always dropped */
+	char log[8];         /* text, json */
 	char log_level[8];   /* error, warning, info, debug */
 	/* not in the file: --port-file, where the front writes the port it got ("" = nowhere) */
 	char port_file[CONF_PATH_CAP];

@@ -433,11 +433,7 @@ static enum rc open_fds(struct loop *loop)
 /* A store on a file that was cut short under the map: say so, and end, rather than die in silence. */
 static void on_sigbus(int sig)
 {
-	static const char text[] =
-		"error core the store's map cannot be read (SIGBUS): its file is shorter than it was, "
-		"or the disk failed\n";
-	ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
-	(void)ignored;
+	log_from_handler("the store's map cannot be read (SIGBUS): its file is shorter than it was, or the disk failed");
 	_exit(74);
 }
 

@@ -266,10 +266,8 @@ int front_run(const struct conf *conf, int pipe_fd)
 	};
 	struct diag diag = {""};
 	uint16_t port = 0;
-	enum log_level level = LOG_INFO;
 
-	(void)log_level_parse(conf->log_level, &level);
-	log_init("front", level);
+	log_init_from("front", conf->log_level, conf->log);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN); /* the core's business */
 	TAILQ_INIT(&server.connections);

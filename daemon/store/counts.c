@@ -1,31 +1,43 @@
 /* How many values of some classes there are: for those that nothing else misses when damage hides them.
  *
  * A lost log entry leaves a gap, a lost batch contradicts the log, a lost chunk is missed by its batch. A receipt may
- * be missing after a crash, and is made anew; a tombstone that is missing lets a withdrawn record come back. So the
- * store keeps their numbers, in the transaction that changes them, and compares when it is opened: what is fewer then
- * was lost to damage, not to a crash. They are opened to be counted, since a bit that flips in a key hides a value as
- * well, and leaves their number as it was. */
+ * be missing after a crash, and is made anew; a tombstone that is missing lets a withdrawn record come back, and
+ * without the note of how far the slots are used keys would be overwritten. So the store keeps their numbers, in the
+ * transaction that changes them, and compares when it is opened: what is fewer then was lost to damage, not to a crash.
+ * They are opened to be counted, since a bit that flips in a key hides a value as well, and leaves their number as it
+ * was. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "daemon/store/internal.h"
 
-static const uint8_t counted_classes[STORE_N_COUNTED] = {STORE_RECEIPT, STORE_TOMBSTONE};
-static const char *const counted_names[STORE_N_COUNTED] = {"receipts", "tombstones of withdrawn records"};
-
-int store_counted(uint8_t class)
-{
-	for (int i = 0; i < STORE_N_COUNTED; i++) {
-		if (counted_classes[i] == class)
-			return i;
-	}
-	return -1;
-}
+static const struct {
+	enum store_class class;
+	const char *name;
+} counted[STORE_N_COUNTED] = {
+	{STORE_RECEIPT, "receipts"},
+	{STORE_TOMBSTONE, "tombstones of withdrawn records"},
+	{STORE_META, "values of the store itself"},
+	{STORE_DIGEST, "digests of releases"},
+};
 
 static void counts_key(struct store_key *key)
 {
 	store_key_init(key, STORE_META);
 	store_key_string(key, "counted");
+}
+
+int store_counted(const uint8_t *key, size_t key_len)
+{
+	struct store_key own;
+	counts_key(&own);
+	if (key_len == own.len && memcmp(key, own.bytes, own.len) == 0)
+		return -1;
+	for (int i = 0; i < STORE_N_COUNTED; i++) {
+		if ((uint8_t)counted[i].class == key[0])
+			return i;
+	}
+	return -1;
 }
 
 enum rc store_counts_write(struct txn *txn, const uint64_t counts[STORE_N_COUNTED])
@@ -61,7 +73,7 @@ static enum rc read_counts(struct txn *txn, uint64_t ret[STORE_N_COUNTED])
 static enum rc count_one(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
 {
 	uint64_t *n = ctx;
-	++*n;
+	*n += store_counted(key, key_len) >= 0;
 	return RC_OK;
 }
 
@@ -70,7 +82,7 @@ enum rc store_counts_take(struct txn *txn, uint64_t ret[STORE_N_COUNTED])
 	enum rc rc = RC_OK;
 	for (int i = 0; i < STORE_N_COUNTED && rc == RC_OK; i++) {
 		struct store_key prefix;
-		store_key_init(&prefix, (enum store_class)counted_classes[i]);
+		store_key_init(&prefix, counted[i].class);
 		ret[i] = 0;
 		rc = store_scan(txn, &prefix, count_one, &ret[i]);
 	}
@@ -88,19 +100,22 @@ enum rc store_counts_check(struct store *store, const char *directory, struct di
 		rc = RC_OK; /* none was ever put */
 	if (rc == RC_OK)
 		rc = store_counts_take(txn, is);
+	if (rc == RC_OK)
+		rc = engine_check_paths(store_engine_txn(txn));
 	txn_abort(txn);
 	for (int i = 0; i < STORE_N_COUNTED && rc == RC_OK; i++) {
 		if (is[i] != was[i])
 			rc = diag_set(diag, RC_DAMAGED,
 				      "%s: there are %" PRIu64 " %s of %" PRIu64
 				      "; no crash does that, the store is damaged (see --check-store)",
-				      directory, is[i], counted_names[i], was[i]);
+				      directory, is[i], counted[i].name, was[i]);
 	}
 	if (rc == RC_OK)
 		memcpy(store->counted, was, sizeof was);
 	else if (diag != NULL && diag->text[0] == '\0')
 		diag_set(diag, rc,
-			 "%s: a receipt or a tombstone of a withdrawn record does not open: %s (see --check-store)",
+			 "%s: values that are counted do not open, or keys are not where they are looked for: %s (see "
+			 "--check-store)",
 			 directory, rc_text(rc));
 	return rc;
 }

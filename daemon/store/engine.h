@@ -41,6 +41,9 @@ enum rc engine_scan(struct engine_txn *txn, const uint8_t *prefix, size_t prefix
 /* Visit keys from `from` on, ascending, whatever their prefix. */
 enum rc engine_scan_from(struct engine_txn *txn, const uint8_t *from, size_t from_len, engine_visit visit,
                          void *ctx) MUST_CHECK;
+/* Is every key where a search for it goes? A damaged inner page hides keys from a search that a scan still visits.
+ * Errors: DAMAGED. */
+enum rc engine_check_paths(struct engine_txn *txn) MUST_CHECK;
 /* The last key with that prefix, copied to ret_key of `cap` bytes. Errors: also NOTFOUND. */
 enum rc engine_last(struct engine_txn *txn, const uint8_t *prefix, size_t prefix_len, uint8_t *ret_key, size_t cap,
                     size_t *ret_len) MUST_CHECK;

@@ -13,7 +13,7 @@ enum {
 	STORE_FORMAT = 3,        /* of the store; the oldest that can be read is 2 (migrate.c) */
 	STORE_OLDEST_FORMAT = 2,
 	STORE_VALUE_FORMAT = 2,  /* bound into every value and chunk */
-	STORE_N_COUNTED = 2,
+	STORE_N_COUNTED = 4,
 };
 
 struct store {
@@ -63,8 +63,8 @@ struct store *store_of(struct txn *txn);
 /* Fail the transaction. */
 enum rc store_fail(struct txn *txn, enum rc rc);
 
-/* counts.c: index of a class whose values are counted, -1 = it is not. */
-int store_counted(uint8_t class);
+/* counts.c: index of what a key is counted as, -1 = it is not. */
+int store_counted(const uint8_t *key, size_t key_len);
 enum rc store_counts_write(struct txn *txn, const uint64_t counts[STORE_N_COUNTED]) MUST_CHECK;
 enum rc store_counts_take(struct txn *txn, uint64_t ret[STORE_N_COUNTED]) MUST_CHECK;   /* by looking */
 /* Compare what is there with what was counted, and take that over. Errors: DAMAGED. */

@@ -253,6 +253,28 @@ enum rc engine_scan_from(struct engine_txn *txn, const uint8_t *from, size_t fro
 	return scan(txn, from, from_len, 0, visit, ctx);
 }
 
+enum rc engine_check_paths(struct engine_txn *txn)
+{
+	MDB_cursor *cursor;
+	MDB_val k, v, found;
+	int err = mdb_cursor_open(txn->txn, txn->engine->dbi, &cursor);
+	if (err != 0)
+		return map_error(txn->engine, err);
+	enum rc rc = RC_OK;
+	for (err = mdb_cursor_get(cursor, &k, &v, MDB_FIRST); err == 0 && rc == RC_OK;
+	     err = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
+		int got = mdb_get(txn->txn, txn->engine->dbi, &k, &found);
+		if (got == MDB_NOTFOUND || (got == 0 && found.mv_data != v.mv_data))
+			rc = RC_DAMAGED;
+		else
+			rc = map_error(txn->engine, got);
+	}
+	mdb_cursor_close(cursor);
+	if (rc != RC_OK)
+		return rc;
+	return err == MDB_NOTFOUND ? RC_OK : map_error(txn->engine, err);
+}
+
 /* Smallest key above every key with this prefix; false when there is none (all 0xff). */
 static bool key_after_prefix(const uint8_t *prefix, size_t len, uint8_t *out, size_t *ret_len)
 {

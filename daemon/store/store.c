@@ -236,7 +236,7 @@ enum rc store_open_value(const struct store *store, const uint8_t *key, size_t k
 /* A counted value that was not there yet. */
 static enum rc count_put(struct txn *txn, const struct store_key *key)
 {
-	int counted = store_counted(key->bytes[0]);
+	int counted = store_counted(key->bytes, key->len);
 	const uint8_t *value;
 	size_t len;
 	enum rc rc = counted < 0 ? RC_OK : engine_get(txn->engine_txn, key->bytes, key->len, &value, &len);
@@ -312,7 +312,7 @@ enum rc store_delete(struct txn *txn, const struct store_key *key)
 	if (!txn->write || !key_is_valid(key))
 		return fail(txn, RC_INTERNAL);
 	enum rc rc = engine_delete(txn->engine_txn, key->bytes, key->len);
-	int counted = store_counted(key->bytes[0]);
+	int counted = store_counted(key->bytes, key->len);
 	if (rc == RC_OK && counted >= 0)
 		txn->counted[counted]--;
 	return fail(txn, rc);

@@ -300,6 +300,8 @@ enum rc store_open(const struct store_options *options, struct seal *seal, struc
 	if (rc == RC_OK && store->format == STORE_FORMAT && !options->inspect)
 		rc = store_counts_check(store, directory, diag);
 	if (rc != RC_OK) {
+		if (diag != NULL && diag->text[0] == '\0')
+			diag_set(diag, rc, "%s: the store cannot be opened: %s", directory, rc_text(rc));
 		store_close(store);
 		return rc;
 	}

@@ -1,6 +1,7 @@
 # labels: quick once
 """What an operator sees at night: figures that answer a question, and warnings before a limit is met."""
 import datetime
+import json
 import re
 import shutil
 import subprocess
@@ -74,3 +75,15 @@ def test_warnings(tmp_path):
         time.sleep(2.5)
         assert len(re.findall('twice store_min_free_bytes', unit.log())) == 1
         assert 'store_map_bytes is left' not in unit.log()
+
+
+def test_log_of_json(tmp_path):
+    """`log: json`: every line of both processes is an object, and has no more in it than the text form."""
+    with Unit(tmp_path / 'unit', log='json') as unit:
+        unit.request('operator', 'GET', '/metrics')
+        assert unit.request('analyst', 'GET', '/v1/status')[0] == 403
+    lines = [json.loads(line) for line in unit.log().splitlines()]
+    assert len(lines) > 5 and {line['component'] for line in lines} >= {'core', 'front'}
+    for line in lines:
+        assert set(line) == {'time', 'level', 'component', 'pid', 'message'} and line['level'] in ('error', 'warning', 'info')
+        assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z', line['time'])

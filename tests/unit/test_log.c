@@ -87,6 +87,58 @@ static void test_journal_prefix(void **state)
 	unsetenv("JOURNAL_STREAM");
 }
 
+/* What stands around the message; returns the message, still escaped. */
+static const char *json_message(const char *level)
+{
+	static char message[2048];
+	char found[16], component[16];
+	int year, pid;
+
+	assert_int_equal(sscanf(caught(),
+				"{\"time\":\"%4d-%*2d-%*2dT%*2d:%*2d:%*2d.%*3dZ\",\"level\":\"%15[a-z]\",\"component\":"
+				"\"%15[a-z]\","
+				"\"pid\":%d,\"message\":%2000[^\n]",
+				&year, found, component, &pid, message),
+			 5);
+	assert_true(year >= 2024);
+	assert_string_equal(found, level);
+	assert_string_equal(component, "core");
+	assert_int_equal(pid, getpid());
+	return message;
+}
+
+static void test_json(void **state)
+{
+	static char quotes[3000], last[2] = "x";
+
+	unsetenv("JOURNAL_STREAM");
+	log_init_from("core", "info", "json");
+	log_warning("n=%d", 3);
+	assert_string_equal(json_message("warning"), "\"n=3\"}");
+	log_error("a\"},{\"level\":\"%c\\%c", '\n', '\x80');
+	assert_string_equal(json_message("error"), "\"a\\\"},{\\\"level\\\":\\\"?\\\\?\"}");
+	log_debug("not this");
+	/* Cut where it would pass the line, never in the middle of an escape. */
+	memset(quotes, '"', sizeof quotes - 2);
+	for (size_t skip = 0; skip < 2; skip++) {
+		log_info("%.*s%s", (int)skip, last, quotes);
+		const char *message = json_message("info");
+		size_t len = strlen(message);
+		assert_true(len > 700 && len < 1024 && strcmp(message + len - 4, "\\\"\"}") == 0);
+		assert_int_equal((len - 3 - skip) % 2, 0);
+	}
+	setenv("JOURNAL_STREAM", "8:1", 1);
+	log_init_from("core", "error", "json");
+	log_error("x");
+	assert_memory_equal(caught(), "<3>{\"time\":\"", 12);
+	unsetenv("JOURNAL_STREAM");
+	log_from_handler("gone");
+	assert_string_equal(caught(), "{\"level\":\"error\",\"component\":\"core\",\"message\":\"gone\"}\n");
+	log_init_from("core", "info", "text");
+	log_from_handler("gone");
+	assert_string_equal(caught(), "error core gone\n");
+}
+
 static void test_parse(void **state)
 {
 	enum log_level level = LOG_DEBUG;
@@ -104,6 +156,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_levels, catch_stderr, give_back_stderr),
 		cmocka_unit_test_setup_teardown(test_one_event_is_one_line, catch_stderr, give_back_stderr),
 		cmocka_unit_test_setup_teardown(test_journal_prefix, catch_stderr, give_back_stderr),
+		cmocka_unit_test_setup_teardown(test_json, catch_stderr, give_back_stderr),
 		cmocka_unit_test(test_parse),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
