@@ -63,12 +63,13 @@ struct rate correction_rate(const struct rate *crude, const struct link_counts *
 	struct rate tpr = correction_recall(links), wrong = correction_false_share(links),
 		    r = {false, 0, 0, RATE_SCALE};
 
-	if (!crude->available || !tpr.available || !wrong.available || tpr.low < wrong.high + CORRECTION_LEAST)
-		return r;
-	struct contrast c = contrast_of(crude, &tpr);
-	/* Days 0 … days of 0 … follow_up. */
+	/* Wrong starts: days 0 … days of 0 … follow_up. */
 	uint32_t early =
 		days < follow_up ? (uint32_t)((uint64_t)wrong.high * (days + 1) / (follow_up + 1) + 1) : wrong.high;
+
+	if (!crude->available || !tpr.available || !wrong.available || tpr.low < early + CORRECTION_LEAST)
+		return r;
+	struct contrast c = contrast_of(crude, &tpr);
 	r.available = true;
 	r.value = clip(((uint64_t)crude->value * RATE_SCALE + tpr.value / 2) / tpr.value);
 	r.low = clip((uint64_t)c.ratio_low * STEP);

@@ -25,8 +25,8 @@ struct link_counts {
 struct rate correction_recall(const struct link_counts *links);
 /* The share of the links that are false. */
 struct rate correction_false_share(const struct link_counts *links);
-/* Not available (withheld) where the crude rate is not, or the lower limit of TPR less the upper limit of the false
- * share is below one half. Value and limits are clipped to 0 … 1. `days`: of the rate; `follow_up`: of the measure. */
+/* Not available (withheld) where the crude rate is not, or the lower limit of TPR less the upper one of the wrong
+ * starts is below one half. Value and limits are clipped to 0 … 1. `days`: of the rate; `follow_up`: of the measure. */
 struct rate correction_rate(const struct rate *crude, const struct link_counts *links, uint32_t days,
 			    uint32_t follow_up);
 

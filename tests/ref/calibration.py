@@ -83,6 +83,15 @@ def calibrate(build, secret, folder, n_cuts, overlap=0.05):
     return runs, mean, math.sqrt(variance / max(1, len(errors)))
 
 
+def covered(runs):
+    """How many intervals of recall hold the true recall."""
+    return sum(run['expected_recall_interval'][0] <= run['recall'] <= run['expected_recall_interval'][1] for run in runs)
+
+
+def recall_error(runs):
+    return sum(run['expected_recall'] - run['recall'] for run in runs) / len(runs)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--cuts', type=int, default=20)
@@ -99,7 +108,8 @@ def main():
                   f'{run["expected_precision"]:.3f}  recall {run["recall"]:.3f} expected {run["expected_recall"]:.3f} '
                   f'({low:.3f} … {high:.3f})')
         print(f'{pathlib.Path(folder).name}: {len(runs)} cuts to {args.overlap:.0%}, mean error of the expected precision '
-              f'{100 * mean:+.2f} points, standard error {100 * error:.2f}')
+              f'{100 * mean:+.2f} points, standard error {100 * error:.2f}; {covered(runs)} of {len(runs)} intervals of recall '
+              f'hold it, mean error of the expected recall {100 * recall_error(runs):+.2f} points')
 
 
 if __name__ == '__main__':
