@@ -4,7 +4,7 @@ from test_coverage import coverage
 
 
 def test_four_hundred_releases(tmp_path):
-    arms = coverage(tmp_path, 400, 2000, '--typos', '35', '--typos-by', 'ost=50')
+    arms = coverage(tmp_path, 400, 1500, '--typos', '40', '--typos-by', 'ost=60')
     for name in ('all', 'ost', 'psychosocial', 'none'):
         arm = arms[name]
         assert arm['published'] == 400
