@@ -56,16 +56,26 @@ void encode_report_free(struct encode_report *r)
 static uint64_t hash_bytes(uint64_t h, const void *data, size_t len)
 {
 	const uint8_t *bytes = data;
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ bytes[i]) * 0x100000001B3u;
-	h ^= h >> 29;
-	return h * 0x9E3779B97F4A7C15u ^ h >> 32;
+	for (; len > 0;) {
+		uint64_t word = 0;
+		size_t n = len < sizeof word ? len : sizeof word;
+		if (n == sizeof word)
+			memcpy(&word, bytes, sizeof word);
+		else
+			memcpy(&word, bytes, n);
+		h = (h ^ word ^ n << 59) * 0x9FB21C651E98DF25u;
+		h ^= h >> 32;
+		bytes += n;
+		len -= n;
+	}
+	return h * 0x9E3779B97F4A7C15u ^ h >> 29;
 }
 
+/* In a set of counters by hash, so that few are looked at: what is in none of them takes one from each. */
 static void count_value(struct report_field *f, uint64_t hash)
 {
-	size_t free_place = REPORT_COUNTERS;
-	for (size_t i = 0; i < REPORT_COUNTERS; i++) {
+	size_t first = (hash >> 32) % (REPORT_COUNTERS / REPORT_SET) * REPORT_SET, free_place = SIZE_MAX;
+	for (size_t i = first; i < first + REPORT_SET; i++) {
 		if (f->counts[i] != 0 && f->hashes[i] == hash) {
 			f->counts[i]++;
 			return;
@@ -73,12 +83,12 @@ static void count_value(struct report_field *f, uint64_t hash)
 		if (f->counts[i] == 0)
 			free_place = i;
 	}
-	if (free_place < REPORT_COUNTERS) {
+	if (free_place != SIZE_MAX) {
 		f->hashes[free_place] = hash;
 		f->counts[free_place] = 1;
 		return;
 	}
-	for (size_t i = 0; i < REPORT_COUNTERS; i++)
+	for (size_t i = first; i < first + REPORT_SET; i++)
 		f->counts[i]--;
 }
 
@@ -97,8 +107,11 @@ bool encode_report_is_date(const struct encode_report *r, uint16_t feature)
 
 static bool is_placeholder(const struct encode_value *v)
 {
+	if (v->len == 0)
+		return false;
 	for (size_t i = 0; i < sizeof placeholders / sizeof placeholders[0]; i++) {
-		if (strlen(placeholders[i]) == v->len && strncasecmp(v->bytes, placeholders[i], v->len) == 0)
+		if ((v->bytes[0] | 0x20) == (placeholders[i][0] | 0x20) && strlen(placeholders[i]) == v->len &&
+		    strncasecmp(v->bytes, placeholders[i], v->len) == 0)
 			return true;
 	}
 	return false;
@@ -246,6 +259,19 @@ uint64_t encode_report_twins(const struct encode_report *r)
 	return n << r->sample_bits;
 }
 
+static uint32_t count_bits(const uint8_t *bits, size_t n)
+{
+	uint64_t word;
+	uint32_t ones = 0;
+	for (; n >= sizeof word; bits += sizeof word, n -= sizeof word) {
+		memcpy(&word, bits, sizeof word);
+		ones += (uint32_t)__builtin_popcountll(word);
+	}
+	for (; n > 0; n--)
+		ones += (uint32_t)__builtin_popcount(*bits++);
+	return ones;
+}
+
 void encode_report_add(struct encode_report *r, const struct register_row *row, const struct record_facts *facts,
 		       const struct batch_chunk *chunk, uint32_t i)
 {
@@ -263,14 +289,13 @@ void encode_report_add(struct encode_report *r, const struct register_row *row, 
 		struct report_filter *filter = &r->filters[f];
 		size_t n = study_filter_bytes(d, f);
 		const uint8_t *bits = chunk->filters[f] + (size_t)i * n;
-		uint32_t ones = 0;
+		uint32_t ones;
 		missing |= (uint32_t)chunk->missing[f][i] << f;
 		filter->missing += chunk->missing[f][i];
 		hash = hash_bytes(hash + (uint64_t)f, bits, n);
 		if (chunk->missing[f][i] != 0)
 			continue;
-		for (size_t b = 0; b < n; b++)
-			ones += (uint32_t)__builtin_popcount(bits[b]);
+		ones = count_bits(bits, n);
 		filter->least = filter->n == 0 || ones < filter->least ? ones : filter->least;
 		filter->most = ones > filter->most ? ones : filter->most;
 		filter->n++;

@@ -1,10 +1,10 @@
 """Pattern mining (Christen, Vidanage, Ranbaduge and Schnell 2018): bits that are often set together are those of one n-gram.
 
 The attacker has the filters that hold surnames and knows, from a population like this one, how often each bigram stands in the
-names of a record, also among records that have or lack others. In a part of the records the largest set of columns that are set together
-about as often as its commonest bigram is taken for that bigram's, or, while there is none for any, for the next; then the part is split into
-records that have all of these columns and records that have not, and each half is mined again. In the end a record
-is named by the known surname whose bigrams all show in it, the one with most of them.
+names of a record, also among records that have or lack others. In a part of the records the largest set of columns that are set
+together about as often as its commonest bigram is taken for that bigram's, or, while there is none for any, for the next; then
+the part is split into records that have all of these columns and records that have not, and each half is mined again. In the
+end a record is named by the known surname whose bigrams all show in it, the one with most of them.
 
 A bigram counts as isolated when the columns found for it are all set in nearly the records that have it: what they say agrees
 with the truth in precision and recall of at least .9. Needs numpy.
