@@ -19,6 +19,8 @@ EXAMPLES = [
     {'kind': 'key_rotated', 'key': 'seal', 'state': 'started', 'old': '0000', 'new': 'a7f3',
      'who': {'client': 'ops', 'fp': '0' * 64, 'role': 'operator'}},
     {'kind': 'key_rotated', 'key': 'log', 'old': 'log+00000000+A', 'new': 'log+00000001+A', 'note': 'x\n'},
+    {'kind': 'withdrawal', 'source': 'prison', 'ids': 0, 'records': 3, 'chunks': 1},
+    {'kind': 'purge', 'source': 'prison', 'before': '2016-02-29', 'records': 3, 'chunks': 1},
     {'kind': 'restore', 'entries': 9, 'root': '0' * 64, 'signed_entries': 12, 'signed_root': '1' * 64, 'releases': 1,
      'rho_total_micro': 200000},
 ]
@@ -82,7 +84,7 @@ def test_entries_of_a_run(entries):
     wrong = [(entry, judge(entry)) for entry in entries if judge(entry)]
     assert not wrong, wrong[0]
     kinds = {entry['kind'] for entry in entries}
-    assert {form['properties']['kind']['const'] for form in SCHEMA['oneOf']} - kinds <= {'key_rotated', 'restore'}
+    assert {form['properties']['kind']['const'] for form in SCHEMA['oneOf']} - kinds <= {'key_rotated', 'purge', 'restore'}
     changes = {entry['change'] for entry in entries if entry['kind'] == 'certificate'}
     assert changes == {'added', 'changed', 'removed', 'revoked'}
     changed = next(entry['changed'] for entry in entries if entry['kind'] == 'config')
