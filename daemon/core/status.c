@@ -22,7 +22,7 @@ struct state {
 	struct pipe_counts front;
 	struct write_times commits;
 	struct backups_status backup;
-	int64_t last_backup_at;
+	int64_t last_backup_at, last_release_at; /* 0 = never */
 	bool keys_locked;
 };
 
@@ -48,6 +48,7 @@ static enum rc look(struct core *core, struct state *ret)
 	ret->last_backup_at = core->history.last_backup_at;
 	const struct release_info *last = history_last_released(&core->history);
 	ret->n_releases = last == NULL ? 0 : last->number;
+	ret->last_release_at = last == NULL ? 0 : last->started_at;
 	ret->n_waiting = history_n_waiting(&core->history);
 	pthread_mutex_unlock(&core->lock);
 	linker_status(core->linker, &ret->linker);
@@ -204,6 +205,8 @@ void metrics_run(struct request *request, const uint8_t *body, size_t len)
 	metric(&out, "records_pending", "gauge", "Records not yet compared.", s.linker.n_rows_pending);
 	metric(&out, "compare_failed", "gauge", "1 when comparing stands still.", s.linker.compare_error != RC_OK);
 	metric(&out, "releases_total", "counter", "Releases published.", s.n_releases);
+	metric(&out, "release_timestamp_seconds", "gauge", "When the last published release was started; 0 = never.",
+	       (uint64_t)s.last_release_at);
 	metric(&out, "release_failed", "gauge", "1 when the last release failed.",
 	       s.linker.release_state == LINKER_FAILED);
 	metric(&out, "rho_spent_millionths", "counter", "Privacy budget spent.", s.rho_total_micro);

@@ -62,6 +62,10 @@ def test_figures(tmp_path):
         assert after['commits_total'] >= before['commits_total'] + min(pushed, 1)
         assert after['commit_microseconds_total'] >= after['commit_slowest_microseconds'] > 0
         assert after['rho_left_millionths'] == after['rho_limit_millionths'] - after['rho_spent_millionths']
+        started = [e['t'] for e in unit.entries() if e['kind'] == 'release_started'][0]
+        at = datetime.datetime.strptime(started, '%Y-%m-%dT%H:%M:%SZ').replace(tzinfo=datetime.timezone.utc)
+        assert before['release_timestamp_seconds'] == 0 and 0 <= at.timestamp() - after['release_timestamp_seconds'] < 600
+        assert (after['records_pending'], after['compare_failed'], after['release_failed']) == (0, 0, 0)
         assert after['rho_spent_millionths'] > 0 == before['rho_spent_millionths']
         assert 'less than' not in unit.log(), 'nothing is near its limit'
 
