@@ -26,4 +26,4 @@ def test_graph_matching(attack, profile):
     if profile == 'quality':
         assert found['share'] >= 0.7       # the control: the attack is strong where nothing stops it
     else:
-        assert found['share'] <= 0.05
+        assert found['share'] <= 0.1       # with a few secrets .7 to 2.7 %, where quality has 97 and more
