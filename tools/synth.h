@@ -40,9 +40,13 @@ uint32_t synth_n_places(void);
 const char *synth_place(uint32_t region, uint32_t place);
 uint32_t synth_postcode(uint32_t region, uint32_t place, uint32_t quarter);
 
-/* ---- people ---- */
-
 enum { SYNTH_FIELD_CAP = 96 };
+
+/* One of n composed words of a kind, the first ones oftener, into `ret` of SYNTH_FIELD_CAP bytes. */
+enum synth_rare { SYNTH_RARE_GIVEN, SYNTH_RARE_SURNAME, SYNTH_RARE_PLACE };
+void synth_rare_word(struct synth_random *random, enum synth_rare kind, uint32_t n, char *ret);
+
+/* ---- people ---- */
 
 /* What is written down of a person; empty = missing. UTF-8. */
 struct synth_identity {
@@ -61,12 +65,13 @@ extern const char *const synth_drugs[4];
 enum { SYNTH_INTERVENTIONS = 4 };
 extern const char *const synth_interventions[SYNTH_INTERVENTIONS];
 
-void synth_person_make(struct synth_random *random, struct synth_person *ret);
+/* `rare` is the chance of a name or place beyond the lists, per cent. */
+void synth_person_make(struct synth_random *random, uint32_t rare, struct synth_person *ret);
 /* What a register writes down: misspellings, swaps, gaps. `typos` is the chance of an error in a field, per cent. */
 void synth_identity_copy(struct synth_random *random, const struct synth_identity *truth, uint32_t typos,
 			 struct synth_identity *ret);
 /* The person has moved: another place and postcode, one time in three another region. */
-void synth_identity_move(struct synth_random *random, struct synth_identity *identity);
+void synth_identity_move(struct synth_random *random, uint32_t rare, struct synth_identity *identity);
 
 /* ---- lives ---- */
 
@@ -117,6 +122,7 @@ struct synth_options {
 	uint64_t persons, seed;
 	uint64_t typos, typos_by[SYNTH_INTERVENTIONS]; /* per cent; by the intervention of a person's first release */
 	uint64_t movers;                               /* per cent */
+	uint64_t rare;                                 /* names and places beyond the lists, per cent */
 	struct synth_plan plan;
 	const char *folder;
 };

@@ -60,6 +60,8 @@ int cmd_synth(int argc, char **argv)
 		 .help = "chance that a released person may turn up in treatment (default 75)"},
 		{"movers", 0, OPTION_NUMBER, &run.movers, 0, 100, .argument = "PCT",
 		 .help = "chance that place and postcode differ between the registers (default 12)"},
+		{"rare-names", 0, OPTION_NUMBER, &run.rare, 0, 100, .argument = "PCT",
+		 .help = "chance of a name, and of a place, beyond the few hundred in the lists; for large registers (default 0)"},
 	};
 	const struct option_table table = {
 		.command = "throughcare synth",

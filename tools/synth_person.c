@@ -27,8 +27,33 @@ static const char *draw_given(struct synth_random *random, const struct synth_na
 	return woman ? names->women[synth_zipf(random, names->n_women)] : names->men[synth_zipf(random, names->n_men)];
 }
 
-static void draw_address(struct synth_random *random, struct synth_identity *identity)
+/* How many there are beyond the lists. */
+enum { RARE_GIVEN = 30000, RARE_SURNAMES = 150000, RARE_PLACES = 10000 };
+
+/* No random number is drawn when nothing is rare, so that registers without are as they always were. */
+static bool is_rare(struct synth_random *random, uint32_t rare)
 {
+	return rare > 0 && synth_below(random, 100) < rare;
+}
+
+/* A village has a postcode or two of its own. */
+static void draw_village(struct synth_random *random, struct synth_identity *identity)
+{
+	uint32_t code = 0;
+
+	synth_rare_word(random, SYNTH_RARE_PLACE, RARE_PLACES, identity->place);
+	for (const char *c = identity->place; *c != '\0'; c++)
+		code = code * 31 + (unsigned char)*c;
+	snprintf(identity->postcode, SYNTH_FIELD_CAP, "%05u",
+		 10000 + 20000 * identity->region + (code + synth_below(random, 2)) % 20000);
+}
+
+static void draw_address(struct synth_random *random, uint32_t rare, struct synth_identity *identity)
+{
+	if (is_rare(random, rare)) {
+		draw_village(random, identity);
+		return;
+	}
 	uint32_t place = synth_zipf(random, synth_n_places());
 	/* Large places have more postcodes. */
 	uint32_t quarter = synth_below(random, place < 3 ? 40 : place < 8 ? 15 : 4);
@@ -43,32 +68,50 @@ static int32_t draw_birth(struct synth_random *random)
 	return day_from_civil(2024 - years, 1, 1) - 1 - (int32_t)synth_below(random, 365);
 }
 
-void synth_person_make(struct synth_random *random, struct synth_person *ret)
+static void draw_one_given(struct synth_random *random, const struct synth_names *names, uint32_t rare, bool woman,
+			   char *ret)
+{
+	if (is_rare(random, rare))
+		synth_rare_word(random, SYNTH_RARE_GIVEN, RARE_GIVEN, ret);
+	else
+		copy(ret, draw_given(random, names, woman));
+}
+
+static void draw_surname(struct synth_random *random, const struct synth_names *names, uint32_t rare, char *ret)
+{
+	if (is_rare(random, rare)) {
+		synth_rare_word(random, SYNTH_RARE_SURNAME, RARE_SURNAMES, ret);
+		return;
+	}
+	const char *surname = names->surnames[synth_zipf(random, names->n_surnames)];
+	if (synth_below(random, 100) < 6)
+		snprintf(ret, SYNTH_FIELD_CAP, "%s-%s", surname,
+			 names->surnames[synth_zipf(random, names->n_surnames)]);
+	else
+		copy(ret, surname);
+}
+
+void synth_person_make(struct synth_random *random, uint32_t rare, struct synth_person *ret)
 {
 	const struct synth_names *names = synth_names(draw_language(random));
 	struct synth_identity *identity = &ret->identity;
 	*ret = (struct synth_person){.woman = synth_below(random, 100) < 12};
-	copy(identity->given, draw_given(random, names, ret->woman));
+	draw_one_given(random, names, rare, ret->woman, identity->given);
 	if (synth_below(random, 100) < 30)
-		copy(identity->middle, draw_given(random, names, ret->woman));
-	const char *surname = names->surnames[synth_zipf(random, names->n_surnames)];
-	if (synth_below(random, 100) < 6)
-		snprintf(identity->surname, SYNTH_FIELD_CAP, "%s-%s", surname,
-			 names->surnames[synth_zipf(random, names->n_surnames)]);
-	else
-		copy(identity->surname, surname);
+		draw_one_given(random, names, rare, ret->woman, identity->middle);
+	draw_surname(random, names, rare, identity->surname);
 	day_format(draw_birth(random), identity->birth);
 	identity->region = synth_below(random, SYNTH_REGIONS);
-	draw_address(random, identity);
+	draw_address(random, rare, identity);
 	uint32_t r = synth_below(random, 100);
 	ret->drug = r < 55 ? 0 : r < 75 ? 1 : r < 90 ? 2 : 3;
 }
 
-void synth_identity_move(struct synth_random *random, struct synth_identity *identity)
+void synth_identity_move(struct synth_random *random, uint32_t rare, struct synth_identity *identity)
 {
 	if (synth_below(random, 3) == 0)
 		identity->region = synth_below(random, SYNTH_REGIONS);
-	draw_address(random, identity);
+	draw_address(random, rare, identity);
 }
 
 /* ---- errors ---- */

@@ -97,13 +97,13 @@ static enum rc make_person(struct synth_run *run, uint32_t number)
 	uint32_t own_number[2] = {number + 1, number + 1};
 	enum rc rc = RC_OK;
 	synth_random_init(&random, run->options->seed, number);
-	synth_person_make(&random, &person);
+	synth_person_make(&random, (uint32_t)run->options->rare, &person);
 	synth_life_make(&random, &run->options->plan, &person, &life);
 	uint32_t typos = (uint32_t)(life.n_spells > 0 ? run->options->typos_by[life.spells[0].intervention]
 						      : run->options->typos);
 	struct synth_identity outside = person.identity;
 	if (synth_below(&random, 100) < run->options->movers)
-		synth_identity_move(&random, &outside);
+		synth_identity_move(&random, (uint32_t)run->options->rare, &outside);
 	/* A register writes a person down once and copies that; now and then it asks anew. */
 	synth_identity_copy(&random, &person.identity, typos, &known[PRISON]);
 	synth_identity_copy(&random, &outside, typos, &known[TREATMENT]);

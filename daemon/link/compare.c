@@ -2,12 +2,12 @@
  *
  * Rows that came long ago lie in sealed segments, each with an index; the rows since then are the tail, scanned as it
  * is or indexed for one call, whichever is less work. Every query asks every segment and the tail. Segments of like
- * size are merged, so that there are few. Each chunk of queries has its own list of pairs; chunks are sorted and put
- * one after the other, so that the result depends neither on threads nor on segments. */
+ * size are merged, so that there are few. Each chunk of queries has its own list of pairs; all are sorted in the end,
+ * so that the result depends neither on threads nor on segments. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/base/workq.h"
+#include "daemon/link/order.h"
 #include "daemon/link/scan.h"
 
 enum {
@@ -127,34 +127,45 @@ static enum rc compare_all(const struct comparison *cmp)
 	return rc;
 }
 
-static int compare_pairs(const void *x, const void *y)
+/* Ascending (b, a). */
+static enum rc sort_pairs(struct link_pair **pairs, size_t n)
 {
-	const struct link_pair *p = x, *q = y;
+	struct link_pair *sorted = malloc((n > 0 ? n : 1) * sizeof *sorted);
+	uint32_t *keys = malloc((n > 0 ? n : 1) * sizeof *keys);
+	struct order order = {0};
+	enum rc rc = order_init(&order, n);
 
-	if (p->b != q->b)
-		return p->b < q->b ? -1 : 1;
-	return p->a < q->a ? -1 : p->a > q->a;
-}
-
-static void sort_chunk(void *ctx, size_t i)
-{
-	struct comparison *cmp = ctx;
-
-	if (cmp->chunks[i].n > 0)
-		qsort(cmp->chunks[i].pairs, cmp->chunks[i].n, sizeof *cmp->chunks[i].pairs, compare_pairs);
+	if (sorted == NULL || keys == NULL)
+		rc = RC_NOMEM;
+	for (unsigned k = 0; k < 2 && rc == RC_OK; k++) {
+		for (size_t i = 0; i < n; i++)
+			keys[i] = k == 0 ? (*pairs)[i].a : (*pairs)[i].b;
+		order_by(&order, keys);
+	}
+	if (rc == RC_OK) {
+		for (size_t i = 0; i < n; i++)
+			sorted[i] = (*pairs)[order.at[i]];
+		free(*pairs);
+		*pairs = sorted;
+		sorted = NULL;
+	}
+	free(sorted);
+	free(keys);
+	order_deinit(&order);
+	return rc;
 }
 
 static enum rc collect(struct comparison *cmp, struct link_pair **ret_pairs, size_t *ret_n)
 {
 	struct link_pair *pairs;
 	size_t n = 0;
+	enum rc rc;
 
 	for (size_t i = 0; i < cmp->n_chunks; i++)
 		n += cmp->chunks[i].n;
 	pairs = malloc((n > 0 ? n : 1) * sizeof *pairs);
 	if (pairs == NULL)
 		return RC_NOMEM;
-	parallel_for(cmp->pool->options.n_threads, cmp->n_chunks, sort_chunk, cmp);
 	n = 0;
 	for (size_t i = 0; i < cmp->n_chunks; i++) {
 		if (cmp->chunks[i].n > 0)
@@ -162,6 +173,11 @@ static enum rc collect(struct comparison *cmp, struct link_pair **ret_pairs, siz
 		n += cmp->chunks[i].n;
 		free(cmp->chunks[i].pairs);
 		cmp->chunks[i].pairs = NULL;
+	}
+	rc = sort_pairs(&pairs, n);
+	if (rc != RC_OK) {
+		free(pairs);
+		return rc;
 	}
 	*ret_pairs = pairs;
 	*ret_n = n;

@@ -11,7 +11,7 @@ struct building {
 	struct index *index;
 	bool searchable;
 	const atomic_bool *cancel;
-	uint32_t *ids[STUDY_MAX_FILTERS]; /* dictionary value of each row */
+	uint32_t *ids[STUDY_MAX_FILTERS]; /* value of each row, by axis */
 	_Atomic int rc;
 };
 
@@ -28,151 +28,114 @@ static bool has_failed(struct building *b)
 	return atomic_load(&b->rc) != RC_OK;
 }
 
-static void build_dictionary(void *ctx, size_t f)
+static void build_dictionary(void *ctx, size_t axis)
 {
 	struct building *b = ctx;
 	struct index *index = b->index;
 
 	if (has_failed(b))
 		return;
-	b->ids[f] = malloc((index_n_rows(index) + 1u) * sizeof *b->ids[f]);
-	if (b->ids[f] == NULL)
+	b->ids[axis] = malloc((index_n_rows(index) + 1u) * sizeof *b->ids[axis]);
+	if (b->ids[axis] == NULL)
 		fail(b, RC_NOMEM);
 	else
-		fail(b, dictionary_init(&index->dictionaries[f], index->pool, (unsigned)f, index->first, index->end,
-					b->searchable, b->ids[f]));
+		fail(b, dictionary_init(&index->dictionaries[axis], index->pool, index->pool->axes[axis].filter, index->first,
+					index->end, b->searchable, b->ids[axis]));
 }
 
-/* ---- tuples ---- */
-
-struct tuple_row {
-	uint32_t part[STUDY_MAX_COMPARED];
-	uint32_t row;
-};
-
-static int compare_tuple_rows(const void *x, const void *y)
-{
-	const struct tuple_row *p = x, *q = y;
-
-	for (unsigned i = 0; i < STUDY_MAX_COMPARED; i++) {
-		if (p->part[i] != q->part[i])
-			return p->part[i] < q->part[i] ? -1 : 1;
-	}
-	return 0;
-}
-
-static enum rc build_tuples(struct building *b, unsigned c)
-{
-	struct index *index = b->index;
-	const struct study_comparison *comparison = &index->pool->domain->comparisons[c];
-	struct index_values *values = &index->values[c];
-	uint32_t n_rows = index_n_rows(index), *tuples;
-	struct tuple_row *rows = calloc(n_rows + 1u, sizeof *rows);
-	size_t n = 0;
-
-	if (rows == NULL)
-		return RC_NOMEM;
-	for (uint32_t row = 0; row < n_rows; row++) {
-		rows[row].row = row;
-		for (unsigned i = 0; i < comparison->n_filters; i++)
-			rows[row].part[i] = b->ids[comparison->filters[i]][row];
-	}
-	qsort(rows, n_rows, sizeof *rows, compare_tuple_rows);
-	for (uint32_t i = 0; i < n_rows; i++)
-		n += i == 0 || compare_tuple_rows(&rows[i - 1], &rows[i]) != 0;
-	tuples = malloc((n + 1) * comparison->n_filters * sizeof *tuples);
-	if (tuples == NULL) {
-		free(rows);
-		return RC_NOMEM;
-	}
-	values->tuples = tuples;
-	for (uint32_t i = 0; i < n_rows; i++) {
-		if (i == 0 || compare_tuple_rows(&rows[i - 1], &rows[i]) != 0) {
-			memcpy(tuples + (size_t)values->n * comparison->n_filters, rows[i].part,
-			       comparison->n_filters * sizeof *tuples);
-			values->n++;
-		}
-		index->value_of_row[(size_t)rows[i].row * index->n_comparisons + c] = values->n - 1;
-	}
-	free(rows);
-	return RC_OK;
-}
-
-static void build_values(void *ctx, size_t c)
+static void note_values(void *ctx, size_t axis)
 {
 	struct building *b = ctx;
 	struct index *index = b->index;
-	const struct study_comparison *comparison = &index->pool->domain->comparisons[c];
 
 	if (has_failed(b))
 		return;
-	if (comparison->n_filters > 1) {
-		fail(b, build_tuples(b, (unsigned)c));
-		return;
-	}
-	index->values[c].n = index->dictionaries[comparison->filters[0]].n;
 	for (uint32_t row = 0; row < index_n_rows(index); row++)
-		index->value_of_row[(size_t)row * index->n_comparisons + c] = b->ids[comparison->filters[0]][row];
+		index->value_of_row[(size_t)row * index->n_axes + axis] = b->ids[axis][row];
 }
 
-/* ---- entries ---- */
+/* ---- postings ---- */
 
-static void build_entries(void *ctx, size_t c)
+static void build_postings(void *ctx, size_t axis)
 {
 	struct building *b = ctx;
 	struct index *index = b->index;
-	struct index_values *values = &index->values[c];
-	uint32_t n_rows = index_n_rows(index);
-	unsigned width = index->n_comparisons;
+	struct index_postings *postings = &index->postings[axis];
+	uint32_t n_values = index->dictionaries[axis].n, n_rows = index_n_rows(index), n_leads = 0;
+	unsigned width = index->n_axes;
 
 	if (has_failed(b))
 		return;
-	values->start = calloc(values->n + 2u, sizeof *values->start);
-	values->entries = malloc(((size_t)n_rows + 1) * width * sizeof *values->entries);
-	if (values->start == NULL || values->entries == NULL) {
+	postings->start = calloc(n_values + 2u, sizeof *postings->start);
+	if (postings->start == NULL) {
 		fail(b, RC_NOMEM);
 		return;
 	}
 	/* start[v + 2] counts; after the sum start[v + 1] is where v begins, and moves to where it ends. */
-	for (uint32_t row = 0; row < n_rows; row++)
-		values->start[index->value_of_row[(size_t)row * width + c] + 2] +=
-			pool_is_lead(index->pool, index->first + row);
-	for (uint32_t v = 2; v <= values->n + 1; v++)
-		values->start[v] += values->start[v - 1];
+	for (uint32_t row = 0; row < n_rows; row++) {
+		bool is_lead = pool_is_lead(index->pool, index->first + row);
+
+		postings->start[index->value_of_row[(size_t)row * width + axis] + 2] += is_lead;
+		n_leads += is_lead;
+	}
+	for (uint32_t v = 2; v <= n_values + 1; v++)
+		postings->start[v] += postings->start[v - 1];
+	postings->entries = malloc(((size_t)n_leads + 1) * width * sizeof *postings->entries);
+	if (postings->entries == NULL) {
+		fail(b, RC_NOMEM);
+		return;
+	}
 	for (uint32_t row = 0; row < n_rows; row++) {
 		const uint32_t *own = index->value_of_row + (size_t)row * width;
 		uint32_t *entry;
 
 		if (!pool_is_lead(index->pool, index->first + row))
 			continue;
-		entry = values->entries + (size_t)values->start[own[c] + 1]++ * width;
+		entry = postings->entries + (size_t)postings->start[own[axis] + 1]++ * width;
 		*entry++ = row;
 		for (unsigned k = 0; k < width; k++) {
-			if (index->order[k] != c)
+			if (index->order[k] != axis)
 				*entry++ = own[index->order[k]];
 		}
 	}
 }
 
-/* Does comparison x rule pairs out sooner than y? Many values say more than few; of those that have many, the smaller
+/* The most telling filter of a comparison. */
+static uint32_t most_values(const struct index *index, unsigned c)
+{
+	uint32_t most = 0;
+
+	for (unsigned axis = 0; axis < index->n_axes; axis++) {
+		if (index->pool->axes[axis].comparison == c && index->dictionaries[axis].n > most)
+			most = index->dictionaries[axis].n;
+	}
+	return most;
+}
+
+/* Does axis x rule pairs out sooner than y? Many values say more than few; of those that have many, the smaller
  * table is the faster one. */
 static bool goes_before(const struct index *index, unsigned x, unsigned y)
 {
-	uint32_t n = index->values[x].n, m = index->values[y].n;
+	unsigned c = index->pool->axes[x].comparison, d = index->pool->axes[y].comparison;
+	uint32_t n = most_values(index, c), m = most_values(index, d);
 
+	if (c == d)
+		return x < y;
+	if (n == m)
+		return c < d;
 	if (n >= MANY_VALUES && m >= MANY_VALUES)
 		return n < m;
 	return n > m;
 }
 
-static void order_comparisons(struct index *index)
+static void order_axes(struct index *index)
 {
-	for (unsigned c = 0; c < index->n_comparisons; c++) {
-		unsigned at = c;
+	for (unsigned axis = 0; axis < index->n_axes; axis++) {
+		unsigned at = axis;
 
-		for (; at > 0 && goes_before(index, c, index->order[at - 1]); at--)
+		for (; at > 0 && goes_before(index, axis, index->order[at - 1]); at--)
 			index->order[at] = index->order[at - 1];
-		index->order[at] = (uint8_t)c;
+		index->order[at] = (uint8_t)axis;
 	}
 }
 
@@ -188,17 +151,20 @@ enum rc index_new(struct link_pool *pool, uint32_t first, uint32_t end, bool sea
 	index->pool = pool;
 	index->first = first;
 	index->end = end;
-	index->n_comparisons = pool->domain->n_comparisons;
-	index->value_of_row = malloc(((size_t)(end - first) + 1) * index->n_comparisons * sizeof *index->value_of_row);
+	index->n_axes = pool->n_axes;
+	index->value_of_row = malloc(((size_t)(end - first) + 1) * index->n_axes * sizeof *index->value_of_row);
 	if (index->value_of_row == NULL)
 		fail(&b, RC_NOMEM);
-	parallel_for(n_threads, pool->domain->n_filters, build_dictionary, &b);
-	parallel_for(n_threads, index->n_comparisons, build_values, &b);
-	order_comparisons(index);
-	if (searchable)
-		parallel_for(n_threads, index->n_comparisons, build_entries, &b);
-	for (unsigned f = 0; f < STUDY_MAX_FILTERS; f++)
-		free(b.ids[f]);
+	parallel_for(n_threads, index->n_axes, build_dictionary, &b);
+	parallel_for(n_threads, index->n_axes, note_values, &b);
+	for (unsigned axis = 0; axis < STUDY_MAX_FILTERS; axis++)
+		free(b.ids[axis]);
+	order_axes(index);
+	if (searchable) {
+		parallel_for(n_threads, index->n_axes, build_postings, &b);
+		free(index->value_of_row);
+		index->value_of_row = NULL;
+	}
 	if (has_failed(&b)) {
 		index_free(index);
 		return (enum rc)atomic_load(&b.rc);
@@ -211,12 +177,10 @@ void index_free(struct index *index)
 {
 	if (index == NULL)
 		return;
-	for (unsigned f = 0; f < STUDY_MAX_FILTERS; f++)
-		dictionary_deinit(&index->dictionaries[f]);
-	for (unsigned c = 0; c < STUDY_MAX_COMPARISONS; c++) {
-		free(index->values[c].tuples);
-		free(index->values[c].start);
-		free(index->values[c].entries);
+	for (unsigned axis = 0; axis < STUDY_MAX_FILTERS; axis++) {
+		dictionary_deinit(&index->dictionaries[axis]);
+		free(index->postings[axis].start);
+		free(index->postings[axis].entries);
 	}
 	free(index->value_of_row);
 	free(index);

@@ -4,35 +4,43 @@
 #include <string.h>
 
 #include "daemon/base/workq.h"
+#include "daemon/link/order.h"
 
-enum { TILE_ROWS = 65536, NO_CAP = 255, FETCH_AHEAD = 12 };
+enum { TILE_ROWS = 65536, FETCH_AHEAD = 12, NEVER = -30000 };
 
 struct job {
 	const struct join_plan *plan;
 	const struct index *asking, *indexed;
 	const struct similar_lists *lists;
 	const atomic_bool *cancel;
-	struct pair_list *chunks;
-	uint8_t other[STUDY_MAX_COMPARISONS][STUDY_MAX_COMPARISONS]; /* comparison of each further value of an entry */
-	uint32_t first_row, end_row;                                 /* of the tile */
+	struct pair_list *chunks;                               /* of the tile */
+	const uint32_t *rows;                                   /* that ask, in the tile */
+	uint32_t n_rows;
+	uint8_t column[STUDY_MAX_FILTERS][STUDY_MAX_FILTERS]; /* [axis of an entry][other axis] */
 	_Atomic int rc;
 };
 
-/* One comparison of the row that asks. */
+/* One axis of the row that asks. */
 struct side {
 	struct similar_list list;
-	const uint8_t *table; /* bound of every value of the index */
-	uint32_t n_taken;     /* groups above the threshold */
-	uint64_t n_rows;      /* in them */
-	uint8_t below;        /* the most a value below the threshold can bring */
-	uint8_t most;
+	bool is_missing;
+	uint8_t depth; /* chosen */
+	uint8_t least; /* none of the values is above this one */
+	uint64_t n_rows; /* above the depth */
 };
 
-struct query {
+/* What one thread needs. Neighbours ask much alike: a table stays as it is until another value asks. */
+struct worker {
 	const struct job *job;
+	uint8_t *table[STUDY_MAX_FILTERS]; /* digit of every value of the index; n_digits = not listed */
+	uint32_t asked[STUDY_MAX_FILTERS]; /* the value that the table is of; UINT32_MAX = none */
+	struct side side[STUDY_MAX_FILTERS];
+	struct join_options options[STUDY_MAX_COMPARISONS];
+	int16_t worth[STUDY_MAX_COMPARISONS][JOIN_MAX_CODES];
+	/* The row that asks. */
+	const uint32_t *values;
 	uint32_t row;   /* of the pool */
 	uint32_t limit; /* rows of the index from here on do not come before it */
-	struct side side[STUDY_MAX_COMPARISONS];
 	struct pair_list *hits;
 };
 
@@ -57,115 +65,279 @@ enum rc pair_list_add(struct pair_list *list, const struct link_pair *pair)
 	return RC_OK;
 }
 
-/* A pair whose bounds reach the floor: do its weights? */
-static enum rc check_pair(struct query *query, uint32_t row)
+/* A pair whose bounds reach the floor: do its weights? The digits of listed values are known. */
+static enum rc check_pair(struct worker *w, unsigned own_axis, uint32_t own_value, const uint32_t *entry)
 {
-	const struct index *indexed = query->job->indexed;
-	const struct study_domain *domain = query->job->plan->domain;
-	struct link_pair pair = {.a = indexed->first + row, .b = query->row};
+	const struct job *job = w->job;
+	const struct join_plan *plan = job->plan;
+	struct link_pair pair = {.a = job->indexed->first + entry[0], .b = w->row};
 	int32_t weight = 0;
 
-	if (!pool_is_lead(indexed->pool, pair.a))
-		return RC_OK;
-	pair.pattern = link_pattern_of(indexed->pool, pair.a, pair.b);
-	for (unsigned c = 0; c < domain->n_comparisons; c++)
-		weight += domain->comparisons[c].reference_weight[pair.pattern.level[c]];
-	return weight >= domain->floor ? pair_list_add(query->hits, &pair) : RC_OK;
+	for (unsigned a = 0; a < plan->n_axes; a++) {
+		uint32_t value = a == own_axis ? own_value : entry[job->column[own_axis][a]];
+		unsigned digit;
+
+		if (w->side[a].is_missing)
+			continue;
+		digit = w->table[a][value];
+		if (digit == plan->axes[a].n_digits)
+			digit = join_digit(job->asking, job->indexed, a, w->values[a], value);
+		pair.pattern.level[plan->pool_axes[a].comparison] =
+			(uint8_t)(pair.pattern.level[plan->pool_axes[a].comparison] +
+				  digit * plan->axes[a].level_step);
+	}
+	for (unsigned c = 0; c < plan->domain->n_comparisons; c++)
+		weight += plan->domain->comparisons[c].reference_weight[pair.pattern.level[c]];
+	return weight >= plan->domain->floor ? pair_list_add(w->hits, &pair) : RC_OK;
 }
 
-/* ---- thresholds of one query ---- */
+/* ---- how deep the axes of one row are read ---- */
 
-static uint8_t bound_after(const struct side *side, uint32_t n_taken)
+/* Depth after k groups. */
+static unsigned depth_after(const struct join_axis *axis, const struct side *side, uint32_t k)
 {
-	return n_taken < side->list.n_groups ? side->list.groups[n_taken].bound : side->list.unlisted;
+	return k < side->list.n_groups && side->list.groups[k].rank < axis->n_listed ? side->list.groups[k].rank
+										      : axis->n_listed;
 }
 
-/* Take groups, the cheapest gain first, until what lies below all thresholds is below the floor. False when the lists
- * do not go that far. */
-static bool choose_thresholds(struct query *query)
+static unsigned n_readable(const struct join_axis *axis, const struct side *side)
 {
-	unsigned n = query->job->indexed->n_comparisons;
-	int32_t floor = query->job->plan->floor, sum = 0;
+	unsigned n = 0;
 
-	for (unsigned c = 0; c < n; c++)
-		sum += query->side[c].below;
-	while (sum >= floor) {
-		double best_worth = 0;
-		unsigned best = n;
-		uint32_t best_taken = 0;
-		struct side *side;
+	while (n < side->list.n_groups && side->list.groups[n].rank < axis->n_listed)
+		n++;
+	return side->is_missing ? 0 : n;
+}
 
-		for (unsigned c = 0; c < n; c++) {
-			uint64_t n_rows = 1;
+static unsigned missing_mask(const struct worker *w, unsigned c)
+{
+	const struct join_plan *plan = w->job->plan;
+	unsigned mask = 0;
 
-			side = &query->side[c];
-			for (uint32_t taken = side->n_taken; taken < side->list.n_groups; taken++) {
-				int32_t gain = side->below - bound_after(side, taken + 1), needed = sum - floor + 1;
-				double worth;
+	for (unsigned i = 0; i < plan->domain->comparisons[c].n_filters; i++)
+		mask |= (unsigned)w->side[plan->axis_of[c][i]].is_missing << i;
+	return mask;
+}
 
-				n_rows += side->list.groups[taken].n_rows;
-				worth = (double)(gain < needed ? gain : needed) / (double)n_rows;
-				if (worth > best_worth) {
-					best_worth = worth;
-					best = c;
-					best_taken = taken + 1;
-				}
-			}
+/* All ways to read comparison c: some of the groups of each of its axes. */
+static void list_options(struct worker *w, unsigned c)
+{
+	const struct join_plan *plan = w->job->plan;
+	unsigned n_filters = plan->domain->comparisons[c].n_filters, mask = missing_mask(w, c);
+	unsigned n[STUDY_MAX_COMPARED], k[STUDY_MAX_COMPARED] = {0}, i = 0;
+	uint64_t rows[STUDY_MAX_COMPARED] = {0};
+	struct join_options *options = &w->options[c];
+
+	for (unsigned j = 0; j < n_filters; j++)
+		n[j] = n_readable(&plan->axes[plan->axis_of[c][j]], &w->side[plan->axis_of[c][j]]);
+	options->n = 0;
+	while (i < n_filters) {
+		struct join_option *option = &options->option[options->n++];
+		unsigned depths = 0;
+
+		option->cost = 0;
+		for (unsigned j = 0; j < n_filters; j++) {
+			const struct join_axis *axis = &plan->axes[plan->axis_of[c][j]];
+			const struct side *side = &w->side[plan->axis_of[c][j]];
+
+			option->depth[j] = (uint8_t)(side->is_missing ? 0 : depth_after(axis, side, k[j]));
+			option->cost += rows[j];
+			depths += (unsigned)option->depth[j] * axis->level_step;
 		}
-		if (best == n)
-			return false;
-		side = &query->side[best];
-		for (; side->n_taken < best_taken; side->n_taken++)
-			side->n_rows += side->list.groups[side->n_taken].n_rows;
-		sum -= side->below;
-		side->below = bound_after(side, best_taken);
-		sum += side->below;
+		option->below = plan->below[c][mask][depths];
+		for (i = 0; i < n_filters; i++) {
+			if (k[i] < n[i]) {
+				rows[i] += w->side[plan->axis_of[c][i]].list.groups[k[i]++].n_rows;
+				break;
+			}
+			k[i] = 0;
+			rows[i] = 0;
+		}
+	}
+	join_options_prune(options);
+}
+
+/* False when the lists do not go deep enough. */
+static bool choose_depths(struct worker *w)
+{
+	const struct join_plan *plan = w->job->plan;
+
+	for (unsigned c = 0; c < plan->domain->n_comparisons; c++)
+		list_options(w, c);
+	if (!join_options_choose(w->options, plan->domain->n_comparisons, plan->floor))
+		return false;
+	for (unsigned a = 0; a < plan->n_axes; a++) {
+		const struct join_options *options = &w->options[plan->pool_axes[a].comparison];
+		struct side *side = &w->side[a];
+
+		side->depth = options->option[options->chosen].depth[plan->pool_axes[a].place];
+		side->n_rows = 0;
+		for (uint32_t g = 0; g < side->list.n_groups && side->list.groups[g].rank < side->depth; g++)
+			side->n_rows += side->list.groups[g].n_rows;
 	}
 	return true;
-}
-
-/* Comparisons by what they bring, least first: the longest lists then meet the tightest caps. */
-static void order_by_cost(const struct query *query, uint8_t *order)
-{
-	unsigned n = query->job->indexed->n_comparisons;
-
-	for (unsigned c = 0; c < n; c++) {
-		unsigned at = c;
-
-		for (; at > 0 && query->side[order[at - 1]].n_rows > query->side[c].n_rows; at--)
-			order[at] = order[at - 1];
-		order[at] = (uint8_t)c;
-	}
 }
 
 /* ---- candidates ---- */
 
 struct check {
 	const uint8_t *table;
-	int32_t needed; /* of the sum with this comparison, for the rest to be able to reach the floor */
-	uint8_t cap;    /* above it an earlier comparison has brought the pair already */
+	const int16_t *worth; /* of the comparison that ends here; NULL = it goes on */
+	int32_t needed;       /* of the sum so far, for the rest to be able to reach the floor */
+	uint16_t step;
+	uint8_t column;
 };
 
-static enum rc read_entries(struct query *query, const uint32_t *entry, const uint32_t *end, int32_t bound,
-			    const struct check *checks, unsigned n_checks)
+/* How entries of one axis are checked. */
+struct reading {
+	unsigned axis, n_checks;
+	struct check checks[STUDY_MAX_FILTERS];
+	bool own_goes_on; /* the comparison of the axis has other axes to check: they come first */
+	int32_t base;     /* of comparisons that the row that asks lacks */
+	int32_t rest;     /* the most of all but that and the comparison of the axis */
+	unsigned own_depths;
+};
+
+/* The depth that a pair must lie below: on an axis that was read before, the one chosen. */
+static unsigned depth_of(const struct side *side, bool is_earlier)
 {
-	for (; entry < end; entry += n_checks + 1) {
-		int32_t sum = bound;
-		unsigned j;
+	return is_earlier ? side->depth : side->least;
+}
+
+static unsigned depths_of(const struct worker *w, unsigned c, const bool *is_earlier)
+{
+	const struct join_plan *plan = w->job->plan;
+	unsigned depths = 0;
+
+	for (unsigned i = 0; i < plan->domain->comparisons[c].n_filters; i++) {
+		unsigned a = plan->axis_of[c][i];
+
+		if (!w->side[a].is_missing)
+			depths += depth_of(&w->side[a], is_earlier[a]) * plan->axes[a].level_step;
+	}
+	return depths;
+}
+
+/* Bounds by code, with what an earlier axis has brought already ruled out. */
+static const int16_t *worth_of(struct worker *w, unsigned c, unsigned own_axis, const bool *is_earlier)
+{
+	const struct join_plan *plan = w->job->plan;
+	const int16_t *worth = plan->worth[c];
+
+	for (unsigned i = 0; i < plan->domain->comparisons[c].n_filters; i++) {
+		unsigned a = plan->axis_of[c][i];
+		const struct join_axis *axis = &plan->axes[a];
+
+		if (a == own_axis || !is_earlier[a])
+			continue;
+		if (worth == plan->worth[c])
+			memcpy(w->worth[c], worth, plan->n_codes[c] * sizeof *worth);
+		worth = w->worth[c];
+		for (unsigned code = 0; code < plan->n_codes[c]; code++) {
+			unsigned digit = code / axis->code_step % (axis->n_digits + 1u);
+
+			if (digit < axis->n_digits && axis->rank[digit] < w->side[a].depth)
+				w->worth[c][code] = NEVER;
+		}
+	}
+	return worth;
+}
+
+/* Append the checks of comparison c; false when there is nothing to check of it. */
+static bool add_checks(struct worker *w, unsigned c, const bool *is_earlier, struct reading *reading)
+{
+	const struct job *job = w->job;
+	const struct join_plan *plan = job->plan;
+	unsigned before = reading->n_checks;
+
+	for (unsigned i = 0; i < plan->domain->comparisons[c].n_filters; i++) {
+		unsigned a = plan->axis_of[c][i];
+
+		if (a != reading->axis && !w->side[a].is_missing)
+			reading->checks[reading->n_checks++] = (struct check){
+				.table = w->table[a],
+				.step = plan->axes[a].code_step,
+				.column = job->column[reading->axis][a]};
+	}
+	if (reading->n_checks == before)
+		return false;
+	reading->checks[reading->n_checks - 1].worth = worth_of(w, c, reading->axis, is_earlier);
+	return true;
+}
+
+static void prepare_reading(struct worker *w, unsigned axis, const bool *is_earlier, struct reading *reading)
+{
+	const struct join_plan *plan = w->job->plan;
+	unsigned own = plan->pool_axes[axis].comparison;
+	unsigned last[STUDY_MAX_COMPARISONS], n_last = 0, most[STUDY_MAX_COMPARISONS];
+	bool is_done[STUDY_MAX_COMPARISONS] = {false};
+
+	reading->axis = axis;
+	reading->n_checks = 0;
+	reading->base = 0;
+	reading->rest = 0;
+	reading->own_goes_on = add_checks(w, own, is_earlier, reading);
+	reading->own_depths = depths_of(w, own, is_earlier);
+	if (!w->side[axis].is_missing)
+		reading->own_depths -= depth_of(&w->side[axis], is_earlier[axis]) * plan->axes[axis].level_step;
+	is_done[own] = true;
+	if (reading->own_goes_on) {
+		most[n_last] = 0;
+		last[n_last++] = reading->n_checks - 1;
+	}
+	for (unsigned k = 0; k < plan->n_axes; k++) {
+		unsigned c = plan->pool_axes[w->job->indexed->order[k]].comparison;
+
+		if (is_done[c])
+			continue;
+		is_done[c] = true;
+		if (!add_checks(w, c, is_earlier, reading)) {
+			reading->base += plan->worth[c][0];
+			continue;
+		}
+		most[n_last] = plan->below[c][missing_mask(w, c)][depths_of(w, c, is_earlier)];
+		reading->rest += (int32_t)most[n_last];
+		last[n_last++] = reading->n_checks - 1;
+	}
+	for (int32_t rest = 0; n_last-- > 0; rest += (int32_t)most[n_last])
+		reading->checks[last[n_last]].needed = plan->floor - rest;
+}
+
+/* The entries of one value, of which `code` is the digit. */
+static enum rc read_value(struct worker *w, const struct reading *reading, uint32_t value, unsigned code)
+{
+	const struct join_plan *plan = w->job->plan;
+	const struct index_postings *postings = &w->job->indexed->postings[reading->axis];
+	size_t width = plan->n_axes;
+	const uint32_t *entry = postings->entries + postings->start[value] * width;
+	const uint32_t *end = postings->entries + postings->start[value + 1] * width;
+	const struct check *checks = reading->checks;
+	unsigned own = plan->pool_axes[reading->axis].comparison, n_checks = reading->n_checks;
+	unsigned own_code = code * plan->axes[reading->axis].code_step;
+	unsigned start = reading->own_goes_on ? own_code : 0;
+	int32_t base = reading->base + (reading->own_goes_on ? 0 : plan->worth[own][own_code]);
+
+	for (; entry < end; entry += width) {
+		int32_t sum = base;
+		unsigned at = start, j;
 		enum rc rc;
 
-		if (entry[0] >= query->limit)
+		if (entry[0] >= w->limit)
 			break; /* ascending */
 		for (j = 0; j < n_checks; j++) {
-			uint8_t b = checks[j].table[entry[j + 1]];
+			const struct check *check = &checks[j];
 
-			sum += b;
-			if (sum < checks[j].needed || b > checks[j].cap)
+			at += check->step * check->table[entry[check->column]];
+			if (check->worth == NULL)
+				continue;
+			sum += check->worth[at];
+			at = 0;
+			if (sum < check->needed)
 				break;
 		}
 		if (j < n_checks)
 			continue;
-		rc = check_pair(query, entry[0]);
+		rc = check_pair(w, reading->axis, value, entry);
 		if (rc != RC_OK)
 			return rc;
 	}
@@ -173,170 +345,245 @@ static enum rc read_entries(struct query *query, const uint32_t *entry, const ui
 }
 
 /* Most lists are short and far apart, so they are fetched ahead: where they start, then what is there. */
-static enum rc read_group(struct query *query, unsigned c, const uint32_t *list, const struct similar_group *group,
-			  const struct check *checks)
+static enum rc read_group(struct worker *w, const struct reading *reading, const struct similar_group *group)
 {
-	const struct index_values *values = &query->job->indexed->values[c];
-	unsigned n_checks = query->job->indexed->n_comparisons - 1;
-	size_t width = n_checks + 1;
+	const struct index_postings *postings = &w->job->indexed->postings[reading->axis];
+	const uint32_t *list = w->side[reading->axis].list.values + group->first;
+	size_t width = w->job->plan->n_axes;
 	enum rc rc = RC_OK;
 
 	for (uint32_t i = 0; i < group->n && rc == RC_OK; i++) {
 		if (i + 2 * FETCH_AHEAD < group->n)
-			__builtin_prefetch(&values->start[list[i + 2 * FETCH_AHEAD]]);
+			__builtin_prefetch(&postings->start[list[i + 2 * FETCH_AHEAD]]);
 		if (i + FETCH_AHEAD < group->n)
-			__builtin_prefetch(values->entries + values->start[list[i + FETCH_AHEAD]] * width);
-		rc = read_entries(query, values->entries + values->start[list[i]] * width,
-				  values->entries + values->start[list[i] + 1] * width, group->bound, checks, n_checks);
+			__builtin_prefetch(postings->entries + postings->start[list[i + FETCH_AHEAD]] * width);
+		rc = read_value(w, reading, list[i], group->digit);
 	}
 	return rc;
 }
 
-static enum rc read_lists(struct query *query, unsigned c, const bool *is_earlier)
+static enum rc read_axis(struct worker *w, unsigned axis, const bool *is_earlier)
 {
-	const struct job *job = query->job;
-	unsigned n_checks = job->indexed->n_comparisons - 1;
-	const struct side *side = &query->side[c];
-	struct check checks[STUDY_MAX_COMPARISONS];
-	int32_t rest = 0;
+	const struct join_plan *plan = w->job->plan;
+	const struct side *side = &w->side[axis];
+	unsigned own = plan->pool_axes[axis].comparison, mask = missing_mask(w, own);
+	struct reading reading;
 	enum rc rc = RC_OK;
 
-	for (unsigned j = n_checks; j-- > 0;) {
-		unsigned other = job->other[c][j];
-		const struct side *s = &query->side[other];
-
-		checks[j] = (struct check){s->table, job->plan->floor - rest, is_earlier[other] ? s->below : NO_CAP};
-		rest += is_earlier[other] ? s->below : s->most;
-	}
-	for (uint32_t g = 0; g < side->n_taken && rc == RC_OK; g++) {
+	prepare_reading(w, axis, is_earlier, &reading);
+	for (uint32_t g = 0; g < side->list.n_groups && rc == RC_OK; g++) {
 		const struct similar_group *group = &side->list.groups[g];
+		unsigned depths = reading.own_depths + group->rank * plan->axes[axis].level_step;
 
-		if (group->bound + rest < job->plan->floor)
+		if (group->rank >= side->depth ||
+		    plan->below[own][mask][depths] + reading.base + reading.rest < plan->floor)
 			break;
-		rc = read_group(query, c, side->list.values + group->first, group, checks);
+		rc = read_group(w, &reading, group);
 	}
 	return rc;
 }
 
-/* The floor is so low, or values so alike, that no threshold leaves anything out. */
-static enum rc read_all(struct query *query)
+/* The floor is so low, or values so alike, that no depth leaves anything out. */
+static enum rc read_all(struct worker *w)
 {
-	const struct index *indexed = query->job->indexed;
-	const uint32_t *value = indexed->value_of_row;
+	static const bool none[STUDY_MAX_FILTERS];
+	const struct index *indexed = w->job->indexed;
+	unsigned axis = indexed->order[0];
+	struct reading reading;
 	enum rc rc = RC_OK;
 
-	for (uint32_t row = 0; row < index_n_rows(indexed) && row < query->limit && rc == RC_OK; row++) {
-		int32_t sum = 0;
-
-		for (unsigned c = 0; c < indexed->n_comparisons; c++)
-			sum += query->side[c].table[*value++];
-		if (sum >= query->job->plan->floor)
-			rc = check_pair(query, row);
-	}
+	prepare_reading(w, axis, none, &reading);
+	for (uint32_t v = 0; v < indexed->dictionaries[axis].n && rc == RC_OK; v++)
+		rc = read_value(w, &reading, v, w->side[axis].is_missing ? 0 : w->table[axis][v]);
 	return rc;
 }
 
-static enum rc ask(struct query *query)
+/* Axes by what they bring, least first: the longest lists then meet the tightest bounds. */
+static void order_by_cost(const struct worker *w, uint8_t *order)
 {
-	uint8_t order[STUDY_MAX_COMPARISONS];
-	bool is_earlier[STUDY_MAX_COMPARISONS] = {false};
+	for (unsigned a = 0; a < w->job->plan->n_axes; a++) {
+		unsigned at = a;
+
+		for (; at > 0 && w->side[order[at - 1]].n_rows > w->side[a].n_rows; at--)
+			order[at] = order[at - 1];
+		order[at] = (uint8_t)a;
+	}
+}
+
+static enum rc ask(struct worker *w)
+{
+	uint8_t order[STUDY_MAX_FILTERS];
+	bool is_earlier[STUDY_MAX_FILTERS] = {false};
 	enum rc rc = RC_OK;
 
-	if (!choose_thresholds(query))
-		return read_all(query);
-	order_by_cost(query, order);
-	for (unsigned k = 0; k < query->job->indexed->n_comparisons && rc == RC_OK; k++) {
-		rc = read_lists(query, order[k], is_earlier);
-		is_earlier[order[k]] = true;
+	if (!choose_depths(w))
+		return read_all(w);
+	order_by_cost(w, order);
+	for (unsigned k = 0; k < w->job->plan->n_axes && rc == RC_OK; k++) {
+		unsigned a = order[k];
+
+		if (w->side[a].is_missing)
+			continue;
+		if (w->side[a].n_rows > 0)
+			rc = read_axis(w, a, is_earlier);
+		is_earlier[a] = true;
 	}
 	return rc;
 }
 
 /* ---- tables ---- */
 
-struct tables {
-	uint8_t *usual[STUDY_MAX_COMPARISONS];   /* all at the plan's bound of what is not listed, between queries */
-	uint8_t *missing[STUDY_MAX_COMPARISONS]; /* for a query that has no list: all at one other bound */
-};
-
-static void tables_deinit(struct tables *tables)
+static void worker_free(struct worker *w)
 {
-	for (unsigned c = 0; c < STUDY_MAX_COMPARISONS; c++) {
-		free(tables->usual[c]);
-		free(tables->missing[c]);
+	if (w == NULL)
+		return;
+	for (unsigned a = 0; a < STUDY_MAX_FILTERS; a++)
+		free(w->table[a]);
+	free(w);
+}
+
+static struct worker *worker_new(const struct job *job)
+{
+	struct worker *w = calloc(1, sizeof *w);
+
+	if (w == NULL)
+		return NULL;
+	w->job = job;
+	for (unsigned a = 0; a < job->plan->n_axes; a++) {
+		uint32_t n = job->indexed->dictionaries[a].n;
+
+		w->asked[a] = UINT32_MAX;
+		w->table[a] = malloc(n + 1u);
+		if (w->table[a] == NULL) {
+			worker_free(w);
+			return NULL;
+		}
+		memset(w->table[a], job->plan->axes[a].n_digits, n);
+	}
+	return w;
+}
+
+static void set_table(struct worker *w, unsigned a, uint32_t value)
+{
+	struct side *side = &w->side[a];
+	const struct join_axis *axis = &w->job->plan->axes[a];
+	uint8_t *table = w->table[a];
+
+	if (w->asked[a] == value)
+		return;
+	for (uint32_t g = 0; g < side->list.n_groups; g++) {
+		for (uint32_t i = 0; i < side->list.groups[g].n; i++)
+			table[side->list.values[side->list.groups[g].first + i]] = axis->n_digits;
+	}
+	w->asked[a] = value;
+	side->list = similar_list_of(w->job->lists, a, value);
+	side->is_missing = w->job->asking->dictionaries[a].popcounts[value] == 0;
+	side->least = (uint8_t)depth_after(axis, side, 0);
+	side->depth = 0;
+	side->n_rows = 0;
+	for (uint32_t g = 0; g < side->list.n_groups; g++) {
+		for (uint32_t i = 0; i < side->list.groups[g].n; i++)
+			table[side->list.values[side->list.groups[g].first + i]] = side->list.groups[g].digit;
 	}
 }
 
-static enum rc tables_init(struct tables *tables, const struct job *job)
+static enum rc ask_row(struct worker *w, uint32_t row, struct pair_list *hits)
 {
-	memset(tables, 0, sizeof *tables);
-	for (unsigned c = 0; c < job->indexed->n_comparisons; c++) {
-		uint32_t n = job->indexed->values[c].n;
+	const struct index *asking = w->job->asking, *indexed = w->job->indexed;
 
-		tables->usual[c] = malloc(n + 1u);
-		tables->missing[c] = malloc(n + 1u);
-		if (tables->usual[c] == NULL || tables->missing[c] == NULL)
-			return RC_NOMEM;
-		memset(tables->usual[c], job->plan->unlisted[c], n);
-		memset(tables->missing[c], job->plan->bound[c][0], n);
-	}
-	return RC_OK;
-}
-
-static void set_values(uint8_t *table, const struct similar_list *list, int bound)
-{
-	for (uint32_t g = 0; g < list->n_groups; g++) {
-		const struct similar_group *group = &list->groups[g];
-		uint8_t b = bound < 0 ? group->bound : (uint8_t)bound;
-
-		for (uint32_t i = 0; i < group->n; i++)
-			table[list->values[group->first + i]] = b;
-	}
-}
-
-static enum rc ask_row(const struct job *job, uint32_t row, struct tables *tables, struct pair_list *hits)
-{
-	const struct index *asking = job->asking, *indexed = job->indexed;
-	struct query query = {.job = job, .row = asking->first + row, .limit = UINT32_MAX, .hits = hits};
-	enum rc rc;
-
-	if (query.row <= indexed->first || !pool_is_lead(asking->pool, query.row))
-		return RC_OK;
-	if (query.row < indexed->end)
-		query.limit = query.row - indexed->first;
-	for (unsigned c = 0; c < indexed->n_comparisons; c++) {
-		struct side *side = &query.side[c];
-
-		side->list =
-			similar_list_of(job->lists, c, asking->value_of_row[(size_t)row * asking->n_comparisons + c]);
-		side->table = side->list.unlisted == job->plan->unlisted[c] ? tables->usual[c] : tables->missing[c];
-		side->most = side->below = bound_after(side, 0);
-		set_values(tables->usual[c], &side->list, -1);
-	}
-	rc = ask(&query);
-	for (unsigned c = 0; c < indexed->n_comparisons; c++)
-		set_values(tables->usual[c], &query.side[c].list, job->plan->unlisted[c]);
-	return rc;
+	w->row = asking->first + row;
+	w->limit = w->row < indexed->end ? w->row - indexed->first : UINT32_MAX;
+	w->values = asking->value_of_row + (size_t)row * asking->n_axes;
+	w->hits = hits;
+	for (unsigned a = 0; a < asking->n_axes; a++)
+		set_table(w, a, w->values[a]);
+	return ask(w);
 }
 
 static void run_chunk(void *ctx, size_t index)
 {
 	struct job *job = ctx;
-	uint32_t first = job->first_row + (uint32_t)index * JOIN_CHUNK;
-	struct tables tables;
-	enum rc rc;
+	uint32_t first = (uint32_t)index * JOIN_CHUNK;
+	struct worker *w;
+	enum rc rc = RC_OK;
 
 	if (atomic_load(&job->rc) != RC_OK)
 		return;
-	rc = tables_init(&tables, job);
-	for (uint32_t row = first; row < job->end_row && row < first + JOIN_CHUNK && rc == RC_OK; row++) {
-		rc = ask_row(job, row, &tables, &job->chunks[row / JOIN_CHUNK]);
+	w = worker_new(job);
+	if (w == NULL)
+		rc = RC_NOMEM;
+	for (uint32_t i = first; i < job->n_rows && i < first + JOIN_CHUNK && rc == RC_OK; i++) {
+		rc = ask_row(w, job->rows[i], &job->chunks[index]);
 		if (job->cancel != NULL && atomic_load(job->cancel))
 			rc = RC_STOPPING;
 	}
-	tables_deinit(&tables);
+	worker_free(w);
 	if (rc != RC_OK)
 		atomic_store(&job->rc, (int)rc);
+}
+
+/* ---- all rows ---- */
+
+/* Which rows ask: leads that come after some row of the index. Those that have the same values on the two axes with
+ * most values lie side by side, so that lists and tables serve several. */
+static enum rc list_rows(const struct index *asking, const struct index *indexed, struct order *rows)
+{
+	uint32_t n_rows = index_n_rows(asking), *keys = malloc((n_rows + 1u) * sizeof *keys);
+	unsigned axes[2] = {0, 0};
+	enum rc rc = order_init(rows, n_rows);
+
+	if (keys == NULL)
+		rc = RC_NOMEM;
+	for (unsigned a = 1; a < asking->n_axes; a++) {
+		if (asking->dictionaries[a].n > asking->dictionaries[axes[0]].n) {
+			axes[1] = axes[0];
+			axes[0] = a;
+		} else if (axes[1] == axes[0] || asking->dictionaries[a].n > asking->dictionaries[axes[1]].n) {
+			axes[1] = a;
+		}
+	}
+	for (unsigned k = 2; rc == RC_OK && k-- > 0;) {
+		for (size_t row = 0; row < n_rows; row++)
+			keys[row] = asking->value_of_row[row * asking->n_axes + axes[k]];
+		order_by(rows, keys);
+	}
+	if (rc == RC_OK) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < rows->n; i++) {
+			uint32_t row = asking->first + rows->at[i];
+
+			if (row > indexed->first && pool_is_lead(asking->pool, row))
+				rows->at[n++] = rows->at[i];
+		}
+		rows->n = n;
+	}
+	free(keys);
+	return rc;
+}
+
+static enum rc run_tiles(struct job *job, const struct order *rows)
+{
+	enum rc rc = RC_OK;
+	struct pair_list *chunks = job->chunks;
+
+	for (size_t first = 0; first < rows->n && rc == RC_OK; first += TILE_ROWS) {
+		struct similar_lists *lists;
+
+		job->rows = rows->at + first;
+		job->n_rows = (uint32_t)(rows->n - first < TILE_ROWS ? rows->n - first : TILE_ROWS);
+		job->chunks = chunks + first / JOIN_CHUNK;
+		rc = similar_lists_new(job->plan, job->asking, job->indexed, job->rows, job->n_rows, job->cancel,
+				       &lists);
+		if (rc != RC_OK)
+			break;
+		job->lists = lists;
+		parallel_for(job->indexed->pool->options.n_threads, (job->n_rows + JOIN_CHUNK - 1) / JOIN_CHUNK,
+			     run_chunk, job);
+		similar_lists_free(lists);
+		rc = (enum rc)atomic_load(&job->rc);
+	}
+	return rc;
 }
 
 enum rc join_run(const struct index *asking, const struct index *indexed, const atomic_bool *cancel,
@@ -344,30 +591,21 @@ enum rc join_run(const struct index *asking, const struct index *indexed, const 
 {
 	struct join_plan *plan = malloc(sizeof *plan);
 	struct job job = {.plan = plan, .asking = asking, .indexed = indexed, .cancel = cancel, .chunks = chunks};
-	uint32_t n_rows = index_n_rows(asking);
-	enum rc rc = RC_OK;
+	struct order rows = {0};
+	enum rc rc;
 
 	if (plan == NULL)
 		return RC_NOMEM;
-	join_plan_make(asking, indexed, plan);
-	for (unsigned c = 0; c < indexed->n_comparisons; c++) {
-		for (unsigned j = 0; j + 1 < indexed->n_comparisons; j++)
-			job.other[c][j] = (uint8_t)index_other(indexed, c, j);
+	rc = join_plan_make(asking, indexed, plan);
+	if (rc == RC_OK)
+		rc = list_rows(asking, indexed, &rows);
+	for (unsigned a = 0; a < indexed->n_axes; a++) {
+		for (unsigned j = 0; j + 1 < indexed->n_axes; j++)
+			job.column[a][index_other(indexed, a, j)] = (uint8_t)(j + 1);
 	}
-	for (uint32_t first = 0; first < n_rows && rc == RC_OK; first += TILE_ROWS) {
-		struct similar_lists *lists;
-
-		job.first_row = first;
-		job.end_row = n_rows - first < TILE_ROWS ? n_rows : first + TILE_ROWS;
-		rc = similar_lists_new(plan, asking, indexed, first, job.end_row, cancel, &lists);
-		if (rc != RC_OK)
-			break;
-		job.lists = lists;
-		parallel_for(indexed->pool->options.n_threads, (job.end_row - first + JOIN_CHUNK - 1) / JOIN_CHUNK,
-			     run_chunk, &job);
-		similar_lists_free(lists);
-		rc = (enum rc)atomic_load(&job.rc);
-	}
+	if (rc == RC_OK)
+		rc = run_tiles(&job, &rows);
+	order_deinit(&rows);
 	free(plan);
 	return rc;
 }

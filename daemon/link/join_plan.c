@@ -1,44 +1,41 @@
-/* The plan of a join: bounds of weights, and down to which level similar values are listed. Whatever it says, the join
+/* The plan of a join: bounds of weights, and down to which digit similar values are listed. Whatever it says, the join
  * is exact; it decides how much work that is. */
 #include "daemon/link/join.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-	SAMPLE_ASKED = 16,      /* values that ask … */
-	SAMPLE_VALUES = 2048,   /* … against so many values of the index, evenly spread over both */
-	LIST_PER_THOUSAND = 60, /* of the values of an index at most, where the thresholds do not need more */
-	LIST_COST = 4,          /* of a listed value that serves one record only, in entries read */
-	MAX_STEPS = 256,
+	SAMPLE_ASKED = 32,    /* values that ask … */
+	SAMPLE_VALUES = 2048, /* … against so many values of the index, evenly spread over both */
+	SHORT_LIST = 1024,    /* values: so many are listed of one even where the depths do not need it */
+	LIST_COST = 4,        /* of a listed value that serves one record only, in entries read */
+	TABLE_COST = 1,       /* of a listed value that has to be set in a table */
+	FEW_MISSING = 256,    /* one record in so many without a value is rare */
 };
 
-unsigned join_level(const struct index *asking, const struct index *indexed, unsigned c, uint32_t asked, uint32_t value)
+unsigned join_digit(const struct index *asking, const struct index *indexed, unsigned axis, uint32_t asked,
+		    uint32_t value)
 {
 	const struct link_pool *pool = indexed->pool;
-	const struct study_comparison *comparison = &pool->domain->comparisons[c];
-	unsigned level = 0, radix = 1;
+	const struct pool_axis *a = &pool->axes[axis];
+	const struct study_comparison *comparison = &pool->domain->comparisons[a->comparison];
+	const struct dictionary *x = &asking->dictionaries[axis], *y = &indexed->dictionaries[axis];
+	size_t n_lines = pool->n_lines[a->filter], bytes = n_lines * KERNEL_LINE;
+	uint16_t both;
 
-	for (unsigned i = 0; i < comparison->n_filters; i++) {
-		unsigned f = comparison->filters[i];
-		const struct dictionary *x = &asking->dictionaries[f], *y = &indexed->dictionaries[f];
-		uint32_t a = index_part(asking, c, asked, i), b = index_part(indexed, c, value, i);
-		size_t bytes = pool->n_lines[f] * KERNEL_LINE;
-		uint16_t both;
-
-		if (x->popcounts[a] != 0 && y->popcounts[b] != 0) {
-			pool->kernel->count_run(x->filters + a * bytes, y->filters + b * bytes, pool->n_lines[f], 1,
-						&both);
-			level += radix * level_digit(&pool->inverse[f], comparison->cuts[i], comparison->n_cuts[i],
-						     x->popcounts[a], y->popcounts[b], both);
-		}
-		radix *= comparison->n_cuts[i] + 2u;
-	}
-	return level;
+	if (x->popcounts[asked] == 0 || y->popcounts[value] == 0)
+		return 0;
+	pool->kernel->count_run(x->filters + asked * bytes, y->filters + value * bytes, n_lines, 1, &both);
+	return level_digit(&pool->inverse[a->filter], comparison->cuts[a->place], comparison->n_cuts[a->place],
+			   x->popcounts[asked], y->popcounts[value], both);
 }
+
+/* ---- bounds ---- */
 
 /* One scale for all comparisons, so that bounds add up: a bound is the weight above the comparison's least, in steps
  * rounded up. */
-static void make_bounds(struct join_plan *plan)
+static void make_bounds(struct join_plan *plan, uint8_t bound[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1])
 {
 	const struct study_domain *domain = plan->domain;
 	int32_t least[STUDY_MAX_COMPARISONS], step = 1, rest = domain->floor;
@@ -60,50 +57,142 @@ static void make_bounds(struct join_plan *plan)
 	}
 	for (unsigned c = 0; c < domain->n_comparisons; c++) {
 		for (unsigned level = 0; level <= domain->comparisons[c].n_levels; level++)
-			plan->bound[c][level] =
+			bound[c][level] =
 				(uint8_t)((domain->comparisons[c].reference_weight[level] - least[c] + step - 1) /
 					  step);
 	}
 	plan->floor = rest <= 0 ? 0 : (rest + step - 1) / step;
 }
 
-/* What listing down to some level costs and leaves over. */
-struct step {
-	uint8_t unlisted, digit;
-	uint64_t cost;     /* entries to read, of a record that asks */
-	uint64_t n_listed; /* values */
-};
-struct steps {
-	struct step step[MAX_STEPS];
-	unsigned n, chosen;
-};
-
-/* Sampled values and rows by level. */
-struct levels_seen {
-	uint64_t values[STUDY_MAX_LEVELS + 1], rows[STUDY_MAX_LEVELS + 1], n_values, n_rows;
-};
-
-static void sample_levels(const struct index *asking, const struct index *indexed, unsigned c, struct levels_seen *seen)
+static unsigned digit_at(const struct join_axis *axis, unsigned level)
 {
-	const struct index_values *values = &indexed->values[c];
-	uint32_t n_asked = asking->values[c].n < SAMPLE_ASKED ? asking->values[c].n : SAMPLE_ASKED;
-	uint32_t n_values = values->n < SAMPLE_VALUES ? values->n : SAMPLE_VALUES;
+	return level / axis->level_step % axis->n_digits;
+}
+
+/* Steps of the digits in levels and codes, and which digits can bring most. */
+static void order_digits(struct join_plan *plan, unsigned c, const uint8_t *bound)
+{
+	const struct study_comparison *comparison = &plan->domain->comparisons[c];
+	unsigned level_step = 1, code_step = 1;
+
+	for (unsigned i = 0; i < comparison->n_filters; i++) {
+		struct join_axis *axis = &plan->axes[plan->axis_of[c][i]];
+		int most[JOIN_MAX_DIGITS];
+
+		axis->n_digits = (uint8_t)(comparison->n_cuts[i] + 2u);
+		axis->level_step = (uint16_t)level_step;
+		axis->code_step = (uint16_t)code_step;
+		level_step *= axis->n_digits;
+		code_step *= axis->n_digits + 1u;
+		memset(most, 0xff, sizeof most);
+		for (unsigned level = 0; level <= comparison->n_levels; level++) {
+			unsigned digit = digit_at(axis, level);
+
+			most[digit] = bound[level] > most[digit] ? bound[level] : most[digit];
+		}
+		for (unsigned digit = 0; digit < axis->n_digits; digit++) {
+			unsigned at = digit;
+
+			for (; at > 0 && most[axis->at_rank[at - 1]] <= most[digit]; at--)
+				axis->at_rank[at] = axis->at_rank[at - 1];
+			axis->at_rank[at] = (uint8_t)digit;
+		}
+		for (unsigned rank = 0; rank < axis->n_digits; rank++)
+			axis->rank[axis->at_rank[rank]] = (uint8_t)rank;
+	}
+	plan->n_codes[c] = (uint16_t)code_step;
+}
+
+/* The most that levels bring with no digit above its depth, the digits of missing filters being 0. */
+static uint8_t most_below(const struct join_plan *plan, unsigned c, const uint8_t *bound, unsigned mask,
+			  unsigned depths)
+{
+	const struct study_comparison *comparison = &plan->domain->comparisons[c];
+	uint8_t most = 0;
+
+	for (unsigned level = 0; level <= comparison->n_levels; level++) {
+		bool is_below = true;
+
+		for (unsigned i = 0; i < comparison->n_filters && is_below; i++) {
+			const struct join_axis *axis = &plan->axes[plan->axis_of[c][i]];
+			unsigned digit = digit_at(axis, level);
+
+			is_below = (mask >> i & 1) != 0 ? digit == 0 : axis->rank[digit] >= digit_at(axis, depths);
+		}
+		if (is_below && bound[level] > most)
+			most = bound[level];
+	}
+	return most;
+}
+
+static void fill_below(struct join_plan *plan, unsigned c, const uint8_t *bound)
+{
+	const struct study_comparison *comparison = &plan->domain->comparisons[c];
+
+	for (unsigned mask = 0; mask < 1u << comparison->n_filters; mask++) {
+		for (unsigned depths = 0; depths <= comparison->n_levels; depths++)
+			plan->below[c][mask][depths] = most_below(plan, c, bound, mask, depths);
+	}
+}
+
+/* Bounds by code. A value that is not listed has a digit of 1 or more, but less than those listed. */
+static void fill_worth(struct join_plan *plan, unsigned c, const uint8_t *bound)
+{
+	const struct study_comparison *comparison = &plan->domain->comparisons[c];
+
+	for (unsigned code = 0; code < plan->n_codes[c]; code++) {
+		int16_t most = 0;
+
+		for (unsigned level = 0; level <= comparison->n_levels; level++) {
+			bool is_of_code = true;
+
+			for (unsigned i = 0; i < comparison->n_filters && is_of_code; i++) {
+				const struct join_axis *axis = &plan->axes[plan->axis_of[c][i]];
+				unsigned digit = digit_at(axis, level);
+				unsigned wanted = code / axis->code_step % (axis->n_digits + 1u);
+
+				is_of_code = wanted == axis->n_digits ? digit > 0 && digit < axis->digit
+								      : digit == wanted;
+			}
+			if (is_of_code && bound[level] > most)
+				most = bound[level];
+		}
+		plan->worth[c][code] = most;
+	}
+}
+
+/* ---- what is listed ---- */
+
+/* Sampled values and rows by digit. */
+struct digits_seen {
+	uint64_t values[JOIN_MAX_DIGITS], rows[JOIN_MAX_DIGITS], n_values, n_rows;
+	uint64_t per_row; /* thousandths of a list that a record that asks has built for it */
+};
+
+static void sample_digits(const struct index *asking, const struct index *indexed, unsigned axis,
+			  struct digits_seen *seen)
+{
+	const struct index_postings *postings = &indexed->postings[axis];
+	uint32_t n = indexed->dictionaries[axis].n, n_asking = asking->dictionaries[axis].n;
+	uint32_t n_asked = n_asking < SAMPLE_ASKED ? n_asking : SAMPLE_ASKED;
+	uint32_t n_values = n < SAMPLE_VALUES ? n : SAMPLE_VALUES;
 
 	memset(seen, 0, sizeof *seen);
 	for (uint32_t i = 0; i < n_asked; i++) {
-		uint32_t asked = (uint32_t)((uint64_t)asking->values[c].n * (2 * i + 1) / (2 * n_asked));
+		uint32_t asked = (uint32_t)((uint64_t)n_asking * (2 * i + 1) / (2 * n_asked));
 
 		for (uint32_t j = 0; j < n_values; j++) {
-			uint32_t value = (uint32_t)((uint64_t)values->n * (2 * j + 1) / (2 * n_values));
-			unsigned level = join_level(asking, indexed, c, asked, value);
-			uint32_t n_rows = values->start[value + 1] - values->start[value];
+			uint32_t value = (uint32_t)((uint64_t)n * (2 * j + 1) / (2 * n_values));
+			unsigned digit = join_digit(asking, indexed, axis, asked, value);
+			uint32_t n_rows = postings->start[value + 1] - postings->start[value];
 
-			seen->values[level]++;
-			seen->rows[level] += n_rows;
+			seen->values[digit]++;
+			seen->rows[digit] += n_rows;
 			seen->n_values++;
 			seen->n_rows += n_rows;
 		}
 	}
+	seen->per_row = index_n_rows(asking) == 0 ? 0 : UINT64_C(1000) * n_asking / index_n_rows(asking);
 }
 
 static uint64_t scaled(uint64_t part, uint64_t of, uint64_t to)
@@ -111,107 +200,165 @@ static uint64_t scaled(uint64_t part, uint64_t of, uint64_t to)
 	return of == 0 ? 0 : part * to / of + (part > 0);
 }
 
-/* The ways to list comparison c: nothing, then one level more at a time, heaviest first. */
-static void make_steps(const struct join_plan *plan, const struct index *indexed, unsigned c,
-		       const struct levels_seen *seen, struct steps *steps)
+/* Of ranks 0 … depth-1. */
+static uint64_t values_above(const struct join_axis *axis, const struct digits_seen *seen, unsigned depth, uint32_t n)
+{
+	uint64_t values = 0;
+
+	for (unsigned rank = 0; rank < depth; rank++)
+		values += axis->at_rank[rank] == 0 ? 0 : seen->values[axis->at_rank[rank]];
+	return scaled(values, seen->n_values, n);
+}
+
+static uint64_t cost_of(const struct join_axis *axis, const struct digits_seen *seen, unsigned depth,
+			const struct index *indexed, unsigned a)
+{
+	uint64_t rows = 0, values = values_above(axis, seen, depth, indexed->dictionaries[a].n);
+
+	for (unsigned rank = 0; rank < depth; rank++)
+		rows += seen->rows[axis->at_rank[rank]];
+	return scaled(rows, seen->n_rows, index_n_rows(indexed)) + TABLE_COST * values +
+	       LIST_COST * values * seen->per_row / 1000;
+}
+
+/* Ranks before that of the digit below the first cut, whose values nothing can find. */
+static unsigned deepest(const struct join_axis *axis)
+{
+	return axis->rank[1];
+}
+
+/* All ways to read comparison c. `mask`: filters that records often lack. */
+static void list_options(const struct join_plan *plan, const struct index *indexed, unsigned c, unsigned mask,
+			 const struct digits_seen *seen, struct join_options *options)
 {
 	const struct study_comparison *comparison = &plan->domain->comparisons[c];
-	bool is_one = comparison->n_filters == 1;
-	int last = 256;
 
-	steps->n = 0;
-	steps->chosen = 0;
-	for (unsigned k = 0; k < MAX_STEPS; k++) {
-		struct step *step = &steps->step[steps->n];
-		uint64_t values = 0, rows = 0;
-		int unlisted = -1;
+	options->n = 0;
+	for (unsigned depths = 0; depths <= comparison->n_levels; depths++) {
+		struct join_option *option = &options->option[options->n];
+		bool is_possible = true;
 
-		/* Of one filter: at least digit n_cuts + 2 - k. Of several: above the next smaller bound. */
-		if (is_one && k > comparison->n_cuts[0])
-			break;
-		step->digit = (uint8_t)(comparison->n_cuts[0] + 2u - k);
-		for (unsigned level = 0; level <= comparison->n_levels; level++) {
-			int bound = plan->bound[c][level];
+		*option = (struct join_option){0};
+		for (unsigned i = 0; i < comparison->n_filters; i++) {
+			unsigned a = plan->axis_of[c][i], depth = digit_at(&plan->axes[a], depths);
 
-			if ((is_one ? level > 0 && level < step->digit : bound < last) && bound > unlisted)
-				unlisted = bound;
+			is_possible = is_possible && depth <= deepest(&plan->axes[a]);
+			option->depth[i] = (uint8_t)depth;
+			option->cost += cost_of(&plan->axes[a], &seen[a], depth, indexed, a);
 		}
-		if (unlisted < 0)
-			break;
-		for (unsigned level = 0; level <= comparison->n_levels; level++) {
-			bool listed = plan->bound[c][level] > unlisted;
-
-			values += listed ? seen->values[level] : 0;
-			rows += listed ? seen->rows[level] : 0;
+		for (unsigned missing = 0; missing < 1u << comparison->n_filters; missing++) {
+			if ((missing & ~mask) == 0 && plan->below[c][missing][depths] > option->below)
+				option->below = plan->below[c][missing][depths];
 		}
-		last = unlisted;
-		step->unlisted = (uint8_t)unlisted;
-		step->n_listed = scaled(values, seen->n_values, indexed->values[c].n);
-		step->cost = scaled(rows, seen->n_rows, index_n_rows(indexed)) +
-			     (plan->nearly_unique[c] ? LIST_COST * step->n_listed : 0) + 1;
-		steps->n++;
+		options->n += is_possible;
+	}
+	join_options_prune(options);
+}
+
+/* The smallest digit of the ranks above the depth, which is what has to be searched for. */
+static unsigned digit_for(const struct join_axis *axis, unsigned depth)
+{
+	unsigned digit = axis->n_digits;
+
+	for (unsigned rank = 0; rank < depth; rank++) {
+		if (axis->at_rank[rank] != 0 && axis->at_rank[rank] < digit)
+			digit = axis->at_rank[rank];
+	}
+	return digit;
+}
+
+/* List the depth, and further down while lists stay short: the tables then rule out more. */
+static void list_axis(struct join_axis *axis, const struct digits_seen *seen, unsigned depth, uint32_t n_values)
+{
+	axis->digit = (uint8_t)digit_for(axis, depth);
+	while (!axis->nearly_unique && axis->digit > 2) {
+		uint64_t n = 0;
+
+		for (unsigned digit = axis->digit - 1u; digit < axis->n_digits; digit++)
+			n += seen->values[digit];
+		if (scaled(n, seen->n_values, n_values) > SHORT_LIST)
+			break;
+		axis->digit--;
+	}
+	axis->n_listed = 0;
+	while (axis->n_listed < deepest(axis) &&
+	       (axis->at_rank[axis->n_listed] == 0 || axis->at_rank[axis->n_listed] >= axis->digit))
+		axis->n_listed++;
+}
+
+/* Filters of a comparison that more than a few of the records that ask lack. */
+static unsigned often_missing(const struct join_plan *plan, const struct index *asking, unsigned c)
+{
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < plan->domain->comparisons[c].n_filters; i++) {
+		unsigned a = plan->axis_of[c][i];
+		const struct dictionary *dictionary = &asking->dictionaries[a];
+		uint64_t n = 0;
+
+		if (dictionary->n == 0 || dictionary->popcounts[0] != 0)
+			continue;
+		for (size_t row = 0; row < index_n_rows(asking); row++)
+			n += asking->value_of_row[row * asking->n_axes + a] == 0;
+		mask |= (unsigned)(n * FEW_MISSING > index_n_rows(asking)) << i;
+	}
+	return mask;
+}
+
+static void choose_lists(struct join_plan *plan, const struct index *asking, const struct index *indexed,
+			 struct join_options *options, struct digits_seen *seen)
+{
+	const struct study_domain *domain = plan->domain;
+
+	for (unsigned a = 0; a < plan->n_axes; a++) {
+		plan->axes[a].nearly_unique =
+			(uint64_t)indexed->dictionaries[a].n * 2 > index_n_rows(indexed) &&
+			domain->comparisons[plan->pool_axes[a].comparison].n_filters == 1;
+		sample_digits(asking, indexed, a, &seen[a]);
+	}
+	for (unsigned c = 0; c < domain->n_comparisons; c++)
+		list_options(plan, indexed, c, often_missing(plan, asking, c), seen, &options[c]);
+	if (!join_options_choose(options, domain->n_comparisons, plan->floor)) {
+		/* Not for records that lack something; they read all, and the others what they need. */
+		for (unsigned c = 0; c < domain->n_comparisons; c++)
+			list_options(plan, indexed, c, 0, seen, &options[c]);
+		(void)join_options_choose(options, domain->n_comparisons, plan->floor);
+	}
+	for (unsigned a = 0; a < plan->n_axes; a++) {
+		const struct pool_axis *p = &plan->pool_axes[a];
+		const struct join_options *o = &options[p->comparison];
+
+		list_axis(&plan->axes[a], &seen[a], o->option[o->chosen].depth[p->place],
+			  indexed->dictionaries[a].n);
 	}
 }
 
-/* Lower the thresholds, the cheapest gain first, until what lies below all of them is below the floor. */
-static void choose_steps(const struct join_plan *plan, struct steps *all)
+enum rc join_plan_make(const struct index *asking, const struct index *indexed, struct join_plan *plan)
 {
-	unsigned n = plan->domain->n_comparisons;
+	uint8_t bound[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
+	struct join_options *options = malloc(STUDY_MAX_COMPARISONS * sizeof *options);
+	struct digits_seen *seen = malloc(STUDY_MAX_FILTERS * sizeof *seen);
 
-	for (;;) {
-		int32_t sum = 0;
-		double best_gain = 0;
-		unsigned best = n, best_step = 0;
-
-		for (unsigned c = 0; c < n; c++)
-			sum += all[c].step[all[c].chosen].unlisted;
-		if (sum < plan->floor)
-			return;
-		for (unsigned c = 0; c < n; c++) {
-			const struct step *now = &all[c].step[all[c].chosen];
-
-			for (unsigned k = all[c].chosen + 1; k < all[c].n; k++) {
-				const struct step *next = &all[c].step[k];
-				int32_t gain = now->unlisted - next->unlisted, needed = sum - plan->floor + 1;
-				uint64_t cost = next->cost > now->cost ? next->cost - now->cost : 1;
-				double worth = (double)(gain < needed ? gain : needed) / (double)cost;
-
-				if (worth > best_gain) {
-					best_gain = worth;
-					best = c;
-					best_step = k;
-				}
-			}
-		}
-		if (best == n)
-			return; /* the floor is so low that nothing can be left out: the join reads all */
-		all[best].chosen = best_step;
+	if (options == NULL || seen == NULL) {
+		free(options);
+		free(seen);
+		return RC_NOMEM;
 	}
-}
-
-void join_plan_make(const struct index *asking, const struct index *indexed, struct join_plan *plan)
-{
-	struct steps steps[STUDY_MAX_COMPARISONS];
-
 	memset(plan, 0, sizeof *plan);
 	plan->domain = indexed->pool->domain;
-	make_bounds(plan);
+	plan->pool_axes = indexed->pool->axes;
+	plan->n_axes = indexed->n_axes;
+	for (unsigned a = 0; a < plan->n_axes; a++)
+		plan->axis_of[plan->pool_axes[a].comparison][plan->pool_axes[a].place] = (uint8_t)a;
+	make_bounds(plan, bound);
 	for (unsigned c = 0; c < plan->domain->n_comparisons; c++) {
-		struct levels_seen seen;
-
-		plan->nearly_unique[c] = (uint64_t)indexed->values[c].n * 2 > index_n_rows(indexed) &&
-					 plan->domain->comparisons[c].n_filters == 1;
-		sample_levels(asking, indexed, c, &seen);
-		make_steps(plan, indexed, c, &seen, &steps[c]);
+		order_digits(plan, c, bound[c]);
+		fill_below(plan, c, bound[c]);
 	}
-	choose_steps(plan, steps);
-	for (unsigned c = 0; c < plan->domain->n_comparisons; c++) {
-		struct steps *s = &steps[c];
-
-		while (!plan->nearly_unique[c] && s->chosen + 1 < s->n &&
-		       s->step[s->chosen + 1].n_listed * 1000 <= (uint64_t)indexed->values[c].n * LIST_PER_THOUSAND)
-			s->chosen++;
-		plan->unlisted[c] = s->step[s->chosen].unlisted;
-		plan->digit[c] = s->step[s->chosen].digit;
-	}
+	choose_lists(plan, asking, indexed, options, seen);
+	for (unsigned c = 0; c < plan->domain->n_comparisons; c++)
+		fill_worth(plan, c, bound[c]);
+	free(options);
+	free(seen);
+	return RC_OK;
 }

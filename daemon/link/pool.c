@@ -66,6 +66,8 @@ static enum rc block_new(struct link_pool *pool, struct pool_block **ret)
 
 static bool domain_is_usable(const struct study_domain *domain)
 {
+	uint32_t compared = 0;
+
 	if (domain->n_filters == 0 || domain->n_filters > STUDY_MAX_FILTERS || domain->n_comparisons == 0 ||
 	    domain->n_comparisons > STUDY_MAX_COMPARISONS)
 		return false;
@@ -81,14 +83,25 @@ static bool domain_is_usable(const struct study_domain *domain)
 		if (comparison->n_filters == 0 || comparison->n_filters > STUDY_MAX_COMPARED)
 			return false;
 		for (unsigned i = 0; i < comparison->n_filters; i++) {
-			if (comparison->filters[i] >= domain->n_filters || comparison->n_cuts[i] > STUDY_MAX_CUTS)
+			if (comparison->filters[i] >= domain->n_filters || comparison->n_cuts[i] > STUDY_MAX_CUTS ||
+			    (compared >> comparison->filters[i] & 1) != 0)
 				return false;
+			compared |= UINT32_C(1) << comparison->filters[i];
 			n_levels *= comparison->n_cuts[i] + 2u;
 		}
 		if (n_levels - 1 != comparison->n_levels || n_levels - 1 > STUDY_MAX_LEVELS)
 			return false;
 	}
 	return true;
+}
+
+static void list_axes(struct link_pool *pool)
+{
+	for (unsigned c = 0; c < pool->domain->n_comparisons; c++) {
+		for (unsigned i = 0; i < pool->domain->comparisons[c].n_filters; i++)
+			pool->axes[pool->n_axes++] =
+				(struct pool_axis){pool->domain->comparisons[c].filters[i], (uint8_t)c, (uint8_t)i};
+	}
 }
 
 enum rc link_pool_new(const struct study_domain *domain, const struct link_options *options, struct link_pool **ret)
@@ -104,6 +117,7 @@ enum rc link_pool_new(const struct study_domain *domain, const struct link_optio
 	pool->domain = domain;
 	pool->options = *options;
 	pool->seal_rows = POOL_SEAL_ROWS;
+	list_axes(pool);
 	if (pool->options.n_threads == 0)
 		pool->options.n_threads = 1;
 	pool->kernel = kernel_choose(options->kernel);

@@ -31,6 +31,12 @@ struct pool_block {
 	uint16_t *missing; /* bit f: filter f is missing */
 };
 
+/* A compared filter. The study sees to it that a filter is compared once. */
+struct pool_axis {
+	uint8_t filter, comparison;
+	uint8_t place; /* among the filters of the comparison */
+};
+
 struct index;
 struct link_pool {
 	const struct study_domain *domain;
@@ -38,6 +44,8 @@ struct link_pool {
 	struct link_options options;
 	size_t max_pairs; /* of one link_compare; 0 = no limit */
 	size_t n_lines[STUDY_MAX_FILTERS];
+	struct pool_axis axes[STUDY_MAX_FILTERS];
+	unsigned n_axes;
 	struct level_inverse inverse[STUDY_MAX_FILTERS];
 	struct pool_block **blocks; /* POOL_MAX_BLOCKS pointers, so that the directory does not move either */
 	_Atomic uint32_t n_rows;    /* published after the row is written: readers may run beside link_pool_add */

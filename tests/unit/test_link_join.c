@@ -319,7 +319,7 @@ static void test_join_stops(void **state)
 	struct random r = {5};
 	struct study_domain domain;
 	struct link_pool *pool;
-	struct index *index = NULL;
+	struct index *index = NULL, *asking = NULL;
 	struct pair_list chunks[2] = {{0}};
 	atomic_bool cancel = true;
 
@@ -328,7 +328,9 @@ static void test_join_stops(void **state)
 	assert_int_equal(index_new(pool, 0, 300, true, &cancel, &index), RC_STOPPING);
 	assert_null(index);
 	assert_int_equal(index_new(pool, 0, 300, true, NULL, &index), RC_OK);
-	assert_int_equal(join_run(index, index, &cancel, chunks), RC_STOPPING);
+	assert_int_equal(index_new(pool, 0, 300, false, NULL, &asking), RC_OK);
+	assert_int_equal(join_run(asking, index, &cancel, chunks), RC_STOPPING);
+	index_free(asking);
 	free(chunks[0].pairs);
 	free(chunks[1].pairs);
 	index_free(index);
@@ -339,13 +341,13 @@ static void test_join_stops(void **state)
 static void test_plan_is_the_same_in_any_order(void **state)
 {
 	struct study_domain domain;
-	struct join_plan plans[2];
+	static struct join_plan plans[2];
 
 	fixture_domain(&domain, NULL);
 	for (unsigned turn = 0; turn < 2; turn++) {
 		struct link_options options = {LINK_KERNEL_AUTO, LINK_MEMORY_PLAIN, 1};
 		struct link_pool *pool = NULL;
-		struct index *index = NULL;
+		struct index *index = NULL, *asking = NULL;
 		struct fixture_row row;
 		uint32_t number;
 
@@ -357,10 +359,14 @@ static void test_plan_is_the_same_in_any_order(void **state)
 			assert_int_equal(link_pool_add(pool, &row.row, &number), RC_OK);
 		}
 		assert_int_equal(index_new(pool, 0, 500, true, NULL, &index), RC_OK);
-		join_plan_make(index, index, &plans[turn]);
+		assert_int_equal(index_new(pool, 0, 500, false, NULL, &asking), RC_OK);
+		assert_int_equal(join_plan_make(asking, index, &plans[turn]), RC_OK);
+		index_free(asking);
 		index_free(index);
 		link_pool_free(pool);
 	}
+	plans[0].domain = plans[1].domain = NULL;
+	plans[0].pool_axes = plans[1].pool_axes = NULL; /* of two pools */
 	assert_memory_equal(&plans[0], &plans[1], sizeof plans[0]);
 }
 

@@ -1,19 +1,23 @@
-/* The plan of a comparison, for people: what of each comparison is searched how. */
+/* The plan of a comparison, for people: what of each compared filter is searched how. */
 #include <stdlib.h>
 
 #include "daemon/link/join.h"
 #include "tools/lab/lab.h"
 
-static json_t *describe(const struct join_plan *plan, const struct index *index, unsigned c)
+static json_t *describe(const struct join_plan *plan, const struct index *index, unsigned a)
 {
-	const struct study_comparison *comparison = &plan->domain->comparisons[c];
-	bool is_one = comparison->n_filters == 1, lists = !is_one || plan->digit[c] <= comparison->n_cuts[0] + 1;
-	const char *structure = plan->nearly_unique[c] ? "bit-sliced filters" : "similar values";
-	json_t *json = json_pack("{s:s, s:I, s:s}", "comparison", comparison->name, "values",
-				 (json_int_t)index->values[c].n, "structure", lists ? structure : "looked up only");
+	const struct pool_axis *axis = &index->pool->axes[a];
+	const struct study_comparison *comparison = &plan->domain->comparisons[axis->comparison];
+	bool lists = plan->axes[a].digit <= comparison->n_cuts[axis->place] + 1;
+	const char *structure = plan->axes[a].nearly_unique ? "bit-sliced filters" : "similar values";
+	json_t *json = json_pack("{s:s, s:s, s:I, s:s}", "comparison", comparison->name, "filter",
+				 plan->domain->filters[axis->filter].name, "values",
+				 (json_int_t)index->dictionaries[a].n, "structure",
+				 lists ? structure : "looked up only");
 
-	if (json != NULL && is_one && lists &&
-	    json_object_set_new(json, "from_dice", json_real(comparison->cuts[0][plan->digit[c] - 2] / 1000.0)) != 0) {
+	if (json != NULL && lists &&
+	    json_object_set_new(json, "from_dice",
+				json_real(comparison->cuts[axis->place][plan->axes[a].digit - 2] / 1000.0)) != 0) {
 		json_decref(json);
 		return NULL;
 	}
@@ -22,24 +26,22 @@ static json_t *describe(const struct join_plan *plan, const struct index *index,
 
 enum rc lab_plan(struct link_pool *pool, json_t **ret)
 {
-	struct index *index;
-	struct join_plan *plan;
+	struct index *index = NULL, *asking = NULL;
+	struct join_plan *plan = NULL;
 	json_t *all = json_array();
 	enum rc rc = index_new(pool, 0, link_pool_n_rows(pool), true, NULL, &index);
 
-	if (rc != RC_OK) {
-		json_decref(all);
-		return rc;
+	if (rc == RC_OK)
+		rc = index_new(pool, 0, link_pool_n_rows(pool), false, NULL, &asking);
+	if (rc == RC_OK) {
+		plan = malloc(sizeof *plan);
+		rc = plan == NULL ? RC_NOMEM : join_plan_make(asking, index, plan);
 	}
-	plan = malloc(sizeof *plan);
-	if (plan == NULL)
-		rc = RC_NOMEM;
-	else
-		join_plan_make(index, index, plan);
-	for (unsigned c = 0; c < index->n_comparisons && rc == RC_OK; c++)
-		rc = json_array_append_new(all, describe(plan, index, c)) == 0 ? RC_OK : RC_NOMEM;
+	for (unsigned a = 0; rc == RC_OK && a < index->n_axes; a++)
+		rc = json_array_append_new(all, describe(plan, index, a)) == 0 ? RC_OK : RC_NOMEM;
 	free(plan);
 	index_free(index);
+	index_free(asking);
 	if (rc == RC_OK)
 		*ret = all;
 	else
