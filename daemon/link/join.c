@@ -6,7 +6,7 @@
 #include "daemon/base/workq.h"
 #include "daemon/link/order.h"
 
-enum { TILE_ROWS = 65536, FETCH_AHEAD = 12, NEVER = -30000 };
+enum { TILE_ROWS = 131072, FETCH_AHEAD = 12, NEVER = -30000 };
 
 struct job {
 	const struct join_plan *plan;

@@ -8,7 +8,6 @@
 enum {
 	SAMPLE_ASKED = 32,    /* values that ask … */
 	SAMPLE_VALUES = 2048, /* … against so many values of the index, evenly spread over both */
-	SHORT_LIST = 1024,    /* values: so many are listed of one even where the depths do not need it */
 	LIST_COST = 4,        /* of a listed value that serves one record only, in entries read */
 	TABLE_COST = 1,       /* of a listed value that has to be set in a table */
 	FEW_MISSING = 256,    /* one record in so many without a value is rare */
@@ -267,25 +266,6 @@ static unsigned digit_for(const struct join_axis *axis, unsigned depth)
 	return digit;
 }
 
-/* List the depth, and further down while lists stay short: the tables then rule out more. */
-static void list_axis(struct join_axis *axis, const struct digits_seen *seen, unsigned depth, uint32_t n_values)
-{
-	axis->digit = (uint8_t)digit_for(axis, depth);
-	while (!axis->nearly_unique && axis->digit > 2) {
-		uint64_t n = 0;
-
-		for (unsigned digit = axis->digit - 1u; digit < axis->n_digits; digit++)
-			n += seen->values[digit];
-		if (scaled(n, seen->n_values, n_values) > SHORT_LIST)
-			break;
-		axis->digit--;
-	}
-	axis->n_listed = 0;
-	while (axis->n_listed < deepest(axis) &&
-	       (axis->at_rank[axis->n_listed] == 0 || axis->at_rank[axis->n_listed] >= axis->digit))
-		axis->n_listed++;
-}
-
 /* Filters of a comparison that more than a few of the records that ask lack. */
 static unsigned often_missing(const struct join_plan *plan, const struct index *asking, unsigned c)
 {
@@ -305,8 +285,94 @@ static unsigned often_missing(const struct join_plan *plan, const struct index *
 	return mask;
 }
 
+/* What listing values of at least some digit on each axis costs, and what comparison c still brings to a pair with
+ * nothing listed; from what has to be listed on. */
+static void list_prunings(const struct join_plan *plan, const struct index *indexed, unsigned c, unsigned mask,
+			  const uint8_t *bound, const struct digits_seen *seen, struct join_options *options)
+{
+	const struct study_comparison *comparison = &plan->domain->comparisons[c];
+
+	options->n = 0;
+	for (unsigned digits = 0; digits <= comparison->n_levels; digits++) {
+		struct join_option *option = &options->option[options->n];
+		bool is_possible = true;
+
+		*option = (struct join_option){0};
+		for (unsigned i = 0; i < comparison->n_filters; i++) {
+			unsigned a = plan->axis_of[c][i], first = digit_at(&plan->axes[a], digits);
+			uint64_t values = 0;
+
+			is_possible = is_possible && first >= 1 && first < plan->axes[a].digit;
+			for (unsigned digit = first + 1; digit < plan->axes[a].n_digits; digit++)
+				values += seen[a].values[digit];
+			option->depth[i] = (uint8_t)(first + 1);
+			option->cost += (TABLE_COST + LIST_COST * seen[a].per_row / 1000) *
+					scaled(values, seen[a].n_values, indexed->dictionaries[a].n);
+		}
+		for (unsigned level = 0; level <= comparison->n_levels; level++) {
+			bool is_unlisted = true;
+
+			for (unsigned i = 0; i < comparison->n_filters && is_unlisted; i++) {
+				unsigned digit = digit_at(&plan->axes[plan->axis_of[c][i]], level);
+
+				is_unlisted = digit > 0 ? digit < option->depth[i] : (mask >> i & 1) != 0;
+			}
+			if (is_unlisted && bound[level] > option->below)
+				option->below = bound[level];
+		}
+		options->n += is_possible;
+	}
+	join_options_prune(options);
+}
+
+/* What an entry reaches at most of which nothing is listed but the value that brought it. */
+static int32_t most_alone(const struct join_plan *plan, const struct join_options *options)
+{
+	int32_t sum = 0, most = 0;
+
+	for (unsigned c = 0; c < plan->domain->n_comparisons; c++) {
+		int32_t unlisted = options[c].option[options[c].chosen].below;
+
+		sum += unlisted;
+		if (plan->below[c][0][0] - unlisted > most)
+			most = plan->below[c][0][0] - unlisted;
+	}
+	return sum + most;
+}
+
+/* An entry of which nothing else is listed should need no exact check: list so much more that it cannot reach the
+ * floor. */
+static void list_more(struct join_plan *plan, const struct index *asking, const struct index *indexed,
+		      uint8_t bound[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], const struct digits_seen *seen,
+		      struct join_options *options)
+{
+	int32_t excess;
+	bool goes_on = true;
+
+	for (unsigned c = 0; c < plan->domain->n_comparisons; c++)
+		list_prunings(plan, indexed, c, often_missing(plan, asking, c), bound[c], seen, &options[c]);
+	while (goes_on && (excess = most_alone(plan, options) - plan->floor) >= 0) {
+		int32_t sum = 0;
+
+		for (unsigned c = 0; c < plan->domain->n_comparisons; c++)
+			sum += options[c].option[options[c].chosen].below;
+		goes_on = join_options_choose(options, plan->domain->n_comparisons, sum - excess);
+	}
+	for (unsigned a = 0; a < plan->n_axes; a++) {
+		const struct pool_axis *p = &plan->pool_axes[a];
+		const struct join_options *o = &options[p->comparison];
+
+		plan->axes[a].digit = o->option[o->chosen].depth[p->place];
+		while (plan->axes[a].n_listed < deepest(&plan->axes[a]) &&
+		       (plan->axes[a].at_rank[plan->axes[a].n_listed] == 0 ||
+			plan->axes[a].at_rank[plan->axes[a].n_listed] >= plan->axes[a].digit))
+			plan->axes[a].n_listed++;
+	}
+}
+
 static void choose_lists(struct join_plan *plan, const struct index *asking, const struct index *indexed,
-			 struct join_options *options, struct digits_seen *seen)
+			 uint8_t bound[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], struct join_options *options,
+			 struct digits_seen *seen)
 {
 	const struct study_domain *domain = plan->domain;
 
@@ -328,9 +394,10 @@ static void choose_lists(struct join_plan *plan, const struct index *asking, con
 		const struct pool_axis *p = &plan->pool_axes[a];
 		const struct join_options *o = &options[p->comparison];
 
-		list_axis(&plan->axes[a], &seen[a], o->option[o->chosen].depth[p->place],
-			  indexed->dictionaries[a].n);
+		plan->axes[a].digit =
+			(uint8_t)digit_for(&plan->axes[a], o->option[o->chosen].depth[p->place]);
 	}
+	list_more(plan, asking, indexed, bound, seen, options);
 }
 
 enum rc join_plan_make(const struct index *asking, const struct index *indexed, struct join_plan *plan)
@@ -355,7 +422,7 @@ enum rc join_plan_make(const struct index *asking, const struct index *indexed, 
 		order_digits(plan, c, bound[c]);
 		fill_below(plan, c, bound[c]);
 	}
-	choose_lists(plan, asking, indexed, options, seen);
+	choose_lists(plan, asking, indexed, bound, options, seen);
 	for (unsigned c = 0; c < plan->domain->n_comparisons; c++)
 		fill_worth(plan, c, bound[c]);
 	free(options);
