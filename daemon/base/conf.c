@@ -71,6 +71,9 @@ static const struct option options[] = {
 	    "Folder for backups (throughcare admin backup), best on another disk; made when absent. Left out: no backups."),
 	U32(backup_keep, 1, 10000, "7",
 	    "Backups that are kept; older ones are removed after a new one. What was withdrawn lives on in them until then."),
+	SIZE(compare_step_pairs, MI, TI, "128G",
+	    "Pairs of records compared between two durable slices of what was found: what a crash has to do again. The "
+	    "larger, the faster a first load."),
 	CHOICE(confinement, "on | off", "on",
 	    "Whether each process gives up the files and system calls it does not need once it is up (Landlock, seccomp, "
 	    "where the kernel has them); off only to look for a fault with a tracer."),

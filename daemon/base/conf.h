@@ -38,6 +38,7 @@ struct conf {
 	char witnesses[CONF_PATH_CAP]; /* "" = none */
 	uint32_t worker_threads;                 /* 0 = number of processors */
 	char link_kernel[16];                    /* auto, scalar, avx2, avx512 */
+	uint64_t compare_step_pairs;             /* between two durable slices */
 	uint32_t max_pairs_per_record;           /* bounds the candidate pairs of a domain */
 	bool memory_lock_required;               /* memory_lock: require | try */
 	uint32_t publish_every_hours;            /* 0 = only by the operator */

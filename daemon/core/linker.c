@@ -6,6 +6,7 @@
  * each pool's rows. */
 #include "daemon/core/linker.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,9 +24,6 @@ enum {
 	LOAD_BATCHES = 64,           /* at a time, so that pairs are stored as rows come */
 	RETRY_S = 10,
 };
-
-/* Comparisons at a time: bounds what a stop or a crash throws away, and the pairs that wait to be stored. */
-static const uint64_t compare_step = UINT64_C(1) << 30;
 
 struct linker {
 	struct core *core;
@@ -47,7 +45,9 @@ struct linker {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
 	bool look;
-	uint64_t n_rows_compared, compared_sequence;
+	uint64_t compared_sequence;
+	uint64_t n_loaded[STUDY_MAX_DOMAINS], n_compared[STUDY_MAX_DOMAINS]; /* rows */
+	uint64_t paced_pairs, paced_ms;                                      /* since the start */
 	enum linker_state release_state;
 	uint32_t release;
 	enum rc release_error, compare_error;
@@ -74,6 +74,9 @@ static enum rc open_domain(struct linker *linker, int domain)
 	if (rc == RC_OK) {
 		link_pool_limit_pairs(linker->pools[domain], MAX_COMPARE_PAIRS);
 		linker->opened[domain] = true;
+		if (linker->positions[domain].compared > 0)
+			log_info("domain %s: %u records are compared already, with %" PRIu64 " candidate pairs", d->name,
+				 linker->positions[domain].compared, linker->positions[domain].n_pairs);
 	} else {
 		link_pool_free(linker->pools[domain]);
 		linker->pools[domain] = NULL;
@@ -147,20 +150,43 @@ static bool rows_have_changed(struct linker *linker)
 
 static void note_progress(struct linker *linker)
 {
-	uint64_t compared = 0;
+	uint64_t loaded[STUDY_MAX_DOMAINS] = {0}, compared[STUDY_MAX_DOMAINS] = {0};
 	bool locked = true, all = true;
 	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
 		if (linker->pools[d] == NULL)
 			continue;
-		compared += linker->positions[d].compared;
+		loaded[d] = link_pool_n_rows(linker->pools[d]);
+		compared[d] = linker->positions[d].compared;
 		locked = locked && link_pool_memory_is_locked(linker->pools[d]);
-		all = all && linker->positions[d].compared >= link_pool_n_rows(linker->pools[d]);
+		all = all && compared[d] >= loaded[d];
 	}
 	pthread_mutex_lock(&linker->lock);
-	linker->n_rows_compared = compared;
+	memcpy(linker->n_loaded, loaded, sizeof loaded);
+	memcpy(linker->n_compared, compared, sizeof compared);
 	linker->memory_locked = locked;
 	if (all)
 		linker->compared_sequence = linker->loaded;
+	pthread_mutex_unlock(&linker->lock);
+}
+
+/* Pairs of so many rows. */
+static uint64_t n_pairs_of(uint64_t n_rows)
+{
+	return n_rows * (n_rows - (n_rows > 0)) / 2;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void note_pace(struct linker *linker, uint64_t from, uint64_t to, uint64_t since_ms)
+{
+	pthread_mutex_lock(&linker->lock);
+	linker->paced_pairs += n_pairs_of(to) - n_pairs_of(from);
+	linker->paced_ms += now_ms() - since_ms;
 	pthread_mutex_unlock(&linker->lock);
 }
 
@@ -188,12 +214,14 @@ static enum rc compare_domain(struct linker *linker, int domain)
 	uint32_t n_rows = link_pool_n_rows(pool);
 	if (n_rows == 0)
 		return RC_OK;
-	uint64_t step = compare_step / n_rows < MIN_COMPARE_ROWS ? MIN_COMPARE_ROWS : compare_step / n_rows;
+	uint64_t step = linker->core->conf->compare_step_pairs / n_rows;
+	step = step < MIN_COMPARE_ROWS ? MIN_COMPARE_ROWS : step;
 	while (rc == RC_OK && position->compared < n_rows && !rows_have_changed(linker)) {
 		struct link_pair *pairs = NULL;
 		size_t n = 0;
 		uint32_t left = n_rows - position->compared;
-		uint32_t rows = left < step ? left : (uint32_t)step;
+		uint32_t rows = left < step ? left : (uint32_t)step, before = position->compared;
+		uint64_t since = now_ms();
 		rc = link_compare(pool, position->compared, position->compared + rows, &linker->cancel, &pairs, &n);
 		if (rc == RC_OK) {
 			rc = store_pairs(linker, domain, position->compared + rows, pairs, n);
@@ -202,6 +230,7 @@ static enum rc compare_domain(struct linker *linker, int domain)
 			rc = RC_OK;
 		}
 		free(pairs);
+		note_pace(linker, before, position->compared, since);
 		note_progress(linker);
 	}
 	return rc;
@@ -486,6 +515,32 @@ void linker_retry(struct linker *linker)
 	linker_wake(linker);
 }
 
+/* What is compared and what is left, with `committed` records in all: those that are not loaded yet are taken to go to
+ * domains as those did that are. */
+static void describe_progress(const struct linker *linker, uint64_t committed, struct linker_status *ret)
+{
+	uint64_t loaded = 0, compared = 0;
+	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
+		loaded += linker->n_loaded[d];
+		compared += linker->n_compared[d];
+	}
+	ret->n_rows_pending = committed > compared ? committed - compared : 0;
+	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
+		uint64_t n = linker->n_loaded[d];
+		if (committed > loaded)
+			n = loaded > 0 ? n * committed / loaded : d == 0 ? committed : 0;
+		n = n > linker->n_compared[d] ? n : linker->n_compared[d];
+		ret->n_pairs_compared += n_pairs_of(linker->n_compared[d]);
+		ret->n_pairs_left += n_pairs_of(n) - n_pairs_of(linker->n_compared[d]);
+	}
+	ret->seconds_left = UINT64_MAX;
+	if (ret->n_pairs_left == 0)
+		ret->seconds_left = 0;
+	else if (linker->paced_pairs > 0)
+		ret->seconds_left = (uint64_t)((double)ret->n_pairs_left * (double)linker->paced_ms /
+					       ((double)linker->paced_pairs * 1000.0));
+}
+
 void linker_status(struct linker *linker, struct linker_status *ret)
 {
 	pthread_mutex_lock(&linker->core->lock);
@@ -497,10 +552,10 @@ void linker_status(struct linker *linker, struct linker_status *ret)
 		.release = linker->release,
 		.release_error = linker->release_error,
 		.compare_error = linker->compare_error,
-		.n_rows_pending = committed > linker->n_rows_compared ? committed - linker->n_rows_compared : 0,
 		.memory_locked = linker->memory_locked,
 		.kernel = link_kernel_name(linker->options.kernel),
 	};
+	describe_progress(linker, committed, ret);
 	pthread_mutex_unlock(&linker->lock);
 }
 

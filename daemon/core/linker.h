@@ -35,6 +35,9 @@ struct linker_status {
 	uint32_t release;                 /* number that the state is about, 0 = none yet */
 	enum rc release_error, compare_error;
 	uint64_t n_rows_pending;          /* committed records that are not compared yet */
+	uint64_t n_pairs_compared;        /* of records, within and across sources */
+	uint64_t n_pairs_left;            /* about, where a study has several domains and not all is loaded */
+	uint64_t seconds_left;            /* at the pace since the start; UINT64_MAX = not known yet */
 	bool memory_locked;
 	const char *kernel;
 };

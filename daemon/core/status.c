@@ -91,15 +91,23 @@ static json_t *backup_json(const struct state *s)
 			 any ? json_string(when) : json_null());
 }
 
+static json_t *comparing_json(const struct linker_status *linker)
+{
+	json_t *error = linker->compare_error == RC_OK ? json_null() : json_string(rc_name(linker->compare_error));
+	json_t *seconds =
+		linker->seconds_left == UINT64_MAX ? json_null() : json_integer((json_int_t)linker->seconds_left);
+	return json_pack("{s:I, s:I, s:I, s:o, s:o}", "pending_records", (json_int_t)linker->n_rows_pending,
+			 "pairs_compared", (json_int_t)linker->n_pairs_compared, "pairs_left",
+			 (json_int_t)linker->n_pairs_left, "seconds_left", seconds, "error", error);
+}
+
 static json_t *status_json(const struct core *core, const struct state *s)
 {
 	char digest[65];
 	hex_encode(core->study->digest, 32, digest);
 	json_t *study = json_pack("{s:s, s:s, s:b}", "name", core->study->name, "digest", digest, "synthetic",
 				  core->study->synthetic);
-	json_t *comparing = json_pack("{s:I, s:o}", "pending_records", (json_int_t)s->linker.n_rows_pending, "error",
-				      s->linker.compare_error == RC_OK ? json_null()
-								       : json_string(rc_name(s->linker.compare_error)));
+	json_t *comparing = comparing_json(&s->linker);
 	json_t *ledger = json_pack("{s:I, s:I}", "rho_total_micro", (json_int_t)s->rho_total_micro, "rho_limit_micro",
 				   (json_int_t)core->study->disclosure.rho_limit_micro);
 	json_t *memory = json_pack("{s:b, s:b, s:s}", "records_locked", s->linker.memory_locked, "keys_locked",
@@ -203,6 +211,8 @@ void metrics_run(struct request *request, const uint8_t *body, size_t len)
 	metric(&out, "records_total", "counter", "Records received.", s.n_records);
 	source_metrics(&out, core, &s);
 	metric(&out, "records_pending", "gauge", "Records not yet compared.", s.linker.n_rows_pending);
+	metric(&out, "pairs_compared", "gauge", "Pairs of records compared.", s.linker.n_pairs_compared);
+	metric(&out, "pairs_left", "gauge", "Pairs of records not yet compared.", s.linker.n_pairs_left);
 	metric(&out, "compare_failed", "gauge", "1 when comparing stands still.", s.linker.compare_error != RC_OK);
 	metric(&out, "releases_total", "counter", "Releases published.", s.n_releases);
 	metric(&out, "release_timestamp_seconds", "gauge", "When the last published release was started; 0 = never.",

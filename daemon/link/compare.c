@@ -115,7 +115,8 @@ static enum rc compare_all(const struct comparison *cmp)
 {
 	struct link_pool *pool = cmp->pool;
 	struct index *asking = NULL;
-	enum rc rc = seal(pool, cmp->end, cmp->cancel);
+	/* All there are, those that are asked for later too: a first load then makes one index, not one a step. */
+	enum rc rc = seal(pool, link_pool_n_rows(pool), cmp->cancel);
 
 	if (rc == RC_OK && (pool->n_segments > 0 || is_worth_an_index(cmp, cmp->end)))
 		rc = index_new(pool, cmp->first_new, cmp->end, false, cmp->cancel, &asking);

@@ -39,8 +39,8 @@ static void build_dictionary(void *ctx, size_t axis)
 	if (b->ids[axis] == NULL)
 		fail(b, RC_NOMEM);
 	else
-		fail(b, dictionary_init(&index->dictionaries[axis], index->pool, index->pool->axes[axis].filter, index->first,
-					index->end, b->searchable, b->ids[axis]));
+		fail(b, dictionary_init(&index->dictionaries[axis], index->pool, index->pool->axes[axis].filter,
+					index->first, index->end, b->searchable, b->ids[axis]));
 }
 
 static void note_values(void *ctx, size_t axis)

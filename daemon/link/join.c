@@ -13,8 +13,8 @@ struct job {
 	const struct index *asking, *indexed;
 	const struct similar_lists *lists;
 	const atomic_bool *cancel;
-	struct pair_list *chunks;                               /* of the tile */
-	const uint32_t *rows;                                   /* that ask, in the tile */
+	struct pair_list *chunks; /* of the tile */
+	const uint32_t *rows;     /* that ask, in the tile */
 	uint32_t n_rows;
 	uint8_t column[STUDY_MAX_FILTERS][STUDY_MAX_FILTERS]; /* [axis of an entry][other axis] */
 	_Atomic int rc;
@@ -24,8 +24,8 @@ struct job {
 struct side {
 	struct similar_list list;
 	bool is_missing;
-	uint8_t depth; /* chosen */
-	uint8_t least; /* none of the values is above this one */
+	uint8_t depth;   /* chosen */
+	uint8_t least;   /* none of the values is above this one */
 	uint64_t n_rows; /* above the depth */
 };
 
@@ -83,8 +83,7 @@ static enum rc check_pair(struct worker *w, unsigned own_axis, uint32_t own_valu
 		if (digit == plan->axes[a].n_digits)
 			digit = join_digit(job->asking, job->indexed, a, w->values[a], value);
 		pair.pattern.level[plan->pool_axes[a].comparison] =
-			(uint8_t)(pair.pattern.level[plan->pool_axes[a].comparison] +
-				  digit * plan->axes[a].level_step);
+			(uint8_t)(pair.pattern.level[plan->pool_axes[a].comparison] + digit * plan->axes[a].level_step);
 	}
 	for (unsigned c = 0; c < plan->domain->n_comparisons; c++)
 		weight += plan->domain->comparisons[c].reference_weight[pair.pattern.level[c]];
@@ -97,7 +96,7 @@ static enum rc check_pair(struct worker *w, unsigned own_axis, uint32_t own_valu
 static unsigned depth_after(const struct join_axis *axis, const struct side *side, uint32_t k)
 {
 	return k < side->list.n_groups && side->list.groups[k].rank < axis->n_listed ? side->list.groups[k].rank
-										      : axis->n_listed;
+										     : axis->n_listed;
 }
 
 static unsigned n_readable(const struct join_axis *axis, const struct side *side)
@@ -254,10 +253,9 @@ static bool add_checks(struct worker *w, unsigned c, const bool *is_earlier, str
 		unsigned a = plan->axis_of[c][i];
 
 		if (a != reading->axis && !w->side[a].is_missing)
-			reading->checks[reading->n_checks++] = (struct check){
-				.table = w->table[a],
-				.step = plan->axes[a].code_step,
-				.column = job->column[reading->axis][a]};
+			reading->checks[reading->n_checks++] = (struct check){.table = w->table[a],
+									      .step = plan->axes[a].code_step,
+									      .column = job->column[reading->axis][a]};
 	}
 	if (reading->n_checks == before)
 		return false;

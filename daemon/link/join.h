@@ -113,7 +113,8 @@ enum rc pair_list_add(struct pair_list *list, const struct link_pair *pair) MUST
 enum { JOIN_CHUNK = 256 }; /* rows that ask at a time */
 
 /* Append to chunks, one for every JOIN_CHUNK rows that ask, the pairs of these rows with rows of the index that came
- * before them; in which chunk a pair is, and where, says nothing. Runs on the pool's threads. Errors: NOMEM, STOPPING. */
+ * before them; in which chunk a pair is, and where, says nothing. Runs on the pool's threads. Errors: NOMEM, STOPPING.
+ */
 enum rc join_run(const struct index *asking, const struct index *indexed, const atomic_bool *cancel,
 		 struct pair_list *chunks) MUST_CHECK;
 

@@ -150,8 +150,8 @@ static void fill_worth(struct join_plan *plan, unsigned c, const uint8_t *bound)
 				unsigned digit = digit_at(axis, level);
 				unsigned wanted = code / axis->code_step % (axis->n_digits + 1u);
 
-				is_of_code = wanted == axis->n_digits ? digit > 0 && digit < axis->digit
-								      : digit == wanted;
+				is_of_code =
+					wanted == axis->n_digits ? digit > 0 && digit < axis->digit : digit == wanted;
 			}
 			if (is_of_code && bound[level] > most)
 				most = bound[level];
@@ -377,9 +377,8 @@ static void choose_lists(struct join_plan *plan, const struct index *asking, con
 	const struct study_domain *domain = plan->domain;
 
 	for (unsigned a = 0; a < plan->n_axes; a++) {
-		plan->axes[a].nearly_unique =
-			(uint64_t)indexed->dictionaries[a].n * 2 > index_n_rows(indexed) &&
-			domain->comparisons[plan->pool_axes[a].comparison].n_filters == 1;
+		plan->axes[a].nearly_unique = (uint64_t)indexed->dictionaries[a].n * 2 > index_n_rows(indexed) &&
+					      domain->comparisons[plan->pool_axes[a].comparison].n_filters == 1;
 		sample_digits(asking, indexed, a, &seen[a]);
 	}
 	for (unsigned c = 0; c < domain->n_comparisons; c++)
@@ -394,8 +393,7 @@ static void choose_lists(struct join_plan *plan, const struct index *asking, con
 		const struct pool_axis *p = &plan->pool_axes[a];
 		const struct join_options *o = &options[p->comparison];
 
-		plan->axes[a].digit =
-			(uint8_t)digit_for(&plan->axes[a], o->option[o->chosen].depth[p->place]);
+		plan->axes[a].digit = (uint8_t)digit_for(&plan->axes[a], o->option[o->chosen].depth[p->place]);
 	}
 	list_more(plan, asking, indexed, bound, seen, options);
 }

@@ -121,8 +121,8 @@ static void find_digits(const struct similar_lists *lists, const struct item *it
 	/* A hit reaches the digit that was searched for: the cuts below it need no look. */
 	for (uint32_t h = first; h < end; h++) {
 		const struct slice_hit *hit = &scratch->sorted[h];
-		unsigned digit = level_digit(inverse, cuts, n_cuts, a, popcounts[hit->value], hit->both) +
-				 (axis->digit - 2u);
+		unsigned digit =
+			level_digit(inverse, cuts, n_cuts, a, popcounts[hit->value], hit->both) + (axis->digit - 2u);
 
 		scratch->digits[h] = (uint8_t)digit;
 		n_of_rank[axis->rank[digit]]++;
@@ -172,16 +172,15 @@ static enum rc add_list(struct similar_lists *lists, struct item *item, uint32_t
 	struct list_place *place = &lists->places[item->axis][item->first + q];
 	uint32_t at[JOIN_MAX_DIGITS] = {0}, *to;
 	bool has_missing = indexed->n > 0 && indexed->popcounts[0] == 0;
-	enum rc rc = reserve(&item->values, &item->cap_values, item->n_values + (end - first) + 1,
-			     sizeof *item->values);
+	enum rc rc =
+		reserve(&item->values, &item->cap_values, item->n_values + (end - first) + 1, sizeof *item->values);
 
 	if (rc == RC_OK)
 		rc = reserve(&item->groups, &item->cap_groups, item->n_groups + axis->n_digits, sizeof *item->groups);
 	if (rc != RC_OK)
 		return rc;
-	*place = (struct list_place){.item = (uint32_t)(item - lists->items),
-				     .first_group = item->n_groups,
-				     .first_value = item->n_values};
+	*place = (struct list_place){
+		.item = (uint32_t)(item - lists->items), .first_group = item->n_groups, .first_value = item->n_values};
 	if (lists->asking->dictionaries[item->axis].popcounts[asked] == 0)
 		return RC_OK;
 	find_digits(lists, item, asked, first, end, scratch, at);
@@ -280,8 +279,8 @@ static enum rc cut_items(struct similar_lists *lists)
 		for (uint32_t first = 0; first < lists->n_asked[axis]; first += SLICE_TILE) {
 			uint32_t left = lists->n_asked[axis] - first;
 
-			lists->items[lists->n_items++] = (struct item){
-				.axis = axis, .first = first, .n = left < SLICE_TILE ? left : SLICE_TILE};
+			lists->items[lists->n_items++] =
+				(struct item){.axis = axis, .first = first, .n = left < SLICE_TILE ? left : SLICE_TILE};
 		}
 	}
 	return RC_OK;

@@ -1,57 +1,148 @@
-/* libs: tc_link */
-/* draft */
+/* libs: tc_link tc_population */
+/* Many records resident: memory, and how long a batch takes to be compared with all of them. Records of invented
+ * people, six filters of 512 bits, come in batches and are compared as they would be in the daemon, but for the first
+ * ones, which are only indexed. Prints JSON lines: after each stage its seconds, by the clock and of the processor, and
+ * the peak of memory so far.
+ *
+ *     bench_pool [N-RECORDS [THREADS]] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <sys/resource.h>
-#include "daemon/link/pool.h"
+#include <time.h>
+
+#include "daemon/link/link.h"
 #include "tools/lab/population.h"
-static double now(clockid_t c){struct timespec t;clock_gettime(c,&t);return (double)t.tv_sec+(double)t.tv_nsec/1e9;}
-static void make_domain(struct study_domain *domain, int floor)
+
+enum { FLOOR = 10, N_LEVELS = 8 };
+
+static double seconds_of(clockid_t clock)
 {
-	static const uint16_t cuts[] = {300, 400, 500, 600, 700, 850, 1000};
-	static const int16_t weights[] = {-4, -3, -1, 1, 2, 5, 7, 8};
-	memset(domain, 0, sizeof *domain);
-	domain->n_filters = domain->n_comparisons = 6;
-	for (unsigned f = 0; f < 6; f++) {
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+struct stage {
+	double clock, processor;
+};
+
+static struct stage begin(void)
+{
+	return (struct stage){seconds_of(CLOCK_MONOTONIC), seconds_of(CLOCK_PROCESS_CPUTIME_ID)};
+}
+
+static void report(const char *what, uint32_t n, size_t hits, const struct stage *stage)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	printf("{\"stage\": \"%s\", \"records\": %u, \"hits\": %zu, \"seconds\": %.2f, \"processor_seconds\": %.2f, "
+	       "\"peak_mib\": %ld}\n",
+	       what, n, hits, seconds_of(CLOCK_MONOTONIC) - stage->clock,
+	       seconds_of(CLOCK_PROCESS_CPUTIME_ID) - stage->processor, usage.ru_maxrss / 1024);
+	fflush(stdout);
+}
+
+/* A comparison a field, with the weights of a usual study. */
+static void make_domain(struct study_domain *domain)
+{
+	static const uint16_t cuts[N_LEVELS - 1] = {300, 400, 500, 600, 700, 850, 1000};
+	static const int16_t weights[N_LEVELS] = {-4, -3, -1, 1, 2, 5, 7, 8};
+
+	domain->n_filters = domain->n_comparisons = POPULATION_FIELDS;
+	for (unsigned f = 0; f < POPULATION_FIELDS; f++) {
 		struct study_comparison *c = &domain->comparisons[f];
+
 		domain->filters[f].bits = 512;
 		c->filters[0] = (uint8_t)f;
 		c->n_filters = 1;
-		c->n_cuts[0] = 7;
+		c->n_cuts[0] = N_LEVELS - 1;
 		memcpy(c->cuts[0], cuts, sizeof cuts);
-		for (unsigned i = 0; i < 8; i++)
+		for (unsigned i = 0; i < N_LEVELS; i++)
 			c->reference_weight[i + 1] = (int16_t)(weights[i] * 256);
-		c->n_levels = 8;
+		c->n_levels = N_LEVELS;
 	}
-	domain->floor = floor * 256;
+	domain->floor = FLOOR * 256;
 }
-int main(int argc, char **argv)
+
+static enum rc add(struct link_pool *pool, uint32_t first, uint32_t end)
 {
-	uint32_t n = (uint32_t)atoi(argv[1]);
-	static struct study_domain d;
-	struct link_options o = {LINK_KERNEL_AUTO, LINK_MEMORY_TRY_LOCK, 2};
-	struct population p = {6, 512, 10};
+	const struct population population = {POPULATION_FIELDS, 512, 10};
 	uint8_t filters[POPULATION_FIELDS][POPULATION_MAX_BITS / 8];
 	struct link_row row = {0};
-	struct link_pool *pool; uint32_t number;
-	make_domain(&d, 10);
-	if (link_pool_new(&d,&o,&pool)!=RC_OK) return 1;
-	double t=now(CLOCK_MONOTONIC);
-	for (uint32_t i=0;i<n;i++){
-		memcpy(row.record_id,&i,4); population_record(&p,i,filters);
-		for(int f=0;f<6;f++) row.filters[f]=filters[f];
-		if(link_pool_add(pool,&row,&number)!=RC_OK) return 1;
+	uint32_t number;
+	enum rc rc = RC_OK;
+
+	for (uint32_t i = first; i < end && rc == RC_OK; i++) {
+		memcpy(row.record_id, &i, sizeof i);
+		population_record(&population, i, filters);
+		for (unsigned f = 0; f < POPULATION_FIELDS; f++)
+			row.filters[f] = filters[f];
+		rc = link_pool_add(pool, &row, &number);
 	}
-	printf("add %.1f\n",now(CLOCK_MONOTONIC)-t);
-	for (int k=0;k<4;k++){
-		struct link_pair *pairs; size_t np; uint32_t nq = k==0?0:k==1?1:k==2?64:1000;
-		t=now(CLOCK_MONOTONIC); double c=now(CLOCK_PROCESS_CPUTIME_ID);
-		if(link_compare(pool,n-nq,n,NULL,&pairs,&np)!=RC_OK) return 1;
-		struct rusage u; getrusage(RUSAGE_SELF,&u);
-		printf("batch %u wall %.2f cpu %.2f hits %zu peak %ld MB\n",nq,now(CLOCK_MONOTONIC)-t,now(CLOCK_PROCESS_CPUTIME_ID)-c,np,u.ru_maxrss/1024);
+	return rc;
+}
+
+/* Rows n … n + n_new - 1 come and are compared. */
+static enum rc batch(struct link_pool *pool, uint32_t n, uint32_t n_new, const char *what)
+{
+	struct link_pair *pairs = NULL;
+	size_t n_pairs = 0;
+	enum rc rc = add(pool, n, n + n_new);
+	struct stage stage = begin();
+
+	if (rc == RC_OK)
+		rc = link_compare(pool, n, n + n_new, NULL, &pairs, &n_pairs);
+	if (rc == RC_OK)
+		report(what, n_new, n_pairs, &stage);
+	free(pairs);
+	return rc;
+}
+
+static enum rc run(struct link_pool *pool, uint32_t n)
+{
+	const uint32_t step = 1 << 20;
+	struct stage stage = begin();
+	enum rc rc = RC_OK;
+
+	/* In steps, so that segments are sealed and merged as in a daemon that records come to over time. */
+	for (uint32_t first = 0; first < n && rc == RC_OK; first += step) {
+		uint32_t end = n - first < step ? n : first + step;
+		struct link_pair *pairs = NULL;
+		size_t n_pairs;
+
+		rc = add(pool, first, end);
+		if (rc == RC_OK)
+			rc = link_compare(pool, end, end, NULL, &pairs, &n_pairs);
 		free(pairs);
 	}
-	return 0;
+	if (rc == RC_OK)
+		report("resident", n, 0, &stage);
+	for (unsigned i = 0; i < 3 && rc == RC_OK; i++)
+		rc = batch(pool, n + i * 1000, 1000, "a batch");
+	if (rc == RC_OK)
+		rc = batch(pool, n + 3000, 1, "one record");
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	static struct study_domain domain;
+	uint32_t n = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 10000000;
+	struct link_options options = {.kernel = LINK_KERNEL_AUTO,
+				       .memory = LINK_MEMORY_TRY_LOCK,
+				       .n_threads = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 2};
+	struct link_pool *pool = NULL;
+	enum rc rc;
+
+	make_domain(&domain);
+	rc = link_pool_new(&domain, &options, &pool);
+	if (rc == RC_OK)
+		rc = run(pool, n);
+	link_pool_free(pool);
+	if (rc != RC_OK)
+		fprintf(stderr, "bench_pool: %s\n", rc_text(rc));
+	return rc == RC_OK ? 0 : 1;
 }

@@ -90,6 +90,7 @@ static inline void cf_init(struct cf *f)
 	f->conf.store_map_bytes = 256 << 20;
 	f->conf.worker_threads = 2;
 	f->conf.max_pairs_per_record = 256;
+	f->conf.compare_step_pairs = UINT64_C(1) << 37;
 	cf_write_study(f, NULL, NULL);
 	if (key_file_write(f->conf.seal_key, "seal", seal, NULL) != RC_OK ||
 	    key_file_write(f->conf.log_key, "log", log, NULL) != RC_OK ||

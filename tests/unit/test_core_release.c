@@ -514,7 +514,8 @@ static void test_pairs_leave_the_last_room(void **state)
 	open_core(f);
 	assert_int_equal(wait_compare_error(f), RC_NOSPACE);
 	get(f, REQUEST_STATUS, ROLE_OPERATOR, "", "", 200, &out);
-	assert_non_null(strstr((char *)out.data, "\"comparing\":{\"error\":\"no-space\",\"pending_records\":120}"));
+	assert_non_null(strstr((char *)out.data, "\"comparing\":{\"error\":\"no-space\",\"pairs_compared\":0,"
+						 "\"pairs_left\":7140,\"pending_records\":120,\"seconds_left\":null}"));
 	get(f, REQUEST_METRICS, ROLE_OPERATOR, "", "", 200, &out);
 	assert_non_null(strstr((char *)out.data, "throughcare_compare_failed 1\n"));
 	publish(f, AS_OF, 202, NULL);
@@ -524,7 +525,8 @@ static void test_pairs_leave_the_last_room(void **state)
 	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 	assert_int_equal(cf_count_entries(f, "release_started"), 1);
 	get(f, REQUEST_STATUS, ROLE_OPERATOR, "", "", 200, &out);
-	assert_non_null(strstr((char *)out.data, "\"comparing\":{\"error\":null,\"pending_records\":0}"));
+	assert_non_null(strstr((char *)out.data, "\"comparing\":{\"error\":null,\"pairs_compared\":7140,"
+						 "\"pairs_left\":0,\"pending_records\":0,\"seconds_left\":0}"));
 	buffer_deinit(&out);
 }
 

@@ -13,21 +13,27 @@
 
 enum { N_ROWS = 700 };
 
+static void add_rows(struct link_pool *pool, uint32_t end, unsigned n_values)
+{
+	struct fixture_row r;
+
+	for (uint32_t i = link_pool_n_rows(pool); i < end; i++) {
+		uint32_t row = UINT32_MAX;
+
+		fixture_person(pool->domain, &r, (uint16_t)(i % 2), i, i / 2, n_values, 4, 10);
+		assert_int_equal(link_pool_add(pool, &r.row, &row), RC_OK);
+		assert_int_equal(row, i);
+	}
+}
+
 static struct link_pool *make_pool(const struct study_domain *domain, enum link_kernel kernel, unsigned n_threads,
 				   uint32_t n_rows, unsigned n_values)
 {
 	struct link_options options = {kernel, LINK_MEMORY_TRY_LOCK, n_threads};
 	struct link_pool *pool = NULL;
-	struct fixture_row r;
 
 	assert_int_equal(link_pool_new(domain, &options, &pool), RC_OK);
-	for (uint32_t i = 0; i < n_rows; i++) {
-		uint32_t row = UINT32_MAX;
-
-		fixture_person(domain, &r, (uint16_t)(i % 2), i, i / 2, n_values, 4, 10);
-		assert_int_equal(link_pool_add(pool, &r.row, &row), RC_OK);
-		assert_int_equal(row, i);
-	}
+	add_rows(pool, n_rows, n_values);
 	assert_int_equal(link_pool_n_rows(pool), n_rows);
 	return pool;
 }
@@ -175,11 +181,14 @@ static void test_segments_change_nothing(void **state)
 	assert_int_equal(link_compare(pool, 0, MANY, NULL, &all, &n_all), RC_OK);
 	assert_int_equal(pool->n_segments, 0);
 	assert_true(n_all > MANY / 4);
+	link_pool_free(pool);
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, 0, 200);
 	pool->seal_rows = POOL_BLOCK_ROWS;
 	for (uint32_t first = 0; first < MANY; first += STEP) {
 		struct link_pair *some = NULL;
 		size_t n_some = 0;
 
+		add_rows(pool, first + STEP < MANY ? first + STEP : MANY, 200);
 		assert_int_equal(
 			link_compare(pool, first, first + STEP < MANY ? first + STEP : MANY, NULL, &some, &n_some),
 			RC_OK);

@@ -146,9 +146,7 @@ static void test_slice_stops(void **state)
 	atomic_bool cancel = true, not_locked = false;
 
 	assert_int_equal(level_inverse_init(&inverse, 512, 0), RC_OK);
-	assert_int_equal(
-		slice_init(&slice, &filters, LINK_MEMORY_TRY_LOCK, &not_locked),
-		RC_OK);
+	assert_int_equal(slice_init(&slice, &filters, LINK_MEMORY_TRY_LOCK, &not_locked), RC_OK);
 	assert_int_equal(slice_plan_new(&slice, kernel_choose(LINK_KERNEL_AUTO), &level, is_present, &plan), RC_OK);
 	assert_int_equal(slice_search(plan, &query, 1, &cancel, &hits), RC_STOPPING);
 	assert_int_equal(slice_search(plan, &query, SLICE_TILE + 1, NULL, &hits), RC_INVALID);

@@ -206,7 +206,8 @@ int lab_link(int argc, char **argv)
 			 "floor; records\n"
 			 "left unlinked because nobody could tell them apart or they say too little (crowded); pairs "
 			 "compared a second;\n"
-			 "comparisons that are not independent, which belong in one; peak memory; seconds a stage, by the clock and of the processor. For "
+			 "comparisons that are not independent, which belong in one; peak memory; seconds a stage, by "
+			 "the clock and of the processor. For "
 			 "labelled test data only.",
 		.example = "throughcare lab link --study tests/data/study-labelled.yaml --secret main.secret \\\n"
 			   "    --truth truth.csv prison.csv treatment.csv",

@@ -10,10 +10,10 @@ static json_t *describe(const struct join_plan *plan, const struct index *index,
 	const struct study_comparison *comparison = &plan->domain->comparisons[axis->comparison];
 	bool lists = plan->axes[a].digit <= comparison->n_cuts[axis->place] + 1;
 	const char *structure = plan->axes[a].nearly_unique ? "bit-sliced filters" : "similar values";
-	json_t *json = json_pack("{s:s, s:s, s:I, s:s}", "comparison", comparison->name, "filter",
-				 plan->domain->filters[axis->filter].name, "values",
-				 (json_int_t)index->dictionaries[a].n, "structure",
-				 lists ? structure : "looked up only");
+	json_t *json =
+		json_pack("{s:s, s:s, s:I, s:s}", "comparison", comparison->name, "filter",
+			  plan->domain->filters[axis->filter].name, "values", (json_int_t)index->dictionaries[a].n,
+			  "structure", lists ? structure : "looked up only");
 
 	if (json != NULL && lists &&
 	    json_object_set_new(json, "from_dice",
