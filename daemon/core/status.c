@@ -97,7 +97,7 @@ static json_t *comparing_json(const struct linker_status *linker)
 	json_t *seconds =
 		linker->seconds_left == UINT64_MAX ? json_null() : json_integer((json_int_t)linker->seconds_left);
 	return json_pack("{s:I, s:I, s:I, s:o, s:o}", "pending_records", (json_int_t)linker->n_rows_pending,
-			 "pairs_compared", (json_int_t)linker->n_pairs_compared, "pairs_left",
+			 "comparisons_done", (json_int_t)linker->n_pairs_compared, "comparisons_left",
 			 (json_int_t)linker->n_pairs_left, "seconds_left", seconds, "error", error);
 }
 
@@ -211,8 +211,8 @@ void metrics_run(struct request *request, const uint8_t *body, size_t len)
 	metric(&out, "records_total", "counter", "Records received.", s.n_records);
 	source_metrics(&out, core, &s);
 	metric(&out, "records_pending", "gauge", "Records not yet compared.", s.linker.n_rows_pending);
-	metric(&out, "pairs_compared", "gauge", "Pairs of records compared.", s.linker.n_pairs_compared);
-	metric(&out, "pairs_left", "gauge", "Pairs of records not yet compared.", s.linker.n_pairs_left);
+	metric(&out, "comparisons_done", "gauge", "Comparisons of records made, each record with each.", s.linker.n_pairs_compared);
+	metric(&out, "comparisons_left", "gauge", "Comparisons of records to be made.", s.linker.n_pairs_left);
 	metric(&out, "compare_failed", "gauge", "1 when comparing stands still.", s.linker.compare_error != RC_OK);
 	metric(&out, "releases_total", "counter", "Releases published.", s.n_releases);
 	metric(&out, "release_timestamp_seconds", "gauge", "When the last published release was started; 0 = never.",

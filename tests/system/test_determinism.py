@@ -112,13 +112,13 @@ def test_killed_while_comparing(world, reference):
     """kill -9 in the middle of a first load: comparing goes on from the last durable slice, to the same release."""
     with Run(world, 'killed', compare_step_pairs='1M', worker_threads=1) as unit:
         unit.send(unit.pieces('treatment', 4096) + unit.pieces('prison', 4096))
-        while unit.status()['comparing']['pairs_compared'] == 0:
+        while unit.status()['comparing']['comparisons_done'] == 0:
             pass
         unit.kill()
         unit.start()
         assert unit.released() == reference
         comparing = unit.status()['comparing']
-        assert comparing['pairs_left'] == comparing['seconds_left'] == comparing['pending_records'] == 0
+        assert comparing['comparisons_left'] == comparing['seconds_left'] == comparing['pending_records'] == 0
         goes_on = [int(n) for n in re.findall(r'domain main: (\d+) records are compared already', unit.log())]
         assert goes_on and goes_on[-1] > 0
 
