@@ -199,6 +199,54 @@ static void test_links_who_is_the_same(void **state)
 	link_result_free(result);
 }
 
+/* 400 persons in both sources, a third of them (group 2) with damage to one value of `error_in` in the first, the
+ * others to one of four. Returns the result and how many of the 400 were found. */
+static struct link_result *run_dirty(struct world *w, unsigned error_in, unsigned *ret_found)
+{
+	uint32_t person[MAX_ROWS];
+	unsigned n_true, n_linked;
+	struct link_result *result;
+
+	w->n = 0;
+	w->domain.floor = 8 * 256;
+	for (uint32_t i = 0; i < 500; i++)
+		add(w, 0, i, i % 3 == 1 ? error_in : 4);
+	for (uint32_t i = 0; i < 400; i++)
+		add(w, 1, i, 2);
+	for (uint32_t i = 0; i < 100; i++)
+		add(w, 1, 10000 + i, 2);
+	result = run(w, &plain, person);
+	assert_int_equal(result->outcome, LINK_DONE);
+	count(w, person, &n_true, &n_linked, ret_found);
+	assert_int_equal(n_true, 400);
+	assert_int_equal(result->n_groups, 3);
+	return result;
+}
+
+/* Matches fall below the threshold and the floor, and the interval of recall knows it. Where the errors of one group
+ * are far more than those of the others, only the estimate by group does. */
+static void test_recall_of_dirty_registers(void **state)
+{
+	struct world *w = *state;
+	unsigned n_found;
+	struct link_result *result = run_dirty(w, 2, &n_found);
+
+	assert_true(n_found < 380);
+	assert_in_range(n_found * UINT64_C(2500), result->quality[0].recall_low, result->quality[0].recall_high);
+	assert_true(result->groups[1].n_missed > result->groups[0].n_missed);
+	assert_true(result->groups[1].n_missed > result->groups[2].n_missed);
+	link_result_free(result);
+	result = run_dirty(w, 1, &n_found);
+	uint64_t n_missed = 0;
+	for (unsigned i = 0; i < 3; i++)
+		n_missed += result->groups[i].n_missed;
+	print_message("%u of 400 missed; by group %u expected, of all together %.0f\n", 400 - n_found,
+		      (unsigned)n_missed, 400 - 400 * result->quality[0].expected_recall / 1e6);
+	assert_in_range(n_missed, (400 - n_found) * 8 / 10, (400 - n_found) * 12 / 10);
+	assert_in_range(result->groups[1].n_missed, 50, 90);
+	link_result_free(result);
+}
+
 static void test_order_threads_and_kernel_do_not_matter(void **state)
 {
 	struct world *w = *state;
@@ -638,6 +686,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_links_who_is_the_same),
+		TEST(test_recall_of_dirty_registers),
 		TEST(test_order_threads_and_kernel_do_not_matter),
 		TEST(test_one_person_a_source),
 		TEST(test_person_numbers_and_identical_records),
