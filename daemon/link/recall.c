@@ -144,7 +144,7 @@ static void calibrate(struct recall *r)
 		}
 		for (size_t k = i; k < j; k++)
 			r->part[k].odds *= high;
-		r->is_lowered[band] = strangers < chance - 3 * error;
+		r->is_lowered[band] = true;
 	}
 }
 
@@ -487,7 +487,7 @@ static enum rc estimate_part(struct recall *r, double false_share, struct recall
 	e.n_true = n_links - e.n_false > r->first_links ? n_links - e.n_false : r->first_links;
 	for (unsigned band = 0; band < N_BANDS; band++)
 		spread += r->is_lowered[band] ? r->variance[band] * r->share_of_chance : 0;
-	e.is_lowered = spread > 0;
+	e.is_lowered = spread > 0 || r->has_doubles;
 	e.n_matches = (first + last) / 2;
 	e.least = 2 / (1 / first + 1 / limited);
 	e.most = last > first ? last : first;

@@ -165,7 +165,7 @@ struct recall_estimate {
 	double n_true, n_false;        /* links */
 	double n_matches, least, most; /* in all, persons of one source and of the other; 0 = nothing was linked */
 	double error;                  /* standard error of n_true / n_matches */
-	bool is_lowered;               /* EM counts resemblances that the null knows for chance */
+	bool is_lowered;               /* EM may count resemblances: the null says so, or cannot say */
 };
 /* Also adds the figures of each group of persons to run->result, where the run has groups. Errors: NOMEM, STOPPING. */
 enum rc run_estimate_recall(const struct run *run, const struct run_segment *segment, const struct null_estimate *null,
