@@ -1,5 +1,6 @@
 /* The access file; access.h has its form. One rule holds above all: nothing in it can give a certificate more than its
- * authority did, where that authority knows our roles; where it does not, nothing is given that the file does not say. */
+ * authority did, where that authority knows our roles; where it does not, nothing is given that the file does not say.
+ */
 #include "proto/access.h"
 
 #include <stdio.h>
@@ -167,9 +168,8 @@ static enum rc read_rule(const struct access_reader *a, const struct yaml_node *
 
 static enum rc read_certificate(const struct access_reader *a, const struct yaml_node *node, struct access_rule *rule)
 {
-	static const char *const keys[] = {"fingerprint", "client", "roles",
-					   "source",      "tables", "requests_per_minute",
-					   NULL};
+	static const char *const keys[] = {"fingerprint",         "client", "roles", "source", "tables",
+					   "requests_per_minute", NULL};
 	const struct yaml_node *fingerprint;
 
 	enum rc rc = read_keys(&a->yaml, node, keys);

@@ -2,8 +2,8 @@
  * write; the daemon reads it again while it runs.
  *
  *	other_certificates: as-certified        # or: refuse. Certificates that no rule below is about
- *	requests_per_minute: 600                # of each certificate whose rule says no other number; left out: no limit
- *	certificates:
+ *	requests_per_minute: 600                # of each certificate whose rule says no other number; left out: no
+ *limit certificates:
  *	- fingerprint: 64 hex digits            # SHA-256 of the certificate; colons between pairs are allowed
  *	  client: NAME                          # needed where the certificate has no urn:throughcare: names
  *	  roles: [submitter, analyst]           # left out: as certified; []: none, so that it is refused
@@ -32,7 +32,7 @@
 #include "proto/study.h"
 
 enum {
-	ACCESS_MAX_RULES = 4096,    /* about certificates */
+	ACCESS_MAX_RULES = 4096, /* about certificates */
 	ACCESS_MAX_POLICIES = 64,
 	ACCESS_MAX_TABLES = STUDY_MAX_TABLES,
 	ACCESS_MAX_REQUESTS = 1000000, /* a minute */
@@ -41,12 +41,12 @@ enum {
 };
 
 struct access_rule {
-	uint8_t fingerprint[32]; /* of a certificate; or SHA-256 of "policy", NUL, OID */
+	uint8_t fingerprint[32];  /* of a certificate; or SHA-256 of "policy", NUL, OID */
 	char oid[ACCESS_OID_CAP]; /* "" = about the certificate */
 	char client[64];          /* "" = as certified */
 	bool has_roles;           /* false = as certified */
 	unsigned roles;
-	char source[64];             /* "" = as certified */
+	char source[64];                /* "" = as certified */
 	char (*tables)[STUDY_NAME_CAP]; /* owned; NULL = all */
 	size_t n_tables;
 	uint32_t requests_per_minute; /* 0 = no limit */
@@ -85,8 +85,9 @@ struct access_grant {
 	uint32_t requests_per_minute;   /* 0 = no limit */
 };
 
-/* What this certificate may do. `access` NULL: what it says itself. On failure ret->who.fingerprint is set all the same,
- * and where they are known client and roles, so that the refusal can be logged. Errors: FORBIDDEN, ROLE_PAIR, SOURCE. */
+/* What this certificate may do. `access` NULL: what it says itself. On failure ret->who.fingerprint is set all the
+ * same, and where they are known client and roles, so that the refusal can be logged. Errors: FORBIDDEN, ROLE_PAIR,
+ * SOURCE. */
 enum rc access_grant(const struct access *access, const struct access_claim *claim, struct access_grant *ret,
 		     struct diag *diag) MUST_CHECK;
 /* May it read this table? */

@@ -1,9 +1,9 @@
 /* Checking receipts against the log as it is now; see push_verify.h.
  *
- * Three things together leave a log no room to forget or to show different people different entries: each receipt's entry
- * is included under a checkpoint that is fetched now; every checkpoint that is in hand (those of the receipts, those that
- * came with the proofs, the one seen last) is a beginning of the present one; and the present one is kept for the next
- * time. A submitter may not read the log's entries, and needs none of them for this. */
+ * Three things together leave a log no room to forget or to show different people different entries: each receipt's
+ * entry is included under a checkpoint that is fetched now; every checkpoint that is in hand (those of the receipts,
+ * those that came with the proofs, the one seen last) is a beginning of the present one; and the present one is kept
+ * for the next time. A submitter may not read the log's entries, and needs none of them for this. */
 #include "tools/push_verify.h"
 
 #include <dirent.h>
@@ -79,7 +79,8 @@ static enum rc check_proof(struct verify *v, const char *path, const struct rece
 	if (rc != RC_OK)
 		return rc;
 	if (response.status == 404)
-		rc = diag_set(v->diag, RC_FORK, "%s: entry %" PRIu64 " is not in the log any more", path, receipt->index);
+		rc = diag_set(v->diag, RC_FORK, "%s: entry %" PRIu64 " is not in the log any more", path,
+			      receipt->index);
 	else
 		rc = RC_DIGEST;
 	for (size_t i = v->keys.n; i > 0 && rc == RC_DIGEST; i--)
@@ -179,16 +180,16 @@ static enum rc check_claim(struct verify *v, const struct claim *claim, const st
 	enum rc rc = get(v, route, &response);
 	if (rc != RC_OK)
 		return rc;
-	rc = response.status == 404
-		     ? RC_FORK
-		     : tlog_hashes_parse((const char *)response.body.data, response.body.len, &proof);
+	rc = response.status == 404 ? RC_FORK
+				    : tlog_hashes_parse((const char *)response.body.data, response.body.len, &proof);
 	https_response_deinit(&response);
 	if (rc == RC_OK)
 		rc = tlog_check_consistency(&proof, old->size, &old->root, now->size, &now->root);
 	return rc == RC_OK ? RC_OK : fork_at(v, claim, "does not prove that it goes on from");
 }
 
-/* Every checkpoint in hand is a beginning of the present one. Of several of one size one is proved, the others equal it. */
+/* Every checkpoint in hand is a beginning of the present one. Of several of one size one is proved, the others equal
+ * it. */
 static enum rc check_claims(struct verify *v, const struct tlog_checkpoint *now)
 {
 	enum rc rc = RC_OK;

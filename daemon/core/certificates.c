@@ -1,5 +1,5 @@
-/* Certificates as the log knows them: see certificates.h. Rules are few and kept sorted; revoked certificates may be many
- * and are only ever added, so they are a hash table of digests. */
+/* Certificates as the log knows them: see certificates.h. Rules are few and kept sorted; revoked certificates may be
+ * many and are only ever added, so they are a hash table of digests. */
 #include "daemon/core/certificates.h"
 
 #include <stdlib.h>

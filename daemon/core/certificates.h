@@ -1,5 +1,5 @@
-/* What the log says of certificates: which rules of the access file are in force, which certificates are revoked. Part of
- * the log's summary (history.h), so that a change is logged once however often the daemon starts. Not locked. */
+/* What the log says of certificates: which rules of the access file are in force, which certificates are revoked. Part
+ * of the log's summary (history.h), so that a change is logged once however often the daemon starts. Not locked. */
 #ifndef DAEMON_CORE_CERTIFICATES_H
 #define DAEMON_CORE_CERTIFICATES_H
 
@@ -13,8 +13,8 @@
 
 /* A rule of the access file, as it was last logged. */
 struct certificate_rule {
-	uint8_t key[32];         /* access_rule.fingerprint */
-	uint8_t digest[32];      /* of what the rule says */
+	uint8_t key[32];          /* access_rule.fingerprint */
+	uint8_t digest[32];       /* of what the rule says */
 	char oid[ACCESS_OID_CAP]; /* "" = about a certificate */
 };
 

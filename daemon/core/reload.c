@@ -1,7 +1,7 @@
 /* Reloading: see reload.h.
  *
- * Order. A revocation list is in force first and logged afterwards: waiting for a disk would let in who should be out. An
- * access file, which may let somebody in, is logged first and in force afterwards. */
+ * Order. A revocation list is in force first and logged afterwards: waiting for a disk would let in who should be out.
+ * An access file, which may let somebody in, is logged first and in force afterwards. */
 #include "daemon/core/reload.h"
 
 #include <errno.h>
@@ -233,7 +233,8 @@ static void renew_access(struct reload *reload)
 	if (rc == RC_OK)
 		reload->send(reload->ctx, PIPE_ACCESS, text.data, text.len);
 	else
-		log_error("access file: %s; the one before stays in force", diag.text[0] != '\0' ? diag.text : rc_text(rc));
+		log_error("access file: %s; the one before stays in force",
+			  diag.text[0] != '\0' ? diag.text : rc_text(rc));
 	access_free(access);
 	buffer_deinit(&text);
 }
@@ -269,9 +270,9 @@ void reload_listed(struct core *core, const struct pipe_listed *listed)
 		if (certificates_is_revoked(&core->history.certificates, listed->authority, s->bytes, s->len))
 			continue;
 		hex_encode(s->bytes, s->len, serial);
-		rc = add_draft(&change, ENTRY_CERTIFICATE,
-			       json_pack("{s:s, s:s, s:s}", "change", "revoked", "authority", authority, "serial",
-					 serial));
+		rc = add_draft(
+			&change, ENTRY_CERTIFICATE,
+			json_pack("{s:s, s:s, s:s}", "change", "revoked", "authority", authority, "serial", serial));
 	}
 	rc = log_change(&change, rc);
 	if (rc != RC_OK)

@@ -1,5 +1,5 @@
-/* Files that may change while the daemon runs: the clients' revocation list and the access file. The core reads them, since
- * the front has no files; what is in force is what the log says is in force. */
+/* Files that may change while the daemon runs: the clients' revocation list and the access file. The core reads them,
+ * since the front has no files; what is in force is what the log says is in force. */
 #ifndef DAEMON_CORE_RELOAD_H
 #define DAEMON_CORE_RELOAD_H
 

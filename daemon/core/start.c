@@ -283,8 +283,9 @@ static enum rc log_config(struct core *core, json_t *now)
 	{
 		json_t *was = json_object_get(before, name);
 		if (was == NULL || !json_equal(was, value))
-			json_object_set_new(changed, name, was == NULL ? json_pack("{s:O}", "to", value)
-								       : json_pack("{s:O, s:O}", "from", was, "to", value));
+			json_object_set_new(changed, name,
+					    was == NULL ? json_pack("{s:O}", "to", value)
+							: json_pack("{s:O, s:O}", "from", was, "to", value));
 	}
 	json_object_foreach(before, name, value)
 	{

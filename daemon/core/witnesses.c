@@ -169,8 +169,8 @@ static bool is_witnessed(const struct core *core, const struct release_info *inf
 	unsigned n = 0;
 	for (size_t i = 0; i < core->study->witnesses.n; i++) /* they come first */
 		n += c->has[i];
-	return info->released && !info->lost && !release_is_readable(info) && info->released_index < c->checkpoint.size &&
-	       n >= info->witnesses_needed;
+	return info->released && !info->lost && !release_is_readable(info) &&
+	       info->released_index < c->checkpoint.size && n >= info->witnesses_needed;
 }
 
 /* An entry for each release that waited for this: the note in it lets auditors see for themselves. */
@@ -188,8 +188,8 @@ static enum rc log_witnessed(struct cosign_job *c, struct txn *txn, const struct
 		pthread_mutex_unlock(&core->lock);
 		if (!now)
 			continue;
-		json_t *fields = json_pack("{s:I, s:s%}", "number", (json_int_t)i + 1, "note",
-					   (const char *)note->data, note->len);
+		json_t *fields = json_pack("{s:I, s:s%}", "number", (json_int_t)i + 1, "note", (const char *)note->data,
+					   note->len);
 		rc = fields == NULL ? RC_NOMEM
 				    : audit_log_append(core->log, txn, ENTRY_WITNESSED, &c->who, fields, NULL);
 		json_decref(fields);

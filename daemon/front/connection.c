@@ -163,7 +163,8 @@ static void judge(struct connection *c)
 	struct diag diag = {""};
 
 	c->standing = tls_peer_grant(c->ssl, server->access, &c->grant, &c->not_after, &diag);
-	if (c->standing != RC_OK && c->standing != RC_UNAUTHENTIC && rate_limit_allows(&server->tls_log, server_now_ms()))
+	if (c->standing != RC_OK && c->standing != RC_UNAUTHENTIC &&
+	    rate_limit_allows(&server->tls_log, server_now_ms()))
 		log_info("certificate without use here: %s", diag.text);
 }
 

@@ -1,5 +1,6 @@
-/* Rates: see rates.h. The generic cell rate algorithm (ITU-T I.371): a bucket is one number, the time at which it will be
- * full again. Each request moves that time on by 1/rate; one that would move it more than a minute ahead is refused. */
+/* Rates: see rates.h. The generic cell rate algorithm (ITU-T I.371): a bucket is one number, the time at which it will
+ * be full again. Each request moves that time on by 1/rate; one that would move it more than a minute ahead is refused.
+ */
 #include "daemon/front/rates.h"
 
 #include <stdlib.h>

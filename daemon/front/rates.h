@@ -1,6 +1,6 @@
-/* How many requests a minute each certificate may still make. One bucket a certificate, by its fingerprint, however many
- * connections it has: it holds a minute's worth and fills evenly. A bucket that is full again is forgotten, so memory goes
- * by the certificates that asked within the last minute. */
+/* How many requests a minute each certificate may still make. One bucket a certificate, by its fingerprint, however
+ * many connections it has: it holds a minute's worth and fills evenly. A bucket that is full again is forgotten, so
+ * memory goes by the certificates that asked within the last minute. */
 #ifndef DAEMON_FRONT_RATES_H
 #define DAEMON_FRONT_RATES_H
 

@@ -217,8 +217,7 @@ static bool was_reported(const struct tls *tls, X509_CRL *crl, X509_REVOKED *ent
 	for (int i = 0; tls->reported != NULL && i < sk_X509_CRL_num(tls->reported); i++) {
 		X509_CRL *before = sk_X509_CRL_value(tls->reported, i);
 		if (X509_NAME_cmp(X509_CRL_get_issuer(before), X509_CRL_get_issuer(crl)) == 0 &&
-		    X509_CRL_get0_by_serial(before, &found,
-					    (ASN1_INTEGER *)X509_REVOKED_get0_serialNumber(entry)) == 1)
+		    X509_CRL_get0_by_serial(before, &found, (ASN1_INTEGER *)X509_REVOKED_get0_serialNumber(entry)) == 1)
 			return true;
 	}
 	return false;

@@ -1,6 +1,6 @@
 /* libs: tc_core tc_store tc_audit tc_keys tc_proto */
-/* Appends entries to the audit log of a stopped linkage unit through its own writer: each entry a job of its own, durable
- * and signed before it counts, grouped as the writer groups what waits. Prints entries a second by the clock.
+/* Appends entries to the audit log of a stopped linkage unit through its own writer: each entry a job of its own,
+ * durable and signed before it counts, grouped as the writer groups what waits. Prints entries a second by the clock.
  *
  *     bench_log CONFIGURATION N-ENTRIES */
 #include <errno.h>
@@ -82,7 +82,8 @@ static void run(struct write_queue *q, struct audit_log *log, uint64_t n)
 	while (atomic_load(&n_done) + atomic_load(&n_failed) < n)
 		nanosleep(&pause, NULL);
 	double took = seconds() - start;
-	printf("{\"entries\": %llu, \"failed\": %llu, \"seconds\": %.2f, \"entries_per_s\": %.0f, \"log_size\": %llu}\n",
+	printf("{\"entries\": %llu, \"failed\": %llu, \"seconds\": %.2f, \"entries_per_s\": %.0f, \"log_size\": "
+	       "%llu}\n",
 	       (unsigned long long)n, (unsigned long long)atomic_load(&n_failed), took, (double)n / took,
 	       (unsigned long long)audit_log_signed_size(log));
 }

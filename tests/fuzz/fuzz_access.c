@@ -1,5 +1,6 @@
 /* libs: tc_proto */
-/* The access file, and what it grants to a few certificates: never a role that one did not bring, where it brought any. */
+/* The access file, and what it grants to a few certificates: never a role that one did not bring, where it brought any.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* libs: tc_proto */
 /* labels: quick */
-/* The access file: what it takes, what it refuses and how it says so, and that no rule gives a certificate more than its
- * authority did. */
+/* The access file: what it takes, what it refuses and how it says so, and that no rule gives a certificate more than
+ * its authority did. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,12 +126,13 @@ static void test_others_refused(void **state)
 static void test_policies_of_another_authority(void **state)
 {
 	struct access_grant grant;
-	struct access *access = must_parse("policies:\n"
-					   "- {oid: 1.3.6.1.4.1.55555.7.1, client: clinic, roles: [submitter], source: treatment}\n"
-					   "- {oid: 1.3.6.1.4.1.55555.7.2, client: desk, roles: [analyst], requests_per_minute: 5}\n"
-					   "certificates:\n"
-					   "- {fingerprint: " FP_A ", client: ward-9, roles: [auditor]}\n"
-					   "- {fingerprint: " FP_C ", roles: [auditor]}\n");
+	struct access *access =
+		must_parse("policies:\n"
+			   "- {oid: 1.3.6.1.4.1.55555.7.1, client: clinic, roles: [submitter], source: treatment}\n"
+			   "- {oid: 1.3.6.1.4.1.55555.7.2, client: desk, roles: [analyst], requests_per_minute: 5}\n"
+			   "certificates:\n"
+			   "- {fingerprint: " FP_A ", client: ward-9, roles: [auditor]}\n"
+			   "- {fingerprint: " FP_C ", roles: [auditor]}\n");
 	struct access_claim c = claim(0xdd, other, 1);
 
 	assert_int_equal(access_grant(access, &c, &grant, NULL), RC_FORBIDDEN);
@@ -226,7 +227,8 @@ static void test_mistakes_are_named(void **state)
 		{"certificates:\n- fingerprint: 00ff\n", "access.yaml:2: certificates[0].fingerprint: 64 hex digits"},
 		{"certificates:\n- fingerprint: " FP_A "a\n", "64 hex digits"},
 		{"certificates:\n- {fingerprint: " FP_A "}\n- {fingerprint: " FP_A "}\n", "the same certificate"},
-		{"certificates:\n- {fingerprint: " FP_A ", roles: [boss]}\n", "submitter, analyst, auditor and operator"},
+		{"certificates:\n- {fingerprint: " FP_A ", roles: [boss]}\n",
+		 "submitter, analyst, auditor and operator"},
 		{"certificates:\n- {fingerprint: " FP_A ", roles: [auditor, auditor]}\n", "stands twice"},
 		{"certificates:\n- {fingerprint: " FP_A ", roles: [operator, auditor]}\n", "may not be joined"},
 		{"certificates:\n- {fingerprint: " FP_A ", roles: [analyst], source: prison}\n", "only a submitter"},
@@ -238,9 +240,11 @@ static void test_mistakes_are_named(void **state)
 		{"policies:\n- {oid: 1.2.3, client: a}\n", "roles is missing"},
 		{"policies:\n- {oid: 1..3, client: a, roles: [analyst]}\n", "object identifier"},
 		{"policies:\n- {oid: 1.2.3, client: a, roles: [submitter]}\n", "source is missing"},
-		{"policies:\n- {oid: 1.2.3, client: a, roles: [analyst]}\n- {oid: 1.2.3, client: b, roles: [auditor]}\n",
+		{"policies:\n- {oid: 1.2.3, client: a, roles: [analyst]}\n- {oid: 1.2.3, client: b, roles: "
+		 "[auditor]}\n",
 		 "the same policy"},
-		{"policies:\n- {oid: 1.2.3, client: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, roles: [analyst]}\n",
+		{"policies:\n- {oid: 1.2.3, client: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, roles: "
+		 "[analyst]}\n",
 		 "too long"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -254,10 +258,11 @@ static void test_mistakes_are_named(void **state)
 
 static void test_for_the_log(void **state)
 {
-	struct access *access = must_parse("certificates:\n- {fingerprint: " FP_A ", client: c, roles: [submitter, analyst],"
-					   " source: s, tables: [t], requests_per_minute: 9}\n"
-					   "- {fingerprint: " FP_C "}\n"
-					   "policies:\n- {oid: 1.2.3, client: p, roles: []}\n");
+	struct access *access =
+		must_parse("certificates:\n- {fingerprint: " FP_A ", client: c, roles: [submitter, analyst],"
+			   " source: s, tables: [t], requests_per_minute: 9}\n"
+			   "- {fingerprint: " FP_C "}\n"
+			   "policies:\n- {oid: 1.2.3, client: p, roles: []}\n");
 	static const char *const want[] = {
 		"{\"client\":\"c\",\"fp\":\"" FP_A "\",\"requests_per_minute\":9,\"roles\":[\"submitter\",\"analyst\"],"
 		"\"source\":\"s\",\"tables\":[\"t\"]}",

@@ -108,8 +108,10 @@ static void test_many_certificates(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_minutes_worth_at_once),   cmocka_unit_test(test_it_fills_evenly),
-		cmocka_unit_test(test_any_window),                cmocka_unit_test(test_another_rate_takes_effect),
+		cmocka_unit_test(test_a_minutes_worth_at_once),
+		cmocka_unit_test(test_it_fills_evenly),
+		cmocka_unit_test(test_any_window),
+		cmocka_unit_test(test_another_rate_takes_effect),
 		cmocka_unit_test(test_many_certificates),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

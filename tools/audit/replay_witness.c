@@ -1,4 +1,5 @@
-/* The rule of witnesses: a release of a study that asks for them is read only after an entry that shows who they were. */
+/* The rule of witnesses: a release of a study that asks for them is read only after an entry that shows who they were.
+ */
 #include <string.h>
 
 #include "tools/audit/replay_internal.h"

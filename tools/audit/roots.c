@@ -44,7 +44,6 @@ enum rc roots_append(struct roots *roots, const void *entry, size_t len)
 
 const struct tlog_hash *roots_at(const struct roots *roots, uint64_t size)
 {
-	return roots->keeping && size >= roots->from && size - roots->from < roots->n
-		       ? &roots->kept[size - roots->from]
-		       : NULL;
+	return roots->keeping && size >= roots->from && size - roots->from < roots->n ? &roots->kept[size - roots->from]
+										      : NULL;
 }
