@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -44,10 +45,19 @@ def test_check_of_a_whole_set_makes_nothing(unit):
         assert unit.request('operator', 'GET', '/healthz')[0] == 200, 'a check beside a running daemon does no harm'
 
 
-def test_privileges_are_dropped(unit):
+@pytest.fixture
+def open_folder():
+    """Where another user may look: pytest's own folder is closed again whenever another pytest starts."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder)
+
+
+def test_privileges_are_dropped(open_folder):
     """Started as root: the keys stay root's, the state folder belongs to the service's user, as a package lays it out."""
     if os.geteuid() != 0:
         pytest.skip('dropping privileges needs root to begin with')
+    unit = Unit(open_folder / 'unit')
     nobody = pwd.getpwnam('nobody')
     state = unit.folder / 'state'
     state.mkdir()
@@ -55,7 +65,7 @@ def test_privileges_are_dropped(unit):
     shutil.move(unit.keys / 'daemon' / 'log.key.state', state / 'signer.state')
     for path in (state, *state.iterdir()):
         os.chown(path, nobody.pw_uid, nobody.pw_gid)
-    for folder in [unit.folder, unit.keys, unit.keys / 'daemon', *unit.folder.parents][:6]:
+    for folder in (unit.folder, unit.keys, unit.keys / 'daemon'):
         folder.chmod(0o755)
     unit.configure(user='nobody', store_directory=state / 'store', signer_state=state / 'signer.state')
     with unit:
