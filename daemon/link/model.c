@@ -7,7 +7,7 @@
  *
  * Within one set of missing filters m and u add up to one: what is missing says nothing. m is shrunk towards u and u
  * towards m by one pair each, so that what was never seen gets a finite weight, at most log2 of the sample's size. In a
- * comparison of one filter m/u never falls from a level to a higher one. */
+ * comparison of a composite filter m/u never falls from a level to a higher one. */
 #include "daemon/link/run.h"
 
 #include <stdlib.h>
@@ -304,12 +304,19 @@ static void make_monotone(struct model *model, unsigned c, unsigned n_levels)
 	}
 }
 
+/* One filter of several parts. What its many levels mean blurs; those of a single field are few, and an error that is
+ * usual there (day and month changed over) may well favour one of them. */
+static bool is_composite(const struct study_domain *domain, const struct study_comparison *comparison)
+{
+	return comparison->n_filters == 1 && study_filter_n_parts(&domain->filters[comparison->filters[0]]) > 1;
+}
+
 static void order_ratios(struct fit *fit)
 {
 	const struct study_domain *domain = fit->run->domain;
 
 	for (unsigned c = 0; c < domain->n_comparisons; c++) {
-		if (domain->comparisons[c].n_filters == 1)
+		if (is_composite(domain, &domain->comparisons[c]))
 			make_monotone(&fit->run->model, c, domain->comparisons[c].n_levels);
 	}
 }

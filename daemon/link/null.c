@@ -104,10 +104,14 @@ struct stop {
 	int32_t threshold;
 };
 
-static void consider(struct stop *stop, int32_t weight, double n_links, double n_false)
+/* `error`: standard error of n_false. A place that is best because few chance links happened to show above it is not
+ * best. */
+static void consider(struct stop *stop, int32_t weight, double n_links, double n_false, double error)
 {
-	if (n_links - 2 * n_false > stop->gain)
-		*stop = (struct stop){n_links - 2 * n_false, n_links, n_false, weight};
+	double gain = n_links - 2 * (n_false + error);
+
+	if (gain > stop->gain)
+		*stop = (struct stop){gain, n_links, n_false, weight};
 }
 
 struct stops {
@@ -147,7 +151,7 @@ static void walk_down(struct chooser *c, int32_t held, struct stops *ret)
 	for (size_t i = 0; i < c->n_links; i++) {
 		const struct run_edge *link = &c->links[i];
 		double p = next_probability(&walk, run->pairs[link->pair].ratio), n_links = (double)(i + 1);
-		double most_by_null, larger;
+		double most_by_null, larger, error;
 
 		step_null(c, &walk, link->weight);
 		walk.by_model += 1 - p;
@@ -164,10 +168,11 @@ static void walk_down(struct chooser *c, int32_t held, struct stops *ret)
 		 * and the difference says nothing. */
 		if (walk.by_null <= n_links / 2 && n_links - walk.by_null > ret->most_true)
 			ret->most_true = n_links - walk.by_null;
+		error = square_root(walk.by_null_variance + 1);
 		most_by_null = upper_limit(walk.by_null, walk.by_null_variance);
 		larger = walk.by_null > walk.by_model ? walk.by_null : walk.by_model;
-		consider(&ret->cautious, link->weight, n_links, larger);
-		consider(&ret->chosen, link->weight, n_links, larger < most_by_null ? larger : most_by_null);
+		consider(&ret->cautious, link->weight, n_links, larger, error);
+		consider(&ret->chosen, link->weight, n_links, larger < most_by_null ? larger : most_by_null, error);
 	}
 }
 
