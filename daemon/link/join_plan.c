@@ -303,6 +303,8 @@ static void list_prunings(const struct join_plan *plan, const struct index *inde
 			uint64_t values = 0;
 
 			is_possible = is_possible && first >= 1 && first < plan->axes[a].digit;
+			/* A list of its own for every record costs more than the checks it saves. */
+			is_possible = is_possible && (!plan->axes[a].nearly_unique || first + 1 == plan->axes[a].digit);
 			for (unsigned digit = first + 1; digit < plan->axes[a].n_digits; digit++)
 				values += seen[a].values[digit];
 			option->depth[i] = (uint8_t)(first + 1);
