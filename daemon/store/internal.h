@@ -25,7 +25,7 @@ struct store {
 	uint8_t id[STORE_ID_LEN];
 	uint32_t format, migrated_from;   /* migrated_from: 0 = it was of this format */
 	uint64_t next_slot;               /* written by the one writer only */
-	uint64_t counted[STORE_N_COUNTED]; /* the same; counts.c */
+	uint64_t counted[STORE_N_COUNTED]; /* under the lock of the write transaction; counts.c */
 
 	pthread_mutex_t lock;             /* guards what follows */
 	unsigned n_readers[2], epoch;     /* read transactions, by the epoch they began in */

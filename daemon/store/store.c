@@ -28,6 +28,7 @@ struct txn {
 	uint8_t (*salts)[SLOT_SECRET_LEN]; /* of chunks put in this transaction */
 	size_t n_salts, cap_salts;
 	int64_t counted[STORE_N_COUNTED]; /* how many more there are of each counted class */
+	bool counts_settled;              /* … and the store's counts have them */
 };
 
 static bool key_is_valid(const struct store_key *key)
@@ -154,17 +155,26 @@ static enum rc settle_salts(struct txn *txn)
 	return rc == RC_OK ? slots_sync(store->salts) : rc;
 }
 
-static void add_counts(const struct txn *txn, uint64_t ret[STORE_N_COUNTED])
+static void add_counts(struct txn *txn, int sign)
 {
 	for (int i = 0; i < STORE_N_COUNTED; i++)
-		ret[i] = txn->store->counted[i] + (uint64_t)txn->counted[i];
+		txn->store->counted[i] += (uint64_t)sign * (uint64_t)txn->counted[i];
 }
 
+/* Under LMDB's own lock, which the commit gives back: the next transaction must find the new counts. */
 static enum rc settle_counts(struct txn *txn)
 {
-	uint64_t counts[STORE_N_COUNTED];
-	add_counts(txn, counts);
-	return memcmp(counts, txn->store->counted, sizeof counts) == 0 ? RC_OK : store_counts_write(txn, counts);
+	bool changed = false;
+	for (int i = 0; i < STORE_N_COUNTED; i++)
+		changed |= txn->counted[i] != 0;
+	if (!changed)
+		return RC_OK;
+	add_counts(txn, 1);
+	enum rc rc = store_counts_write(txn, txn->store->counted);
+	if (rc != RC_OK)
+		add_counts(txn, -1);
+	txn->counts_settled = rc == RC_OK;
+	return rc;
 }
 
 enum rc txn_commit(struct txn **txn_at)
@@ -183,8 +193,8 @@ enum rc txn_commit(struct txn **txn_at)
 	/* Whoever puts no chunk does not touch the counter, which belongs to the one who does. */
 	if (rc == RC_OK && txn->n_salts > 0)
 		txn->store->next_slot += txn->n_salts;
-	if (rc == RC_OK && txn->write)
-		add_counts(txn, txn->store->counted);
+	if (rc != RC_OK && txn->counts_settled)
+		add_counts(txn, -1);
 	txn_free(txn);
 	return rc;
 }
