@@ -165,6 +165,10 @@ enum rc json_parse_strict(const char *text, size_t len, json_t **ret, struct dia
 		return diag_set(diag, RC_MALFORMED, "JSON is nested deeper than %d", JSON_MAX_DEPTH);
 	json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
 	if (value == NULL) {
+		/* It sets no error where it could not allocate, but for a token, which it then calls an invalid one. */
+		enum json_error_code code = json_error_code(&error);
+		if (code == json_error_unknown || code == json_error_out_of_memory)
+			return diag_set(diag, RC_NOMEM, "%s", rc_text(RC_NOMEM));
 		/* jansson's own text quotes the input ("near '…'"), which may be a person's data: position only. */
 		return diag_set(diag, RC_MALFORMED, "line %d, column %d: not valid JSON", error.line, error.column);
 	}

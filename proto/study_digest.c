@@ -6,6 +6,23 @@
 #include "proto/json.h"
 #include "proto/study_internal.h"
 
+/* A part that could not be made, or added, makes the whole NULL, and no digest: one of less would be another study's. */
+static void append(json_t **array, json_t *value)
+{
+	if (json_array_append_new(*array, value) != 0) {
+		json_decref(*array);
+		*array = NULL;
+	}
+}
+
+static void set(json_t **object, const char *key, json_t *value)
+{
+	if (json_object_set_new(*object, key, value) != 0) {
+		json_decref(*object);
+		*object = NULL;
+	}
+}
+
 static json_t *hex_or_null(const uint8_t *data, size_t len)
 {
 	char text[2 * SCHEMA_MAX_KEY_BYTES + 1];
@@ -45,7 +62,7 @@ static json_t *format_json(const struct schema_feature *f)
 	json_t *values = json_array();
 
 	for (size_t i = 0; values != NULL && i < f->n_values; i++)
-		json_array_append_new(values, json_string(f->values[i]));
+		append(&values, json_string(f->values[i]));
 	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "type", formats[f->format], "encoding",
 			 encodings[f->encoding], "case", cases[f->letter_case], "pattern", text_or_null(f->pattern),
 			 "format", text_or_null(f->date_format), "minLength", (json_int_t)f->min_length, "maxLength",
@@ -93,11 +110,11 @@ static json_t *filter_json(const struct study_filter *f)
 	json_t *features = json_array(), *parts = json_array(), *filter;
 
 	for (unsigned j = 0; features != NULL && j < f->n_features; j++)
-		json_array_append_new(features, json_integer(f->features[j]));
+		append(&features, json_integer(f->features[j]));
 	filter = json_pack("{s:s, s:o, s:i, s:i, s:b}", "name", f->name, "features", features, "bits", (int)f->bits,
 			   "diffusion", (int)f->diffusion, "sorted_digits", (int)f->sorted_digits);
 	for (unsigned j = 0; parts != NULL && j < f->n_features; j++)
-		json_array_append_new(parts, json_integer(f->part[j]));
+		append(&parts, json_integer(f->part[j]));
 	bool failed = f->balanced && json_object_set_new(filter, "balanced", json_true()) != 0;
 	if (f->incomplete == INCOMPLETE_KEEP) {
 		json_decref(parts);
@@ -132,11 +149,11 @@ static json_t *dimension_json(const struct study *study, const struct study_dime
 	json_t *codes = json_array(), *bands = json_array(), *of = json_array();
 
 	for (unsigned i = 1; i <= d->n_codes; i++)
-		json_array_append_new(codes, json_string(d->codes[i]));
+		append(&codes, json_string(d->codes[i]));
 	for (unsigned i = 0; d->derivation == DERIVED_AGE_BAND && i < d->n_codes; i++)
-		json_array_append_new(bands, json_integer(d->band_starts[i]));
+		append(&bands, json_integer(d->band_starts[i]));
 	for (unsigned i = 0; d->derivation == DERIVED_SOURCE && i < study->n_sources; i++)
-		json_array_append_new(of, json_integer(d->source_code[i]));
+		append(&of, json_integer(d->source_code[i]));
 	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", d->name, "column", d->column, "derived",
 			 derivations[d->derivation], "codes", codes, "bands", bands, "of", of);
 }
@@ -146,7 +163,7 @@ static json_t *dimensions_json(const struct study *study)
 	json_t *dimensions = json_array();
 
 	for (unsigned i = 0; i < study->n_dimensions; i++)
-		json_array_append_new(dimensions, dimension_json(study, &study->dimensions[i]));
+		append(&dimensions, dimension_json(study, &study->dimensions[i]));
 	return dimensions;
 }
 
@@ -155,7 +172,7 @@ static json_t *event_names_json(const struct study *study)
 	json_t *names = json_array();
 
 	for (unsigned i = 0; i < study->n_events; i++)
-		json_array_append_new(names, json_string(study->events[i].name));
+		append(&names, json_string(study->events[i].name));
 	return names;
 }
 
@@ -176,12 +193,11 @@ static json_t *comparison_json(const struct study_domain *domain, const struct s
 	for (unsigned i = 0; i < c->n_filters; i++) {
 		json_t *cuts = json_array();
 		for (unsigned j = 0; j < c->n_cuts[i]; j++)
-			json_array_append_new(cuts, json_integer(c->cuts[i][j]));
-		json_array_append_new(
-			filters, json_pack("{s:s, s:o}", "filter", domain->filters[c->filters[i]].name, "cuts", cuts));
+			append(&cuts, json_integer(c->cuts[i][j]));
+		append(&filters, json_pack("{s:s, s:o}", "filter", domain->filters[c->filters[i]].name, "cuts", cuts));
 	}
 	for (unsigned i = 0; i <= c->n_levels; i++)
-		json_array_append_new(weights, json_integer(c->reference_weight[i]));
+		append(&weights, json_integer(c->reference_weight[i]));
 	return json_pack("{s:s, s:o, s:o}", "name", c->name, "filters", filters, "weights", weights);
 }
 
@@ -190,7 +206,7 @@ static json_t *domain_json(const struct study *study, const struct study_domain 
 	json_t *comparisons = json_array();
 
 	for (unsigned i = 0; i < domain->n_comparisons; i++)
-		json_array_append_new(comparisons, comparison_json(domain, &domain->comparisons[i]));
+		append(&comparisons, comparison_json(domain, &domain->comparisons[i]));
 	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o}", "name", domain->name, "language", domain->language,
 			 "profile", study_profile_name(domain->profile), "encoding", encoding_json(study, domain),
 			 "floor", (int)domain->floor, "comparisons", comparisons);
@@ -202,14 +218,14 @@ static json_t *sent_json(const struct study *study)
 
 	for (unsigned i = 0; i < study->n_sources; i++) {
 		const struct study_source *s = &study->sources[i];
-		json_array_append_new(sources,
+		append(&sources,
 				      json_pack("{s:s, s:s, s:s, s:i}", "name", s->name, "kind",
 						study_source_kinds[s->kind], "domain", study->domains[s->domain].name,
 						"lag", (int)s->reporting_lag_days));
 	}
 	for (unsigned i = 0; i < study->n_events; i++) {
 		const struct study_event *e = &study->events[i];
-		json_array_append_new(events, json_pack("{s:s, s:s, s:i}", "name", e->name, "role",
+		append(&events, json_pack("{s:s, s:s, s:i}", "name", e->name, "role",
 							study_event_roles[e->role], "kinds", (int)e->kinds));
 	}
 	return json_pack("{s:o, s:o, s:o}", "sources", sources, "events", events, "dimensions", dimensions_json(study));
@@ -222,7 +238,7 @@ static json_t *rule_json(const struct study *study, const struct study_rule *rul
 
 	for (unsigned c = 0; c <= d->n_codes; c++) {
 		if (rule->codes[c])
-			json_array_append_new(codes, json_string(d->codes[c]));
+			append(&codes, json_string(d->codes[c]));
 	}
 	return json_pack("{s:s, s:o}", "dimension", d->name, "codes", codes);
 }
@@ -235,9 +251,9 @@ static json_t *captures_json(const struct study *study, const struct study_measu
 		json_t *events = json_array();
 		for (unsigned e = 0; e < study->n_events; e++) {
 			if ((m->captures[i].events >> e & 1) != 0)
-				json_array_append_new(events, json_string(study->events[e].name));
+				append(&events, json_string(study->events[e].name));
 		}
-		json_object_set_new(captures, m->captures[i].name, events);
+		set(&captures, m->captures[i].name, events);
 	}
 	return captures;
 }
@@ -248,19 +264,19 @@ static json_t *measure_json(const struct study *study, const struct study_measur
 	json_t *bands = json_array(), *eligible = json_array();
 
 	for (unsigned i = 0; i < m->n_bands; i++)
-		json_array_append_new(bands, json_integer(m->band_ends[i]));
+		append(&bands, json_integer(m->band_ends[i]));
 	for (unsigned i = 0; i < m->n_eligible; i++)
-		json_array_append_new(eligible, rule_json(study, &m->eligible[i]));
+		append(&eligible, rule_json(study, &m->eligible[i]));
 	json_t *measure =
 		json_pack("{s:s, s:s, s:o}", "name", m->name, "kind", study_measure_kinds[m->kind], "bands", bands);
 	if (m->n_eligible > 0)
 		json_object_set(measure, "eligible", eligible);
 	if (m->by_cause)
-		json_object_set_new(measure, "drug_related", rule_json(study, &m->drug_related));
+		set(&measure, "drug_related", rule_json(study, &m->drug_related));
 	if (m->kind == MEASURE_RETENTION)
-		json_object_set_new(measure, "start_within", json_integer(m->start_within));
+		set(&measure, "start_within", json_integer(m->start_within));
 	if (m->kind == MEASURE_POPULATION)
-		json_object_set_new(measure, "captures", captures_json(study, m));
+		set(&measure, "captures", captures_json(study, m));
 	json_decref(eligible);
 	return measure;
 }
@@ -270,13 +286,13 @@ static json_t *published_json(const struct study *study)
 	json_t *measures = json_array(), *tables = json_array();
 
 	for (unsigned i = 0; i < study->n_measures; i++)
-		json_array_append_new(measures, measure_json(study, &study->measures[i]));
+		append(&measures, measure_json(study, &study->measures[i]));
 	for (unsigned i = 0; i < study->n_tables; i++) {
 		const struct study_table *t = &study->tables[i];
 		json_t *by = json_array();
 		for (unsigned j = 0; j < t->n_by; j++)
-			json_array_append_new(by, json_string(study->dimensions[t->by[j]].name));
-		json_array_append_new(tables,
+			append(&by, json_string(study->dimensions[t->by[j]].name));
+		append(&tables,
 				      json_pack("{s:s, s:s, s:s, s:o, s:I}", "name", t->name, "measure",
 						study->measures[t->measure].name, "period", study_periods[t->period],
 						"by", by, "sigma2_milli", (json_int_t)t->sigma2_milli));
@@ -294,16 +310,16 @@ static json_t *disclosure_json(const struct study *study)
 		(json_int_t)d->min_new_records, "min_sources", (int)d->min_sources, "provisional", (int)d->provisional);
 
 	if (d->linkage_sigma2_milli > 0)
-		json_object_set_new(disclosure, "linkage_sigma2_milli", json_integer(d->linkage_sigma2_milli));
+		set(&disclosure, "linkage_sigma2_milli", json_integer(d->linkage_sigma2_milli));
 	if (d->linkage_by > 0)
-		json_object_set_new(disclosure, "linkage_by", json_string(study->dimensions[d->linkage_by - 1].name));
+		set(&disclosure, "linkage_by", json_string(study->dimensions[d->linkage_by - 1].name));
 	if (d->revision_after_days > 0)
-		json_object_set_new(disclosure, "revision_after_days", json_integer(d->revision_after_days));
+		set(&disclosure, "revision_after_days", json_integer(d->revision_after_days));
 	if (d->n_release_dates > 0) {
 		json_t *dates = json_array();
 		for (unsigned i = 0; i < d->n_release_dates; i++)
-			json_array_append_new(dates, json_integer(d->release_dates[i]));
-		json_object_set_new(disclosure, "release_dates", dates);
+			append(&dates, json_integer(d->release_dates[i]));
+		set(&disclosure, "release_dates", dates);
 	}
 	return disclosure;
 }
@@ -328,13 +344,13 @@ enum rc study_fill_digests(struct study *study)
 			json_decref(domains);
 			return rc;
 		}
-		json_array_append_new(domains, domain_json(study, domain));
+		append(&domains, domain_json(study, domain));
 	}
 	json_t *whole = json_pack("{s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "version", 1, "name", study->name,
 				  "title", study->title, "synthetic", (int)study->synthetic, "domains", domains,
 				  "sent", sent_json(study), "published", published_json(study), "disclosure",
 				  disclosure_json(study), "retention_years", (int)study->retention_years);
 	if (study->witnesses.needed > 0)
-		json_object_set_new(whole, "witnesses", witness_rule_json(&study->witnesses));
+		set(&whole, "witnesses", witness_rule_json(&study->witnesses));
 	return take_digest("throughcare study v1", whole, study->digest);
 }

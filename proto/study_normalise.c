@@ -63,13 +63,17 @@ json_t *study_normalise_json(const struct study_normalise *normalise)
 {
 	struct study_normalise n = *normalise;
 	json_t *json = json_object();
+	bool failed = json == NULL;
 
 	for (size_t i = 0; i < N_RULES; i++) {
 		if (rules[i].first || *rule_flag(&n, i))
-			json_object_set_new(json, rules[i].name, json_boolean(*rule_flag(&n, i)));
+			failed |= json_object_set_new(json, rules[i].name, json_boolean(*rule_flag(&n, i))) != 0;
 	}
 	/* What some codes for sex mean depends on the language; nothing else does. */
 	if (n.sex_codes)
-		json_object_set_new(json, "sex_codes", json_string(n.language));
-	return json;
+		failed |= json_object_set_new(json, "sex_codes", json_string(n.language)) != 0;
+	if (!failed)
+		return json;
+	json_decref(json);
+	return NULL;
 }

@@ -388,6 +388,7 @@ static bool is_json_number(const char *s)
 
 static enum rc scalar_to_json(const struct yaml_node *node, json_t **ret)
 {
+	json_error_t error;
 	json_t *value;
 
 	if (node->plain && strcmp(node->text, "true") == 0) {
@@ -397,9 +398,9 @@ static enum rc scalar_to_json(const struct yaml_node *node, json_t **ret)
 	} else if (node->plain && (strcmp(node->text, "null") == 0 || node->text_len == 0)) {
 		value = json_null();
 	} else if (node->plain && is_json_number(node->text)) {
-		value = json_loadb(node->text, node->text_len, JSON_DECODE_ANY, NULL);
-		if (value == NULL)
-			return RC_INVALID;
+		value = json_loadb(node->text, node->text_len, JSON_DECODE_ANY, &error);
+		if (value == NULL) /* what is a number fails so, or for want of memory */
+			return json_error_code(&error) == json_error_numeric_overflow ? RC_INVALID : RC_NOMEM;
 	} else {
 		value = json_stringn(node->text, node->text_len);
 	}
