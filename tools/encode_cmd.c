@@ -11,6 +11,8 @@
 #include "tools/encode_job.h"
 #include "tools/options.h"
 
+enum { REFUSALS_BYTES = 64 << 10 };
+
 static ssize_t read_input(void *ctx, void *buffer, size_t cap)
 {
 	struct encode_input *in = ctx;
@@ -38,14 +40,11 @@ enum rc encode_input_open(const struct encode_job *job, struct encode_input *in,
 	enum rc rc = register_open(&source, &in->file, &inner);
 	if (rc != RC_OK)
 		return diag_set(diag, rc, "%s: %s", in->name, inner.text);
-	if (job->reject != NULL) {
-		int fd = open(job->reject, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		in->reject = fd >= 0 ? fdopen(fd, "w") : NULL;
-		if (in->reject == NULL)
-			return diag_set(diag, RC_IO, "%s: %s", job->reject, strerror(errno));
-		fprintf(in->reject, "row,line,column,reason\n");
-	}
-	return RC_OK;
+	if (job->reject != NULL)
+		rc = output_file_open(job->reject, &in->reject, diag);
+	if (rc == RC_OK && in->reject != NULL)
+		buffer_printf(&in->refusals, "row,line,column,reason\n");
+	return rc;
 }
 
 enum rc encode_input_next(struct encode_input *in, struct register_row *row, bool *ret_more, struct diag *diag)
@@ -59,6 +58,15 @@ enum rc encode_input_next(struct encode_input *in, struct register_row *row, boo
 	return RC_OK;
 }
 
+static enum rc flush_refusals(struct encode_input *in, struct diag *diag)
+{
+	if (in->refusals.failed)
+		return diag_set(diag, RC_NOMEM, "out of memory");
+	enum rc rc = output_file_write(in->reject, in->refusals.data, in->refusals.len, diag);
+	buffer_reset(&in->refusals);
+	return rc;
+}
+
 enum rc encode_input_refuse(struct encode_input *in, const struct register_row *row, const char *column,
 			    const char *rule, struct diag *diag)
 {
@@ -68,23 +76,26 @@ enum rc encode_input_refuse(struct encode_input *in, const struct register_row *
 				column[0] != '\0' ? ", column " : "", column, rule);
 	in->rejected++;
 	/* Column names and rules come from study and schema; quoted, since rules list codes with commas. */
-	fprintf(in->reject, "%llu,%llu,\"%s\",\"%s\"\n", (unsigned long long)row->number, (unsigned long long)row->line,
-		column, rule);
-	return RC_OK;
+	buffer_printf(&in->refusals, "%llu,%llu,\"%s\",\"%s\"\n", (unsigned long long)row->number,
+		      (unsigned long long)row->line, column, rule);
+	return in->refusals.len < REFUSALS_BYTES ? RC_OK : flush_refusals(in, diag);
 }
 
 enum rc encode_input_close(struct encode_input *in, struct diag *diag)
 {
-	bool failed = false;
+	enum rc rc = RC_OK;
 	progress_clear(&in->progress);
 	register_close(in->file);
 	if (in->fd > STDIN_FILENO)
 		close(in->fd);
-	if (in->reject != NULL) {
-		failed = ferror(in->reject) != 0;
-		failed |= fclose(in->reject) != 0;
+	if (in->reject != NULL && in->complete) {
+		rc = flush_refusals(in, diag);
+		if (rc == RC_OK)
+			rc = output_file_commit(in->reject, diag);
 	}
-	return failed ? diag_set(diag, RC_IO, "the file of rows set aside could not be written") : RC_OK;
+	output_file_close(in->reject);
+	buffer_deinit(&in->refusals);
+	return rc;
 }
 
 static enum rc check_options(const struct encode_job *job, struct diag *diag)
@@ -174,6 +185,8 @@ int cmd_encode(int argc, char **argv)
 		return rc_exit_code(rc);
 	job.input = argv[operands];
 	rc = check_options(&job, &diag);
+	if (rc == RC_OK)
+		rc = encode_paths_check(&job, &diag);
 	if (rc == RC_OK)
 		rc = job.clks != NULL ? encode_clks(&job, &diag) : encode_study(&job, &diag);
 	if (rc != RC_OK)

@@ -2,11 +2,14 @@
 #ifndef TOOLS_ENCODE_JOB_H
 #define TOOLS_ENCODE_JOB_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
+#include "proto/bytes.h"
 #include "proto/rc.h"
 #include "tools/encode/register.h"
+#include "tools/output_file.h"
 #include "tools/progress.h"
 
 struct encode_job {
@@ -24,12 +27,17 @@ struct encode_input {
 	const char *name; /* of the register, for messages */
 	int fd;
 	struct register_file *file;
-	FILE *reject; /* NULL = stop at the first bad row */
+	struct output_file *reject; /* NULL = stop at the first bad row */
+	struct buffer refusals;     /* what the reject file did not get yet */
+	bool complete;              /* all rows were taken */
 	uint64_t rows, rejected;
 	uint64_t bytes; /* read so far */
 	struct progress progress;
 };
 
+/* Before anything is opened: no output is an input, a key or another output, or anything but a regular file.
+ * Errors: USAGE. */
+enum rc encode_paths_check(const struct encode_job *job, struct diag *diag) MUST_CHECK;
 /* Open register and reject file. Errors are in diag, with the name of the file. */
 enum rc encode_input_open(const struct encode_job *job, struct encode_input *in, struct diag *diag) MUST_CHECK;
 /* The next row, counted. Errors as register_next(), with the name of the file. */
@@ -38,7 +46,8 @@ enum rc encode_input_next(struct encode_input *in, struct register_row *row, boo
 /* A bad row: set aside (RC_OK) where the user asked for it, else the error that ends the job. */
 enum rc encode_input_refuse(struct encode_input *in, const struct register_row *row, const char *column,
 			    const char *rule, struct diag *diag) MUST_CHECK;
-/* Errors: IO when the reject file could not be written. */
+/* The reject file is put in place where all rows were taken; else nothing is left of it. Errors: IO, NOSPACE, NOMEM
+ * when it could not be written. */
 enum rc encode_input_close(struct encode_input *in, struct diag *diag) MUST_CHECK;
 
 /* Encode for a study, into batches. */

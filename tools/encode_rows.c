@@ -247,6 +247,7 @@ enum rc row_run(struct row_run *run, struct encode_input *in, struct diag *diag)
 	if (rc != RC_OK)
 		return diag_set(diag, rc, "threads could not be started");
 	rc = run_pipeline(run, pipeline, in, diag);
+	in->complete = rc == RC_OK;
 	pipeline_free(pipeline);
 	return rc;
 }

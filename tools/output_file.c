@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct output_file {
@@ -23,8 +24,24 @@ static enum rc io_error(const struct output_file *file, const char *what, struct
 			strerror(error));
 }
 
+enum rc output_file_check(const char *path, struct diag *diag)
+{
+	struct stat info;
+	if (lstat(path, &info) != 0 || S_ISREG(info.st_mode))
+		return RC_OK; /* what cannot be looked at cannot be created either, which then says why */
+	if (S_ISLNK(info.st_mode))
+		return diag_set(diag, RC_INVALID, "%s: is a symbolic link; name the file itself", path);
+	return diag_set(diag, RC_INVALID, "%s: is %s, not a file that may be replaced", path,
+			S_ISDIR(info.st_mode)    ? "a folder"
+			: S_ISFIFO(info.st_mode) ? "a named pipe"
+						 : "a device or socket");
+}
+
 enum rc output_file_open(const char *path, struct output_file **ret, struct diag *diag)
 {
+	enum rc checked = output_file_check(path, diag);
+	if (checked != RC_OK)
+		return checked;
 	struct output_file *file = calloc(1, sizeof *file);
 	if (file == NULL)
 		return diag_set(diag, RC_NOMEM, "out of memory");

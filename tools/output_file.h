@@ -8,7 +8,10 @@
 #include "proto/rc.h"
 
 struct output_file;
-/* Create with mode 0600. Errors: IO, NOMEM (diag names the file and the reason). */
+/* What stands at `path` may be replaced: nothing, or a regular file; not a device, a pipe, a folder or a symbolic link,
+ * which the rename would put a file in place of. Errors: INVALID (diag names the file and the reason). */
+enum rc output_file_check(const char *path, struct diag *diag) MUST_CHECK;
+/* Create with mode 0600. Errors: as output_file_check(), IO, NOMEM (diag names the file and the reason). */
 enum rc output_file_open(const char *path, struct output_file **ret, struct diag *diag) MUST_CHECK;
 enum rc output_file_write(struct output_file *file, const void *data, size_t len, struct diag *diag) MUST_CHECK;
 uint64_t output_file_size(const struct output_file *file);

@@ -142,6 +142,99 @@ def test_an_older_batch_stays_when_the_new_one_fails(keys, register, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['in.csv', 'out.batch']
 
 
+def tree(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and not p.is_symlink()}
+
+
+@pytest.fixture
+def place(keys, register, tmp_path):
+    """All files of a run in one folder, and a command that names them."""
+    for name, source in (('study.yaml', keys / 'study.yaml'), ('main.secret', keys / 'custodians/main.secret'),
+                         ('record.key', keys / 'prison/record.key')):
+        (tmp_path / name).write_bytes(source.read_bytes())
+        (tmp_path / name).chmod(0o600)
+    rows = read_csv(register)[:30]
+    rows[3]['date_of_birth'] = '1970-13-01'
+    write_csv(tmp_path / 'in.csv', rows)
+    (tmp_path / 'older').write_text('older')
+    return tmp_path
+
+
+def encode_in(place, *options, register='in.csv', stdin=None, before=()):
+    return subprocess.run([*before, THROUGHCARE, 'encode', '--study', 'study.yaml', '--secret', 'main.secret', '--record-key',
+                           'record.key', '--source', 'prison', *options, register], cwd=place, stdin=stdin,
+                          capture_output=True, text=True)
+
+
+@pytest.mark.parametrize('option', ['--output', '--reject', '--report'])
+@pytest.mark.parametrize('file, named', [
+    ('in.csv', 'the register'), ('study.yaml', '--study'), ('main.secret', '--secret'), ('record.key', '--record-key')])
+def test_no_output_goes_over_what_is_read(place, option, file, named):
+    before = tree(place)
+    others = [] if option == '--output' else ['-o', 'out.batch']
+    (place / 'way').symlink_to('.')
+    for path in (file, './' + file, place / file, 'way/' + file):
+        refused(encode_in(place, *others, option, path), 64, option, named, 'same file')
+        assert tree(place) == before
+    if file == 'in.csv':
+        with open(place / file) as stdin:
+            refused(encode_in(place, *others, option, file, register='-', stdin=stdin), 64, option, named)
+        assert tree(place) == before
+
+
+@pytest.mark.parametrize('one, other', [('--output', '--reject'), ('--output', '--report'), ('--reject', '--report')])
+def test_no_output_goes_over_another(place, one, other):
+    before = tree(place)
+    others = [] if one == '--output' else ['-o', 'out.batch']
+    (place / 'way').symlink_to('.')
+    for first, second in (('new', 'new'), ('new', './new'), ('new', place / 'new'), ('way/new', 'new'), ('older', 'way/older')):
+        refused(encode_in(place, *others, one, first, other, second), 64, one, other, 'same file')
+        assert tree(place) == before
+
+
+@pytest.mark.parametrize('option', ['--output', '--reject', '--report'])
+def test_only_files_are_written_over(place, option):
+    """A rename would put a file in place of the device, pipe or link itself."""
+    others = [] if option == '--output' else ['-o', 'out.batch']
+    os.mkfifo(place / 'pipe')
+    (place / 'link').symlink_to('older')
+    (place / 'dangling').symlink_to('nothing')
+    (place / 'folder').mkdir()
+    before, modes = tree(place), {p.name: p.lstat().st_mode for p in place.iterdir()}
+    for name, words in (('pipe', 'a named pipe'), ('link', 'a symbolic link'), ('dangling', 'a symbolic link'), ('folder', 'a folder')):
+        refused(encode_in(place, *others, option, name), 64, option, name, words)
+    assert tree(place) == before and {p.name: p.lstat().st_mode for p in place.iterdir()} == modes
+
+
+def test_clks_go_over_nothing_that_is_read(tmp_path):
+    for name in ('schema.json', 'secret', 'in.csv'):
+        (tmp_path / name).write_text('kept')
+        (tmp_path / name).chmod(0o600)
+    for out, named in (('schema.json', '--schema'), ('secret', '--secret'), ('in.csv', 'the register'), ('new', '--reject')):
+        done = subprocess.run([THROUGHCARE, 'encode', '--schema', 'schema.json', '--secret', 'secret', '--clks', out,
+                               '--reject', 'new', 'in.csv'], cwd=tmp_path, capture_output=True, text=True)
+        refused(done, 64, '--clks', named, 'same file')
+    assert tree(tmp_path) == {name: b'kept' for name in ('schema.json', 'secret', 'in.csv')}
+
+
+def test_rows_set_aside_without_room(place, register):
+    """The file's name and 74; nothing is left behind, and an older file stays."""
+    rows = read_csv(register)[:1] * 4000
+    rows[1:] = [dict(row, date_of_birth='1970-13-01') for row in rows[1:]]
+    write_csv(place / 'in.csv', rows)
+    before = tree(place)
+    done = encode_in(place, '-o', 'out.batch', '--reject', 'older',
+                     before=['env', '--ignore-signal=XFSZ', 'prlimit', '--fsize=100000'])
+    refused(done, 74, 'older: writing failed')
+    assert tree(place) == before
+
+
+def test_rows_set_aside_stay_where_all_are(place, register):
+    write_csv(place / 'in.csv', [dict(row, date_of_birth='1970-13-01') for row in read_csv(register)[:5]])
+    refused(encode_in(place, '-o', 'out.batch', '--reject', 'aside.csv'), 65, 'no record')
+    assert len(read_csv(place / 'aside.csv')) == 5 and not (place / 'out.batch').exists()
+
+
 def test_every_bad_row_is_set_aside(keys, register, tmp_path):
     rows = read_csv(register)[:30]
     for row in rows:
