@@ -14,6 +14,7 @@
 
 #include "daemon/base/log.h"
 #include "proto/bytes.h"
+#include "proto/day.h"
 #include "proto/yaml_tree.h"
 
 enum option_type {
@@ -24,6 +25,7 @@ enum option_type {
 	OPTION_SIZE, /* u64, with K, M, G or T (powers of 1024) */
 	OPTION_CHOICE,
 	OPTION_LOCK, /* bool: require | try */
+	OPTION_DAY,
 };
 
 struct option {
@@ -71,6 +73,9 @@ static const struct option options[] = {
 	    "Folder for backups (throughcare admin backup), best on another disk; made when absent. Left out: no backups."),
 	U32(backup_keep, 1, 10000, "7",
 	    "Backups that are kept; older ones are removed after a new one. What was withdrawn lives on in them until then."),
+	{"clock_confirmed", OPTION_DAY, FIELD(clock_confirmed), 0, 0, NULL, "", false,
+	    "Day up to which somebody has made sure that the clock is right, such as 2026-05-31. Needed only when the daemon "
+	    "warns that retention waits, because the clock ran away from the log."},
 	SIZE(compare_step_pairs, MI, TI, "128G",
 	    "Pairs of records compared between two durable slices of what was found: what a crash has to do again. The "
 	    "larger, the faster a first load."),
@@ -278,6 +283,10 @@ static const char *set_option(struct conf *conf, const struct option *o, const c
 			return o->choices;
 		memcpy(field, &(bool){strcmp(text, "require") == 0}, sizeof(bool));
 		return NULL;
+	case OPTION_DAY:
+		if (text[0] != '\0' && day_parse(text, &(int32_t){0}) != RC_OK)
+			return "a day, such as 2026-05-31";
+		return set_text(field, o->cap, text);
 	}
 	return "an option of a known type";
 }
@@ -438,6 +447,8 @@ static const char *form_of(const struct option *o)
 	case OPTION_CHOICE:
 	case OPTION_LOCK:
 		return o->choices;
+	case OPTION_DAY:
+		return "DAY";
 	}
 	return "?";
 }
@@ -472,6 +483,9 @@ bool conf_option_value(const struct conf *conf, size_t i, char out[CONF_VALUE_CA
 		memcpy(&required, field, sizeof required);
 		snprintf(out, CONF_VALUE_CAP, "%s", required ? "require" : "try");
 		return true;
+	case OPTION_DAY:
+		snprintf(out, CONF_VALUE_CAP, "%s", field);
+		return field[0] != '\0';
 	default:
 		return false;
 	}

@@ -40,6 +40,7 @@ struct conf {
 	char link_kernel[16];                    /* auto, scalar, avx2, avx512 */
 	uint64_t compare_step_pairs;             /* between two durable slices */
 	uint32_t max_pairs_per_record;           /* bounds the candidate pairs of a domain */
+	char clock_confirmed[11];                /* "2026-05-31": the clock is right up to then; "" = nobody says */
 	bool memory_lock_required;               /* memory_lock: require | try */
 	uint32_t publish_every_hours;            /* 0 = only by the operator */
 	char test_release_secret[CONF_PATH_CAP]; /* only with a study that says synthetic: true */

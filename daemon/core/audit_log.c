@@ -17,7 +17,8 @@
 struct audit_log {
 	struct store *store;
 	struct log_signer *signer;
-	uint64_t committed; /* the writer thread's own */
+	uint64_t committed; /* the writer thread's own, as the next */
+	int64_t committed_time;
 
 	pthread_mutex_t lock; /* guards all below */
 	struct tree *tree;
@@ -222,12 +223,14 @@ void audit_log_rollback(struct audit_log *log)
 {
 	pthread_mutex_lock(&log->lock);
 	tree_truncate(log->tree, log->committed);
+	log->last_time = log->committed_time;
 	pthread_mutex_unlock(&log->lock);
 }
 
 void audit_log_commit(struct audit_log *log)
 {
 	log->committed = audit_log_size(log);
+	log->committed_time = log->last_time; /* only this thread writes it */
 }
 
 enum rc audit_log_sign(struct audit_log *log)

@@ -28,6 +28,7 @@
 #include "daemon/core/start.h"
 #include "daemon/core/state.h"
 #include "daemon/core/witnesses.h"
+#include "proto/day.h"
 
 /* ---- files ---- */
 
@@ -185,6 +186,9 @@ static struct core *core_new(const struct conf *conf)
 	core->conf = conf;
 	pthread_mutex_init(&core->lock, NULL);
 	history_init(&core->history);
+	int32_t confirmed;
+	if (day_parse(conf->clock_confirmed, &confirmed) == RC_OK)
+		core->history.clock_known = ((int64_t)confirmed + 1) * 86400;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	core->started_at = now.tv_sec;
 	long n = sysconf(_SC_NPROCESSORS_ONLN);

@@ -182,6 +182,8 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 {
 	struct history *h = ctx;
 	const char *text;
+	if (unix_time > h->clock_known && (index == 0 || unix_time - h->clock_known <= CLOCK_MAX_GAP_S))
+		h->clock_known = unix_time;
 	switch (kind) {
 	case ENTRY_BATCH:
 		return replay_batch(h, fields);

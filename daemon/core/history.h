@@ -12,6 +12,8 @@
 #include "proto/rc.h"
 #include "proto/witness_rule.h"
 
+enum { CLOCK_MAX_GAP_S = 35 * 86400 };
+
 struct release_info {
 	uint32_t number;                  /* from 1, without a gap */
 	uint64_t started_index;
@@ -42,6 +44,9 @@ struct history {
 	uint64_t n_batches, n_records;    /* by the batch entries */
 	uint64_t n_withdrawn;             /* of those records: erased, by withdrawal or retention */
 	int64_t last_backup_at;           /* 0 = none yet */
+	/* The newest time that is believed: of the last entry to which no gap leads that is longer than CLOCK_MAX_GAP_S. What
+	 * a wrong clock dated is not, however often the daemon was started with it. May be set before the first entry. */
+	int64_t clock_known;
 	uint8_t study_digest[32];         /* zero = none yet */
 	bool has_real_study;              /* some study so far did not say synthetic */
 	struct witness_rule witnesses;    /* of the study in force */

@@ -1,8 +1,8 @@
 /* Retention; retention.h has the rules, erase.c the erasing.
  *
  * Invariant: a source's records of before the first day are looked for once for each first day, over all batches there
- * are; later ones are refused at the border under that day or a later one, so nothing that is over stays for longer than
- * until the day after. */
+ * are; later ones are refused at the border under the day of then, so nothing that is over stays for longer than until
+ * the day after. Nothing is erased by a clock that is not believed. */
 #include "daemon/core/retention.h"
 
 #include <inttypes.h>
@@ -21,6 +21,10 @@ struct retention {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
 	bool stopping;
+	/* The thread's own. */
+	struct clock_guard clock;
+	int64_t warn_at; /* CLOCK_MONOTONIC */
+	int32_t done;    /* what was over before this day is erased */
 };
 
 int32_t retention_first_day(const struct core *core)
@@ -28,7 +32,7 @@ int32_t retention_first_day(const struct core *core)
 	int year, month, day;
 	if (core->study->retention_years == 0)
 		return DAY_MIN - 1;
-	day_to_civil((int32_t)(audit_log_now(core->log) / SECONDS_A_DAY), &year, &month, &day);
+	day_to_civil((int32_t)(time(NULL) / SECONDS_A_DAY), &year, &month, &day);
 	year -= core->study->retention_years;
 	/* The years of the 29th of February are over on the 1st of March. */
 	if (!day_is_valid_civil(year, month, day))
@@ -62,12 +66,65 @@ static enum rc purge(struct core *core, int32_t first_day)
 	return rc;
 }
 
+/* ---- may the clock be believed? ---- */
+
+bool clock_guard_passes(struct clock_guard *guard, int64_t wall, int64_t monotonic)
+{
+	int64_t due = guard->wall == 0 ? wall : guard->wall + (monotonic - guard->monotonic);
+	if (wall < due)
+		return true; /* behind: too little is over, never too much */
+	if (wall - due > (guard->settled ? SECONDS_A_DAY : CLOCK_MAX_GAP_S))
+		return false;
+	*guard = (struct clock_guard){.wall = wall, .monotonic = monotonic, .settled = true};
+	return true;
+}
+
+static void day_text(int64_t seconds, char out[DAY_TEXT_LEN])
+{
+	int64_t day = seconds / SECONDS_A_DAY;
+	day_format(day > DAY_MAX ? DAY_MAX : (int32_t)day, out);
+}
+
+static void warn_of_clock(struct retention *r, int64_t wall, int64_t monotonic)
+{
+	char is[DAY_TEXT_LEN], due[DAY_TEXT_LEN];
+	if (monotonic < r->warn_at)
+		return;
+	r->warn_at = monotonic + SECONDS_A_DAY;
+	day_text(wall, is);
+	day_text(r->clock.wall + (monotonic - r->clock.monotonic), due);
+	log_warning("retention waits, nothing is erased: the clock says %s, the log and the time since lead to %s; "
+		    "check the clock: if it is wrong, set it and start again; if it is right, say clock_confirmed: %s "
+		    "in the configuration and start again",
+		    is, due, is);
+}
+
+static enum rc purge_what_is_over(struct retention *r)
+{
+	struct timespec now;
+	int64_t wall = (int64_t)time(NULL);
+	int32_t first_day = retention_first_day(r->core);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (first_day < DAY_MIN)
+		return RC_OK;
+	if (!clock_guard_passes(&r->clock, wall, now.tv_sec)) {
+		warn_of_clock(r, wall, now.tv_sec);
+		return RC_OK;
+	}
+	if (first_day <= r->done)
+		return RC_OK;
+	enum rc rc = purge(r->core, first_day);
+	if (rc == RC_OK)
+		r->done = first_day;
+	return rc;
+}
+
 /* False when it is time to end. */
 static bool wait(struct retention *r)
 {
 	struct timespec until;
 	int err = 0;
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += TICK_S;
 	pthread_mutex_lock(&r->lock);
 	while (!r->stopping && err == 0)
@@ -81,15 +138,10 @@ static void *retention_thread(void *arg)
 {
 	struct retention *r = arg;
 	struct core *core = r->core;
-	int32_t done = DAY_MIN - 1;
 	do {
 		enum rc rc = erase_finish_interrupted(core);
-		int32_t first_day = retention_first_day(core);
-		if (rc == RC_OK && first_day > done) {
-			rc = purge(core, first_day);
-			if (rc == RC_OK)
-				done = first_day;
-		}
+		if (rc == RC_OK)
+			rc = purge_what_is_over(r);
 		if (rc != RC_OK && rc != RC_STOPPING)
 			log_warning("records that are to be erased wait: %s", rc_text(rc));
 	} while (wait(r));
@@ -98,12 +150,22 @@ static void *retention_thread(void *arg)
 
 enum rc retention_new(struct core *core, struct retention **ret)
 {
+	struct timespec now;
+	pthread_condattr_t monotonic;
 	struct retention *r = calloc(1, sizeof *r);
 	if (r == NULL)
 		return RC_NOMEM;
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	r->core = core;
+	r->clock = (struct clock_guard){.wall = core->history.clock_known, .monotonic = now.tv_sec};
+	r->warn_at = now.tv_sec;
+	r->done = DAY_MIN - 1;
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->wake, NULL);
+	/* Not by the clock that may be set back by years. */
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	if (pthread_create(&r->thread, NULL, retention_thread, r) != 0) {
 		pthread_cond_destroy(&r->wake);
 		pthread_mutex_destroy(&r->lock);

@@ -3,13 +3,23 @@
 #ifndef DAEMON_CORE_RETENTION_H
 #define DAEMON_CORE_RETENTION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/core/state.h"
 #include "proto/rc.h"
 
-/* Events before this day are over, by the log's clock; DAY_MIN - 1 where the study says nothing of retention. */
+/* Events before this day are over, by the clock (not the log's, which a clock that was wrong once keeps ahead);
+ * DAY_MIN - 1 where the study says nothing of retention. */
 int32_t retention_first_day(const struct core *core);
+
+/* A wrong clock must not erase what is not over: nothing is erased while the clock is further ahead than the time that was
+ * last believed, and the time that has passed since, lead to. All in seconds; `wall` 0 = nothing is known. */
+struct clock_guard {
+	int64_t wall, monotonic; /* last believed, and when that was */
+	bool settled;            /* was believed since the start: from then on it may not jump by more than a day */
+};
+bool clock_guard_passes(struct clock_guard *guard, int64_t wall, int64_t monotonic);
 
 struct retention;
 /* A thread that erases what is over, at once and then within a minute of each new day (UTC), and finishes withdrawals

@@ -109,10 +109,12 @@ static void test_values_are_read(void **state)
 
 	if (load("listen: \"[::1]:0\"\nmax_body_bytes: 2M\nstore_map_bytes: 1G\nheader_timeout_s: 3\n"
 		 "memory_lock: require\nlink_kernel: scalar\nlog_level: debug\nuser: throughcare\n"
-		 "tls_revocation_list: revoked.crl\nworker_threads: 2\n",
+		 "tls_revocation_list: revoked.crl\nworker_threads: 2\nclock_confirmed: 2026-05-31\n",
 		 &conf, &diag) != RC_OK)
 		fail_msg("%s", diag.text);
 	assert_string_equal(conf.listen_address, "::1");
+	assert_string_equal(conf.clock_confirmed, "2026-05-31");
+	assert_int_equal(load("clock_confirmed: 2026-02-30\n", &conf, &diag), RC_CONFIG);
 	assert_int_equal(conf.listen_port, 0);
 	assert_int_equal(conf.max_body_bytes, 2 << 20);
 	assert_int_equal(conf.store_map_bytes, 1 << 30);

@@ -1,0 +1,146 @@
+/* libs: tc_core tc_store tc_link tc_stats tc_audit tc_keys tc_proto */
+/* labels: quick threads */
+/* Retention under clocks that are wrong: what is not over is never erased by one, however often the daemon is started
+ * with it, and goes when the clock is confirmed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "daemon/core/retention.h"
+#include "proto/day.h"
+#include "tests/unit/core_fixture.h"
+
+enum { DAY_S = 86400 };
+
+/* The clock of this program and of the daemon's code in it. */
+static _Atomic int64_t clock_now;
+
+time_t time(time_t *ret)
+{
+	if (ret != NULL)
+		*ret = (time_t)clock_now;
+	return (time_t)clock_now;
+}
+
+static void set_clock(const char *text)
+{
+	int32_t day;
+	assert_int_equal(day_parse(text, &day), RC_OK);
+	clock_now = (int64_t)day * DAY_S + 3600;
+}
+
+/* Start on this day, let the first look for what is over end, and stop; returns how many purges the log has then. */
+static size_t purges_after_start(struct cf *f, const char *day)
+{
+	set_clock(day);
+	enum rc rc = cf_open(f);
+	if (rc != RC_OK)
+		print_error("%s\n", f->diag.text);
+	assert_int_equal(rc, RC_OK);
+	retention_free(f->core->retention);
+	f->core->retention = NULL;
+	size_t n = cf_count_entries(f, "purge");
+	cf_close(f);
+	return n;
+}
+
+static void test_wrong_clock_erases_nothing(void **state)
+{
+	struct cf f;
+	cf_init(&f); /* a study that keeps records for ten years */
+	set_clock("2025-06-30");
+	assert_int_equal(cf_open(&f), RC_OK);
+	cf_push(&f, CF_PRISON, 0, 50); /* events of 2024 */
+	cf_close(&f);
+	assert_int_equal(purges_after_start(&f, "2025-07-30"), 0);
+	/* Wrong, and again, when the log has entries of that day; then right again, although the log's time stays
+	 * ahead. */
+	assert_int_equal(purges_after_start(&f, "2036-01-01"), 0);
+	assert_int_equal(purges_after_start(&f, "2036-01-02"), 0);
+	assert_int_equal(purges_after_start(&f, "2025-08-01"), 0);
+	assert_int_equal(purges_after_start(&f, "2036-01-03"), 0);
+	strcpy(f.conf.clock_confirmed, "2025-12-01");
+	assert_int_equal(purges_after_start(&f, "2036-01-03"), 0);
+	strcpy(f.conf.clock_confirmed, "2036-01-03");
+	assert_int_equal(purges_after_start(&f, "2036-01-03"), 1);
+	cf_deinit(&f);
+}
+
+/* Entries no more than 35 days apart lead from year to year: nobody needs to confirm anything. */
+static void test_right_clock_needs_nobody(void **state)
+{
+	struct cf f;
+	char text[DAY_TEXT_LEN];
+	int32_t day;
+	cf_init(&f);
+	cf_write_study(&f, "years: 10", "years: 1}");
+	set_clock("2024-12-01");
+	assert_int_equal(cf_open(&f), RC_OK);
+	cf_push(&f, CF_PRISON, 0, 50); /* events from 2024-01-08 on */
+	cf_close(&f);
+	assert_int_equal(day_parse("2024-12-01", &day), RC_OK);
+	for (int i = 0; i < 2; i++) {
+		day += 34;
+		day_format(day, text);
+		assert_int_equal(purges_after_start(&f, text), i);
+	}
+	cf_deinit(&f);
+}
+
+static void test_guard(void **state)
+{
+	struct clock_guard guard = {.wall = 1000 * (int64_t)DAY_S, .monotonic = 50};
+	/* Behind, as a clock without a battery is at first, then set: that is no jump. */
+	assert_true(clock_guard_passes(&guard, 5, 60));
+	assert_false(clock_guard_passes(&guard, 1036 * (int64_t)DAY_S, 70));
+	assert_true(clock_guard_passes(&guard, 1034 * (int64_t)DAY_S, 70));
+	/* From now on it may run ahead by a day at most, whatever time has passed; and it may come back. */
+	assert_true(clock_guard_passes(&guard, 1035 * (int64_t)DAY_S, 100));
+	assert_false(clock_guard_passes(&guard, 1037 * (int64_t)DAY_S, 130));
+	assert_false(clock_guard_passes(&guard, 1037 * (int64_t)DAY_S + 30, 160));
+	assert_true(clock_guard_passes(&guard, 1035 * (int64_t)DAY_S + 90, 190));
+	assert_true(clock_guard_passes(&guard, 1095 * (int64_t)DAY_S, 190 + 60 * DAY_S));
+	assert_true(clock_guard_passes(&guard, 0, 200 + 60 * DAY_S));
+	assert_true(clock_guard_passes(&guard, 1095 * (int64_t)DAY_S + 40, 230 + 60 * DAY_S));
+	/* Nothing is known: the first log of all. */
+	guard = (struct clock_guard){0};
+	assert_true(clock_guard_passes(&guard, 9000 * (int64_t)DAY_S, 1));
+	assert_false(clock_guard_passes(&guard, 9002 * (int64_t)DAY_S, 2));
+}
+
+/* An entry that was rolled back leaves no trace in the log's time. */
+static void test_rollback_restores_the_time(void **state)
+{
+	struct cf f;
+	struct txn *txn = NULL;
+	cf_init(&f);
+	set_clock("2025-06-30");
+	assert_int_equal(cf_open(&f), RC_OK);
+	retention_free(f.core->retention);
+	f.core->retention = NULL;
+	int64_t before = audit_log_now(f.core->log);
+	/* The writer rests: this is its part. */
+	assert_int_equal(txn_begin_write(f.core->store, &txn), RC_OK);
+	set_clock("2036-01-01");
+	json_t *fields = json_object();
+	assert_int_equal(audit_log_append(f.core->log, txn, ENTRY_STOP, NULL, fields, NULL), RC_OK);
+	json_decref(fields);
+	txn_abort(txn);
+	audit_log_rollback(f.core->log);
+	clock_now = before;
+	assert_int_equal(audit_log_now(f.core->log), before);
+	cf_deinit(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_wrong_clock_erases_nothing),
+		cmocka_unit_test(test_right_clock_needs_nobody),
+		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_rollback_restores_the_time),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
