@@ -296,6 +296,12 @@ struct store_reserve core_reserve(const struct core *core)
 	return (struct store_reserve){.map_bytes = MIN_MAP_FREE, .disk_bytes = core->conf->store_min_free_bytes};
 }
 
+struct store_reserve core_entry_reserve(const struct core *core)
+{
+	struct store_reserve reserve = core_reserve(core);
+	return (struct store_reserve){.map_bytes = reserve.map_bytes / 2, .disk_bytes = reserve.disk_bytes / 2};
+}
+
 /* ---- entries ---- */
 
 void core_batch_committed(struct core *core, const struct batch_record *record)
@@ -329,6 +335,7 @@ struct entry_job {
 	struct entry_who who;
 	bool has_who;
 	json_t *fields;
+	struct store_reserve leave;
 };
 
 static enum rc entry_apply(struct write_job *job, struct txn *txn)
@@ -365,15 +372,21 @@ static enum rc entries_apply(struct write_job *job, struct txn *txn)
 
 enum rc core_log_entries(struct core *core, const struct entry_draft *drafts, size_t n)
 {
-	enum { ENTRY_BYTES = 512 }; /* roughly */
-	struct entries_job e = {.job = {.apply = entries_apply, .bytes = n * ENTRY_BYTES},
-				.core = core, .drafts = drafts, .n = n};
+	struct entries_job e = {
+		.job = {.apply = entries_apply, .bytes = n * CORE_ENTRY_BYTES}, .core = core, .drafts = drafts, .n = n};
 	return write_queue_call(core->writes, &e.job);
 }
 
-static void entry_done(struct write_job *job, enum rc rc)
+/* Of a refusal: what could not be logged is counted with those that are left out. */
+static void refused_done(struct write_job *job, enum rc rc)
 {
 	struct entry_job *e = (struct entry_job *)job;
+	if (rc != RC_OK) {
+		json_int_t before = json_integer_value(json_object_get(e->fields, "not_logged_before"));
+		pthread_mutex_lock(&e->core->lock);
+		e->core->refused_dropped += 1 + (unsigned)before;
+		pthread_mutex_unlock(&e->core->lock);
+	}
 	json_decref(e->fields);
 	free(e);
 }
@@ -418,7 +431,9 @@ void core_log_refused(struct core *core, const struct pipe_refused *refused)
 	const char *route = refused->request_type < REQUEST_TYPE_COUNT
 				    ? route_get((enum request_type)refused->request_type)->path
 				    : "none";
-	e->job = (struct write_job){.apply = entry_apply, .done = entry_done};
+	e->leave = core_entry_reserve(core);
+	e->job = (struct write_job){
+		.apply = entry_apply, .done = refused_done, .bytes = CORE_ENTRY_BYTES, .leave = &e->leave};
 	e->core = core;
 	e->kind = ENTRY_REFUSED;
 	e->fields = json_pack("{s:s, s:s}", "route", route, "reason", rc_name(refused->reason));
@@ -435,5 +450,5 @@ void core_log_refused(struct core *core, const struct pipe_refused *refused)
 		json_object_set_new(e->fields, "fp", json_string(fingerprint));
 	}
 	if (e->fields == NULL || write_queue_push(core->writes, &e->job) != RC_OK)
-		entry_done(&e->job, RC_NOMEM);
+		refused_done(&e->job, RC_NOMEM);
 }

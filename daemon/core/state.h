@@ -86,6 +86,10 @@ void core_close(struct core *core);
 void core_drain(struct core *core);
 /* What batches and candidate pairs leave of the store's room, for log entries, receipts and releases. */
 struct store_reserve core_reserve(const struct core *core);
+/* What entries that clients cause as often as they like, of queries and refusals, leave: half of it, for withdrawals,
+ * purges, releases, the access file and the next start. */
+struct store_reserve core_entry_reserve(const struct core *core);
+enum { CORE_ENTRY_BYTES = 512 }; /* of an entry, roughly */
 /* A batch was committed (writer thread): count it and let the linker know. */
 void core_batch_committed(struct core *core, const struct batch_record *record);
 /* Append one entry durably; waits. Not from the writer thread. */

@@ -66,6 +66,7 @@ struct query_job {
 	struct request *request;
 	json_t *fields;
 	struct buffer answer;
+	struct store_reserve leave;
 };
 
 static void query_job_free(struct query_job *q)
@@ -121,12 +122,14 @@ static enum rc log_and_answer(struct request *request, const struct stats_query 
 	struct query_job *q = calloc(1, sizeof *q);
 	if (q == NULL)
 		return RC_NOMEM;
-	q->job = (struct write_job){.apply = query_apply, .done = query_done};
+	q->leave = core_entry_reserve(request_core(request));
+	q->job = (struct write_job){.apply = query_apply, .done = query_done, .leave = &q->leave};
 	q->request = request;
 	request_ref(request);
 	q->answer = *answer;
 	buffer_init(answer);
 	enum rc rc = query_fields(query, number, &q->answer, &q->fields);
+	q->job.bytes = CORE_ENTRY_BYTES + json_string_length(json_object_get(q->fields, "query"));
 	if (rc == RC_OK)
 		rc = write_queue_push(request_core(request)->writes, &q->job);
 	if (rc != RC_OK)

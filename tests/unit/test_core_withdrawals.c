@@ -282,6 +282,88 @@ static void test_during_a_release(void **state)
 	json_decref(release);
 }
 
+/* ---- no room ---- */
+
+static uint64_t map_free(struct cf *f)
+{
+	uint64_t free_map, free_disk;
+	assert_int_equal(store_space(f->core->store, &free_map, &free_disk), RC_OK);
+	return free_map;
+}
+
+static int query(struct cf *f)
+{
+	struct cf_answer a;
+	int status = cf_get(f, REQUEST_TABLE, ROLE_ANALYST, "", "continuity_by_quarter", "", &a);
+	cf_answer_deinit(&a);
+	return status;
+}
+
+/* As large ones as an entry may be, until so much is left: the rest is for queries. */
+static void fill_log(struct cf *f, uint64_t leave)
+{
+	char filler[20001];
+	memset(filler, 'x', sizeof filler - 1);
+	filler[sizeof filler - 1] = '\0';
+	json_t *fields = json_pack("{s:s, s:s, s:i}", "source", "prison", "reason", filler, "bytes", 1);
+	while (map_free(f) > leave)
+		assert_int_equal(core_log_entry(f->core, ENTRY_BATCH_REJECTED, NULL, fields), RC_OK);
+	json_decref(fields);
+}
+
+static void stop_and_start(struct cf *f)
+{
+	core_drain(f->core);
+	assert_int_equal(core_log_entry(f->core, ENTRY_STOP, NULL, NULL), RC_OK);
+	cf_close(f);
+	open_core(f);
+}
+
+/* However much an analyst asks: records can be withdrawn, and the daemon stops and starts. */
+static void test_queries_leave_the_last_room(void **state)
+{
+	struct cf *f = *state;
+	struct pipe_refused refused = {.reason = RC_FORBIDDEN, .request_type = REQUEST_TABLES};
+	struct cf_answer a;
+	int status = 200;
+	refused.who = cf_who(ROLE_SUBMITTER, "prison");
+	cf_push(f, CF_PRISON, 0, 60);
+	cf_push(f, CF_TREATMENT, 0, 60);
+	assert_int_equal(cf_publish(f, "{\"as_of\": \"2025-06-30\"}", &a), 202);
+	cf_answer_deinit(&a);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	cf_close(f);
+	f->conf.store_map_bytes = 5 << 20;
+	open_core(f);
+	fill_log(f, (1 << 20) + (200 << 10));
+	for (int i = 0; i < 5000 && status == 200; i++)
+		status = query(f);
+	assert_int_equal(status, 507);
+	assert_int_equal(query(f), 507);
+	uint64_t left = map_free(f);
+	assert_in_range(left, 900 << 10, (1 << 20) + (64 << 10));
+	size_t n_refused = cf_count_entries(f, "refused");
+	for (int i = 0; i < 10; i++)
+		core_log_refused(f->core, &refused);
+
+	assert_int_equal(withdraw(f, CF_PRISON, 20, 10), 10);
+	expect_rows(f, 50, 60);
+	assert_int_equal(cf_count_entries(f, "refused"), n_refused);
+	assert_int_equal(f->core->refused_dropped, 10); /* and are told of later */
+	for (int i = 0; i < 5; i++)
+		stop_and_start(f);
+	assert_int_equal(query(f), 507);
+	assert_int_equal(withdraw(f, CF_TREATMENT, 0, 60), 60);
+	for (int i = 0; i < 10; i++)
+		core_log_refused(f->core, &refused);
+	stop_and_start(f);
+	assert_int_equal(cf_count_entries(f, "refused"), n_refused);
+	cf_close(f);
+	f->conf.store_map_bytes = 64 << 20;
+	open_core(f);
+	assert_int_equal(query(f), 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +371,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_only_by_its_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release_as_if_never_sent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_during_a_release, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_queries_leave_the_last_room, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

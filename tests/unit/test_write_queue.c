@@ -261,6 +261,38 @@ static void test_one_that_does_not_fit(void **state)
 	assert_int_equal(audit_log_signed_size(f->log), 3);
 }
 
+/* Jobs of one group leave together what each of them must leave. */
+static void test_group_leaves_room(void **state)
+{
+	struct fixture *f = *state;
+	enum { N = 20, LEN = 100000, ROOM = 10 * LEN };
+	pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+	struct job first, jobs[N];
+	uint64_t map_free, disk_free;
+	int n = 0;
+	assert_int_equal(store_space(f->store, &map_free, &disk_free), RC_OK);
+	const struct store_reserve leave = {.map_bytes = map_free - ROOM};
+	job_init(f, &first, 1000, 10);
+	first.gate = &gate;
+	pthread_mutex_lock(&gate);
+	assert_int_equal(write_queue_push(f->q, &first.job), RC_OK);
+	while (atomic_load(&first.n_applied) == 0)
+		nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+	for (uint64_t i = 0; i < N; i++) {
+		job_init(f, &jobs[i], i, LEN);
+		jobs[i].job.leave = &leave;
+		assert_int_equal(write_queue_push(f->q, &jobs[i].job), RC_OK);
+	}
+	pthread_mutex_unlock(&gate);
+	for (int i = 0; i < N; i++) {
+		wait_done(&jobs[i]);
+		assert_true(jobs[i].rc == RC_NOSPACE || (jobs[i].rc == RC_OK && n == i));
+		n += jobs[i].rc == RC_OK;
+	}
+	assert_in_range(n, 5, ROOM / LEN);
+	assert_int_equal(f->faults, 0);
+}
+
 static void test_bulk_waits_for_others(void **state)
 {
 	struct fixture *f = *state;
@@ -390,6 +422,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_an_effect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_that_does_not_fit, setup_small, teardown),
+		cmocka_unit_test_setup_teardown(test_group_leaves_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bulk_waits_for_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signer_fails, setup, teardown),
