@@ -275,13 +275,28 @@ enum rc history_check_readable(const struct history *history, uint32_t number, s
 			(unsigned)number, info->witnesses_needed);
 }
 
+static bool release_waits(const struct release_info *info)
+{
+	return info->released && !info->lost && !release_is_readable(info);
+}
+
 uint32_t history_n_waiting(const struct history *history)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < history->n_releases; i++)
-		n += history->releases[i].released && !history->releases[i].lost &&
-		     !release_is_readable(&history->releases[i]);
+		n += release_waits(&history->releases[i]);
 	return n;
+}
+
+const struct release_info *history_most_awaited(const struct history *history)
+{
+	const struct release_info *most = NULL;
+	for (uint32_t i = 0; i < history->n_releases; i++) {
+		const struct release_info *info = &history->releases[i];
+		if (release_waits(info) && (most == NULL || info->witnesses_needed > most->witnesses_needed))
+			most = info;
+	}
+	return most;
 }
 
 uint32_t history_release_of(const struct history *history, uint64_t sequence)

@@ -82,6 +82,8 @@ bool release_is_readable(const struct release_info *info);
 const struct release_info *history_last_readable(const struct history *history);
 /* May release `number` be read? Errors: NOTFOUND, TOO_EARLY (it waits for witnesses; diag says for how many). */
 enum rc history_check_readable(const struct history *history, uint32_t number, struct diag *diag) MUST_CHECK;
+/* Of the published releases that wait for witnesses, one that waits for the most of them; NULL = none waits. */
+const struct release_info *history_most_awaited(const struct history *history);
 /* Published releases that wait for witnesses. */
 uint32_t history_n_waiting(const struct history *history);
 /* First release whose cut holds this batch, 0 = none yet. */

@@ -141,6 +141,24 @@ static enum rc check_dates(struct start_job *start, const struct release_info *l
 	return refuse(start, RC_TOO_EARLY, "the study announces the next release for %s", day);
 }
 
+/* A release carries the periods of those before it: it must not be readable sooner than they are. */
+static enum rc check_waiting(struct start_job *start)
+{
+	struct core *core = start->core;
+	struct release_info waiting = {0};
+	pthread_mutex_lock(&core->lock);
+	const struct release_info *most = history_most_awaited(&core->history);
+	if (most != NULL)
+		waiting = *most;
+	pthread_mutex_unlock(&core->lock);
+	if (waiting.witnesses_needed <= core->study->witnesses.needed)
+		return RC_OK;
+	return refuse(start, RC_TOO_EARLY,
+		      "release %u waits until %u witnesses have cosigned the log; the next one would carry its "
+		      "figures, and the study now asks for only %d",
+		      (unsigned)waiting.number, waiting.witnesses_needed, core->study->witnesses.needed);
+}
+
 static enum rc check_cut(struct start_job *start, struct txn *txn, const struct release_info *last)
 {
 	const struct study_disclosure *rules = &start->core->study->disclosure;
@@ -305,7 +323,9 @@ static enum rc start_apply(struct write_job *job, struct txn *txn)
 		return refuse(start, RC_INVALID, "as_of lies in the future");
 	start->info = (struct release_info){.number = last.number + 1, .started_at = now, .as_of = start->as_of};
 	memcpy(start->info.study_digest, core->study->digest, sizeof start->info.study_digest);
-	rc = check_interval(start, has_last ? &last : NULL, now);
+	rc = check_waiting(start);
+	if (rc == RC_OK)
+		rc = check_interval(start, has_last ? &last : NULL, now);
 	if (rc == RC_OK)
 		rc = check_dates(start, has_last ? &last : NULL, now);
 	if (rc == RC_OK)

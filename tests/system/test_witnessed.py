@@ -75,6 +75,11 @@ def test_a_release_waits_for_its_witnesses(tmp_path):
         unit.as_('auditor', *verify)
 
 
+def refused_release(unit):
+    status, _, body = unit.request('operator', 'POST', '/v1/releases', '{}', {'Content-Type': 'application/json'})
+    return status, problem(body)
+
+
 def test_a_study_cannot_be_swapped_to_get_around_it(tmp_path):
     keys = [make_witness(tmp_path, name) for name in ('w1', 'w2')]
     with Unit(tmp_path / 'unit', study=study_with(tmp_path, 2, keys)) as unit:
@@ -87,12 +92,18 @@ def test_a_study_cannot_be_swapped_to_get_around_it(tmp_path):
         unit.start()
         witness(unit.environment('auditor'), unit.keys, tmp_path, 'w1')
         assert unit.request('analyst', 'GET', f'/v1/tables/{table}')[0] == 409
+        assert refused_release(unit)[0] == 409
         unit.stop()
         unit.study.write_text(text[:text.index('\nwitnesses:')])
         unit.start()
         assert unit.request('analyst', 'GET', f'/v1/tables/{table}')[0] == 409
         done = unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey')
         assert 'waits for 2 witnesses' in done.stdout
+        # Nor can its figures be had from the next release, which would carry them.
+        assert refused_release(unit) == (
+            409, ('too-early', 'release 1 waits until 2 witnesses have cosigned the log; the next one would carry its '
+                  'figures, and the study now asks for only 0'))
+        assert unit.request('analyst', 'GET', f'/v1/tables/{table}?release=2')[0] == 404
         unit.stop()
         unit.study.write_text(text)
         unit.start()
@@ -219,3 +230,40 @@ def test_witnessed_twice_or_unasked(place, log):
     log.add('witnessed', 15, number=1, note=note(log, W1, W2))
     log.add('witnessed', 15, number=1, note=note(log, W1, W2))
     verify(place, log, 'entry 8: a release is witnessed that did not wait for it')
+
+
+def add_study(log, needed, second=15):
+    rule = {'witnesses': {'needed': needed, 'keys': [vkey(name) for name in sorted(SEEDS)]}} if needed else {}
+    log.add('study', second, name='two-registers', digest=hashlib.sha256(b'other').hexdigest(), rho_limit_micro=4000000,
+            synthetic=True, **rule)
+
+
+def add_started(log, number):
+    digest = hashlib.sha256(b'other').hexdigest()
+    return log.add('release_started', 20, number=number, as_of='2026-01-01', cut={
+        'batches': 0, 'records': 0, 'digest': hashlib.sha256(b'').hexdigest()}, commitment=digest, rho_micro=200000,
+        rho_total_micro=200000 * number, rho_limit_micro=4000000, study_digest=digest)
+
+
+@pytest.mark.parametrize('needed', [0, 1])
+def test_a_release_that_would_carry_one_that_waits_is_found(place, log, needed):
+    said = 'a release asks for fewer witnesses than one before it waits for'
+    add_study(log, needed)
+    add_started(log, 2)
+    verify(place, log, f'entry 8: {said}')
+
+
+def test_nor_does_a_study_change_while_it_is_made(place, log):
+    add_study(log, 2)
+    started = add_started(log, 2)
+    verify(place, log)
+    add_study(log, 0, 20)
+    log.add('release', 20, number=2, digest=hashlib.sha256(b'body').hexdigest(), started_index=started)
+    verify(place, log, 'entry 10: a release asks for fewer witnesses than one before it waits for')
+
+
+def test_once_it_is_witnessed_the_next_may_ask_for_fewer(place, log):
+    log.add('witnessed', 12, number=1, note=note(log, W1, W3, size=6))
+    add_study(log, 0)
+    add_started(log, 2)
+    verify(place, log)

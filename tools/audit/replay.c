@@ -301,7 +301,9 @@ static enum rc take_started(struct replay *replay, int64_t time, const json_t *f
 	if (!get_hex(fields, "study_digest", r.study_digest) || strcmp(r.study_digest, replay->study_digest) != 0)
 		return BREACH(replay, diag, "a release is started under another study than the one in force");
 	r.synthetic = replay->study_synthetic;
-	enum rc rc = check_cut(replay, json_object_get(fields, "cut"), &r, diag);
+	enum rc rc = replay_check_waiting(replay, diag);
+	if (rc == RC_OK)
+		rc = check_cut(replay, json_object_get(fields, "cut"), &r, diag);
 	if (rc == RC_OK)
 		rc = check_charge(replay, fields, &r, diag);
 	if (rc == RC_OK && replay->study != NULL)
@@ -326,6 +328,8 @@ static enum rc take_release(struct replay *replay, int64_t time, const json_t *f
 		return BREACH(replay, diag, "a release is published twice");
 	if (!get_digest(fields, "digest", last->digest))
 		return BREACH(replay, diag, "a release without the digest of its body");
+	if (replay_check_waiting(replay, diag) != RC_OK)
+		return RC_PROTOCOL;
 	last->released = true;
 	last->released_index = replay->n_entries;
 	last->released_at = time;

@@ -7,7 +7,8 @@
  * future; its charge adds up and stays within that study's limit; a query names a release that was published before; a
  * source withdraws no more records than it sent; a restore tells of no fewer releases and charges than were logged; where
  * the study asks for witnesses, a release is read only after an entry that shows that enough of them cosigned a checkpoint
- * of this log with the release in it. With a study: interval, minimum of new records and of sources. */
+ * of this log with the release in it, and no release asks for fewer than one before it still waits for. With a
+ * study: interval, minimum of new records and of sources. */
 #ifndef TOOLS_AUDIT_REPLAY_H
 #define TOOLS_AUDIT_REPLAY_H
 

@@ -24,6 +24,16 @@ static bool waits(const struct replay_release *release)
 	return release->released && !release->lost && !replay_is_readable(release);
 }
 
+enum rc replay_check_waiting(const struct replay *replay, struct diag *diag)
+{
+	for (size_t i = 0; i < replay->n_releases; i++) {
+		const struct replay_release *r = &replay->releases[i];
+		if (waits(r) && r->witnesses_needed > replay->witnesses.needed)
+			return BREACH(replay, diag, "a release asks for fewer witnesses than one before it waits for");
+	}
+	return RC_OK;
+}
+
 static bool is_signed_by(const char *vkey, const char *note, size_t len, struct tlog_checkpoint *ret)
 {
 	struct tlog_vkey key;
