@@ -91,6 +91,18 @@ out:
 	return rc;
 }
 
+/* More columns of a name than features: which is meant cannot be told, and clkhash takes no such header either. */
+static enum rc check_repeats(const struct clk_job *c, const char *name, struct diag *diag)
+{
+	unsigned n = 0;
+	for (uint16_t i = 0; i < c->schema->n_features; i++)
+		n += strcmp(c->schema->features[i].identifier, name) == 0;
+	if (register_column(c->in.file, name, n) < 0)
+		return RC_OK;
+	return diag_set(diag, RC_INVALID, "%s: the header (line 1) has column '%s' more often than the schema",
+			c->in.name, name);
+}
+
 /* Features of one name take the columns of that name in order, as clkhash allows both to repeat. */
 static enum rc find_columns(struct clk_job *c, struct diag *diag)
 {
@@ -100,6 +112,9 @@ static enum rc find_columns(struct clk_job *c, struct diag *diag)
 		for (uint16_t j = 0; j < i; j++)
 			nth += strcmp(c->schema->features[j].identifier, name) == 0;
 		c->columns[i] = -1;
+		enum rc rc = check_repeats(c, name, diag);
+		if (rc != RC_OK)
+			return rc;
 		if (!encoder_uses(c->encoder, i))
 			continue;
 		c->columns[i] = register_column(c->in.file, name, nth);

@@ -189,6 +189,9 @@ int cmd_encode(int argc, char **argv)
 		rc = encode_paths_check(&job, &diag);
 	if (rc == RC_OK)
 		rc = job.clks != NULL ? encode_clks(&job, &diag) : encode_study(&job, &diag);
+	/* The summary, and the report where it goes there. */
+	if (rc == RC_OK && (fflush(stdout) != 0 || ferror(stdout) != 0))
+		rc = diag_set(&diag, RC_IO, "standard output: writing failed; the files were written");
 	if (rc != RC_OK)
 		fprintf(stderr, "throughcare encode: %s\n", diag.text[0] != '\0' ? diag.text : rc_text(rc));
 	if (rc == RC_USAGE)

@@ -15,6 +15,7 @@
 #include "proto/bytes.h"
 #include "proto/study.h"
 #include "tools/encode/encoder.h"
+#include "tools/encode/idset.h"
 #include "tools/encode/record.h"
 #include "tools/encode_job.h"
 #include "tools/encode_report.h"
@@ -264,6 +265,10 @@ static enum rc take_block(void *ctx, unsigned at, struct diag *diag)
 		if (result->rc == RC_OK) {
 			result->rc = record_ledger_add(s->ledger, &result->facts, block->chunk, i, &repeated);
 			error = &repeated;
+			if (result->rc == RC_IO || result->rc == RC_NOSPACE)
+				return diag_set(diag, result->rc,
+						"%s: the temporary file of record numbers: %s; TMPDIR names its folder",
+						idset_folder(), strerror(errno));
 		}
 		if (result->rc == RC_OK && s->report != NULL)
 			encode_report_add(s->report, &block->rows[i], &result->facts, block->chunk, i);

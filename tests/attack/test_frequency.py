@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / 'system'))
+sys.path[:0] = [str(pathlib.Path(__file__).parents[1] / folder) for folder in ('system', 'bench')]
 import harness                                                     # noqa: E402
+import linkage_secrets                                             # noqa: E402
 from harness import SHARED, SOURCE, tool                           # noqa: E402
 
 harness.PATIENCE_S = 1500              # clustering takes minutes on a busy machine
@@ -24,7 +25,7 @@ def named(tmp_path, data, construction):
     if not folder.is_dir():
         pytest.skip(f'the labelled registers are not here ({folder}): nothing was attacked')
     secret = tmp_path / 'secret'
-    tool('keys', 'linkage', secret, '--study', STUDY)
+    linkage_secrets.write_secret(0, secret)
     out = tool('lab', 'encode', '--measure', 'attack', '--only', construction, '--study', STUDY, '--secret', secret,
                '--truth', folder / 'truth.csv', folder / 'prison.csv', folder / 'treatment.csv').stdout
     found, = json.loads(out)['constructions']

@@ -217,6 +217,34 @@ def test_clks_go_over_nothing_that_is_read(tmp_path):
     assert tree(tmp_path) == {name: b'kept' for name in ('schema.json', 'secret', 'in.csv')}
 
 
+@pytest.mark.parametrize('options', [[], ['--report', '-']])
+def test_what_standard_output_does_not_take_is_told(place, options):
+    with open('/dev/full', 'w') as full:
+        done = subprocess.run([THROUGHCARE, 'encode', '--study', 'study.yaml', '--secret', 'main.secret', '--record-key',
+                               'record.key', '--source', 'prison', '-o', 'out.batch', '--reject', 'aside.csv', *options, 'in.csv'],
+                              cwd=place, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 74 and 'writ' in done.stderr
+
+
+@pytest.mark.parametrize('features, header, good', [
+    (['a'], 'a,b', True), (['a'], 'a,a', False), (['a', 'a'], 'a,a', True), (['a', 'a'], 'a,b,a,a', False), (['a', 'b'], 'b,a,b', False)])
+def test_clks_of_a_header_that_repeats(tmp_path, features, header, good):
+    """A column may stand as often as the schema names it, as for clkhash."""
+    schema = json.loads((SOURCE / 'tests/data/vectors/clkhash/14_date.json').read_text())['schema']
+    text = {'format': {'type': 'string'}, 'hashing': {'comparison': {'type': 'ngram', 'n': 2}, 'strategy': {'bitsPerToken': 20}}}
+    schema['features'] = [dict(text, identifier=name) for name in features]
+    (tmp_path / 'schema.json').write_text(json.dumps(schema))
+    (tmp_path / 'secret').write_text('horse staple')
+    (tmp_path / 'in.csv').write_text(f'{header}\n' + ','.join([NAME] * len(header.split(','))) + '\n')
+    done = tool('encode', '--schema', tmp_path / 'schema.json', '--secret', tmp_path / 'secret', '--clks', tmp_path / 'out.json',
+                tmp_path / 'in.csv', check=False)
+    assert (tmp_path / 'out.json').exists() == good
+    if good:
+        assert done.returncode == 0, done.stderr
+    else:
+        refused(done, 65, 'in.csv: the header (line 1) has column', 'more often than the schema')
+
+
 def test_rows_set_aside_without_room(place, register):
     """The file's name and 74; nothing is left behind, and an older file stays."""
     rows = read_csv(register)[:1] * 4000

@@ -1,5 +1,6 @@
 /* libs: tc_encode tc_keys tc_proto */
 /* The set that finds repeated records: against sorting, with many small runs in its temporary file. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -77,8 +78,11 @@ static void test_no_room_for_the_file(void **state)
 	for (int i = 0; i < 2000 && rc == RC_OK; i++)
 		rc = idset_add(set, next(&random), &new);
 	assert_int_equal(rc, RC_IO);
+	assert_int_equal(errno, ENOENT);
+	assert_string_equal(idset_folder(), "/nonexistent");
 	idset_free(set);
 	assert_int_equal(unsetenv("TMPDIR"), 0);
+	assert_string_equal(idset_folder(), "/tmp");
 }
 
 int main(void)

@@ -122,12 +122,23 @@ static bool filter_may_have(const struct run *run, uint64_t id)
 
 /* ---- the temporary file ---- */
 
-static enum rc open_file(struct idset *set)
+enum { FOLDER_CAP = 4096, NAME_CAP = 32 };
+
+const char *idset_folder(void)
 {
 	const char *folder = getenv("TMPDIR");
-	char path[4096];
-	if (folder == NULL || folder[0] == '\0' || strlen(folder) > sizeof path - 32)
-		folder = "/tmp";
+	return folder == NULL || folder[0] == '\0' || strlen(folder) > FOLDER_CAP - NAME_CAP ? "/tmp" : folder;
+}
+
+static enum rc file_error(void)
+{
+	return errno == ENOSPC || errno == EDQUOT ? RC_NOSPACE : RC_IO;
+}
+
+static enum rc open_file(struct idset *set)
+{
+	const char *folder = idset_folder();
+	char path[FOLDER_CAP];
 	set->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (set->fd >= 0)
 		return RC_OK;
@@ -136,7 +147,7 @@ static enum rc open_file(struct idset *set)
 	strcat(path, "/throughcare-XXXXXX");
 	set->fd = mkostemp(path, O_CLOEXEC);
 	if (set->fd < 0)
-		return RC_IO;
+		return file_error();
 	unlink(path);
 	return RC_OK;
 }
@@ -149,7 +160,7 @@ static enum rc write_all(int fd, const void *data, size_t len, off_t at)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return RC_IO;
+			return file_error();
 		bytes += n;
 		at += n;
 		len -= (size_t)n;
@@ -171,8 +182,9 @@ static enum rc spill(struct idset *set)
 	if (runs == NULL)
 		return RC_NOMEM;
 	set->runs = runs;
-	if (set->fd < 0 && open_file(set) != RC_OK)
-		return RC_IO;
+	enum rc rc = set->fd < 0 ? open_file(set) : RC_OK;
+	if (rc != RC_OK)
+		return rc;
 	if (set->window == NULL)
 		set->window = reallocarray(NULL, WINDOW, sizeof *set->window);
 	run.filter = aligned_alloc(64, run.n_blocks * BLOCK_WORDS * sizeof *run.filter);
@@ -189,7 +201,7 @@ static enum rc spill(struct idset *set)
 	for (size_t i = 0; i < n; i++)
 		filter_add(&run, set->slots[i]);
 	qsort(set->slots, n, sizeof *set->slots, compare_ids);
-	enum rc rc = write_all(set->fd, set->slots, n * sizeof *set->slots, set->end);
+	rc = write_all(set->fd, set->slots, n * sizeof *set->slots, set->end);
 	if (rc != RC_OK) {
 		free(run.filter);
 		return rc;

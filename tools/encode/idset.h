@@ -21,7 +21,10 @@ enum rc idset_new(size_t max_cap, struct idset **ret) MUST_CHECK;
 void idset_free(struct idset *set);
 /* Begin to load where a digest would be, some tens of additions ahead. */
 void idset_prefetch(const struct idset *set, uint64_t id);
-/* Add a digest, which is as good as random; *ret_new is false when it was there. Errors: NOMEM, IO. */
+/* Where the temporary file goes: TMPDIR, or /tmp. Borrowed from the environment. */
+const char *idset_folder(void);
+/* Add a digest, which is as good as random; *ret_new is false when it was there. Errors: NOMEM, IO and NOSPACE (both of
+ * the temporary file: errno says why). */
 enum rc idset_add(struct idset *set, uint64_t id, bool *ret_new) MUST_CHECK;
 
 #endif
