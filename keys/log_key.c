@@ -337,7 +337,7 @@ enum rc log_signer_sign(struct log_signer *signer, uint64_t size, const struct t
 
 enum rc log_signer_wind_back(struct log_signer *signer, uint64_t size, const struct tlog_hash *root)
 {
-	if (size >= signer->state.size)
+	if (size > signer->state.size)
 		return RC_INVALID;
 	return signer_state_save(&signer->state, size, root, false);
 }

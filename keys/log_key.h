@@ -47,7 +47,8 @@ enum rc log_signer_sign(struct log_signer *signer, uint64_t size, const struct t
 			const struct tlog_proof *proof, struct buffer *out) MUST_CHECK;
 
 /* Go back to (size, root), for good: the log lost entries that were signed, and the operator has decided to go on without
- * them. The log must already tell of it, since nothing else will. Errors: INVALID (nothing was signed beyond), IO, NOSPACE. */
+ * them. The last of the entries that are kept must tell of it, since nothing else will; the same size with another root is
+ * one signed entry that it takes the place of. Errors: INVALID (more than was signed), IO, NOSPACE. */
 enum rc log_signer_wind_back(struct log_signer *signer, uint64_t size, const struct tlog_hash *root) MUST_CHECK;
 
 /* ---- rotation of the key ----

@@ -68,16 +68,26 @@ static enum rc write_line(const char *path, const char *line, size_t len)
 	return rc;
 }
 
+struct ledger_mark ledger_mark_higher(const struct ledger_mark *a, const struct ledger_mark *b)
+{
+	return (struct ledger_mark){
+		a->n_releases > b->n_releases ? a->n_releases : b->n_releases,
+		a->rho_total_micro > b->rho_total_micro ? a->rho_total_micro : b->rho_total_micro,
+	};
+}
+
 enum rc ledger_mark_raise(const struct conf *conf, const struct ledger_mark *mark)
 {
 	char path[PATH_CAP], temporary[PATH_CAP + 8], line[LINE_CAP];
-	struct ledger_mark is;
-	if (ledger_mark_read(conf, &is) == RC_OK && is.n_releases >= mark->n_releases &&
-	    is.rho_total_micro >= mark->rho_total_micro)
-		return RC_OK;
+	struct ledger_mark is, to = *mark;
+	if (ledger_mark_read(conf, &is) == RC_OK) {
+		to = ledger_mark_higher(&is, mark);
+		if (to.n_releases == is.n_releases && to.rho_total_micro == is.rho_total_micro)
+			return RC_OK;
+	}
 	mark_path(conf, path);
 	snprintf(temporary, sizeof temporary, "%s.new", path);
-	int n = format_line(mark, line);
+	int n = format_line(&to, line);
 	enum rc rc = write_line(temporary, line, (size_t)n);
 	if (rc == RC_OK && rename(temporary, path) != 0)
 		rc = RC_IO;

@@ -18,7 +18,9 @@ struct ledger_mark {
 };
 /* Errors: NOTFOUND, DAMAGED, IO. */
 enum rc ledger_mark_read(const struct conf *conf, struct ledger_mark *ret) MUST_CHECK;
-/* Write it where it is higher than what is there, or what is there cannot be read. Errors: IO, NOSPACE. */
+/* The higher of each figure. */
+struct ledger_mark ledger_mark_higher(const struct ledger_mark *a, const struct ledger_mark *b);
+/* Write the higher of each figure and what is there, or of what is there cannot be read. Errors: IO, NOSPACE. */
 enum rc ledger_mark_raise(const struct conf *conf, const struct ledger_mark *mark) MUST_CHECK;
 
 #endif

@@ -1,9 +1,10 @@
 /* throughcared --restore: a store from a backup, while no daemon runs.
  *
- * Order: restore → check everything in it → compare with what was signed and charged → where that is less, and only if
- * the operator said so: write an entry `restore` into the log that names the loss, and the ledger with what was charged
- * since → wind the signer back. Invariant: a signer is never wound back before the entry that tells of it is durable,
- * so that a log cannot lose entries without saying so; cut short anywhere, what is there does not start. */
+ * Order: restore → check everything in it → compare with what was signed, and with the mark of what was charged → where
+ * that is less, and only if the operator said so: write an entry `restore` into the log that names the loss, and the
+ * ledger with what was charged since → wind the signer back to that entry. Invariants: a signer is never wound back
+ * before the entry that tells of it is durable, nor to in front of it, so that a log cannot lose entries without saying
+ * so, however often it is restored; cut short anywhere, what is there does not start. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -31,7 +32,10 @@ struct restore {
 	struct backup_facts facts;
 	uint64_t signed_size;
 	struct tlog_hash signed_root;
-	struct ledger_mark mark;
+	struct ledger_mark ledger, mark; /* of the backup; of the unit */
+	uint64_t logged_size;            /* with the entry that tells of the loss */
+	struct tlog_hash logged_root;
+	uint32_t n_lost_releases;
 	struct diag *diag;
 };
 
@@ -47,15 +51,23 @@ static json_t *loss_fields(const struct restore *r, const struct ledger_mark *le
 			 (json_int_t)ledger->n_releases, "rho_total_micro", (json_int_t)ledger->rho_total_micro);
 }
 
-static enum rc write_loss(const struct restore *r, struct store *store, struct audit_log *log,
-			  const struct history *history)
+static bool lost_entries(const struct restore *r)
 {
-	struct ledger_mark ledger = {history->n_releases, history->rho_total_micro};
+	return r->signed_size > r->facts.log_size;
+}
+
+/* A mark that says more of no more releases is of a start that was cut short before its number was charged again. */
+static bool lost_releases(const struct restore *r)
+{
+	return r->mark.n_releases > r->ledger.n_releases;
+}
+
+static enum rc write_loss(const struct restore *r, struct store *store, struct audit_log *log)
+{
+	struct ledger_mark ledger = r->ledger;
 	struct txn *txn = NULL;
-	if (r->mark.n_releases > ledger.n_releases)
-		ledger.n_releases = r->mark.n_releases;
-	if (r->mark.rho_total_micro > ledger.rho_total_micro)
-		ledger.rho_total_micro = r->mark.rho_total_micro;
+	if (lost_releases(r))
+		ledger = ledger_mark_higher(&ledger, &r->mark);
 	json_t *fields = loss_fields(r, &ledger);
 	enum rc rc = fields == NULL ? RC_NOMEM : txn_begin_write(store, &txn);
 	if (rc == RC_OK)
@@ -74,32 +86,36 @@ static enum rc log_loss(struct restore *r)
 	struct store_options options = {.directory = r->conf->store_directory, .map_bytes = r->conf->store_map_bytes};
 	struct store *store = NULL;
 	struct audit_log *log = NULL;
-	struct history history;
-	history_init(&history);
 	enum rc rc = store_open(&options, r->seal, &store, r->diag);
 	if (rc == RC_OK)
-		rc = audit_log_open(store, NULL, history_replay, &history, &log, r->diag);
+		rc = audit_log_open(store, NULL, NULL, NULL, &log, r->diag);
 	if (rc == RC_OK)
-		rc = write_loss(r, store, log, &history);
+		rc = write_loss(r, store, log);
+	if (rc == RC_OK)
+		rc = audit_log_look(store, NULL, NULL, &r->logged_size, &r->logged_root, r->diag);
 	audit_log_free(log);
 	store_close(store);
-	history_deinit(&history);
 	return rc;
 }
 
 /* ---- what was signed and charged ---- */
 
-/* The daemon's own comparison at its start. */
-static enum rc check_signed(const struct restore *r)
+/* What the log adds up to; with the signer, after the daemon's own comparison at its start. */
+static enum rc open_log(struct restore *r, struct log_signer *signer)
 {
 	struct store_options options = {.directory = r->conf->store_directory, .map_bytes = r->conf->store_map_bytes};
 	struct store *store = NULL;
 	struct audit_log *log = NULL;
+	struct history history;
+	history_init(&history);
 	enum rc rc = store_open(&options, r->seal, &store, r->diag);
 	if (rc == RC_OK)
-		rc = audit_log_open(store, r->signer, NULL, NULL, &log, r->diag);
+		rc = audit_log_open(store, signer, history_replay, &history, &log, r->diag);
+	if (rc == RC_OK)
+		r->ledger = (struct ledger_mark){history.n_releases, history.rho_total_micro};
 	audit_log_free(log);
 	store_close(store);
+	history_deinit(&history);
 	return rc;
 }
 
@@ -127,12 +143,33 @@ static enum rc accept(struct restore *r, const struct restore_options *options)
 {
 	if (options->accept_loss)
 		return find_charged(r, options);
+	if (!lost_entries(r))
+		return diag_set(
+			r->diag, RC_FORK,
+			"the log of the backup has %" PRIu32 " releases, but the mark of the ledger says that %" PRIu32
+			" were charged. Look for a newer backup or copy of the store. If there is none, "
+			"--accept-loss goes on without them: they stay charged, and the log will say so. Nothing "
+			"was left in %s",
+			r->ledger.n_releases, r->mark.n_releases, r->conf->store_directory);
 	return diag_set(r->diag, RC_FORK,
 			"the backup has %" PRIu64 " log entries, but %" PRIu64
 			" were signed. Look for a newer backup or copy of the store. If there is none, --accept-loss "
 			"gives up the others: the log will say so, and whoever saw them finds it forked. Nothing was "
 			"left in %s",
 			r->facts.log_size, r->signed_size, r->conf->store_directory);
+}
+
+/* The signer goes back to the entry that tells of the loss, or forward to it where nothing that it signed is lost. */
+static enum rc give_up(struct restore *r, const struct restore_options *options)
+{
+	enum rc rc = accept(r, options);
+	if (rc == RC_OK) {
+		r->n_lost_releases = lost_releases(r) ? r->mark.n_releases - r->ledger.n_releases : 0;
+		rc = log_loss(r);
+	}
+	if (rc == RC_OK && lost_entries(r))
+		rc = log_signer_wind_back(r->signer, r->logged_size, &r->logged_root);
+	return rc == RC_OK ? open_log(r, r->signer) : rc;
 }
 
 static enum rc make_folder(const char *path, struct diag *diag)
@@ -164,19 +201,19 @@ static enum rc run(struct restore *r, int fd, const struct restore_options *opti
 	if (rc == RC_OK)
 		rc = backup_check(r->conf->store_directory, r->conf->store_map_bytes, r->seal, &r->facts, NULL,
 				  r->diag);
-	bool loss = r->signed_size > r->facts.log_size;
 	if (rc == RC_OK)
-		rc = loss ? accept(r, options) : check_signed(r);
-	if (rc == RC_OK && loss)
-		rc = log_loss(r);
-	if (rc == RC_OK && loss)
-		rc = log_signer_wind_back(r->signer, r->facts.log_size, &r->facts.log_root);
+		rc = open_log(r, lost_entries(r) ? NULL : r->signer);
+	log_signer_state(r->signer, &r->signed_size, &r->signed_root); /* it may have caught up with the backup */
+	if (rc == RC_OK && ledger_mark_read(r->conf, &r->mark) != RC_OK)
+		r->mark = r->ledger; /* where entries are lost, find_charged() wants it */
+	if (rc == RC_OK && (lost_entries(r) || lost_releases(r)))
+		rc = give_up(r, options);
 	if (rc != RC_OK)
 		(void)!store_remove(r->conf->store_directory);
 	return rc;
 }
 
-static void report(const struct restore *r, bool loss)
+static void report(const struct restore *r)
 {
 	time_t when = (time_t)r->facts.made_at;
 	struct tm tm;
@@ -185,7 +222,10 @@ static void report(const struct restore *r, bool loss)
 	strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &tm);
 	printf("restored the store of %s with %" PRIu64 " log entries; everything in it can be read\n", text,
 	       r->facts.log_size);
-	if (loss)
+	if (r->n_lost_releases > 0)
+		printf("releases that were charged and are lost: %" PRIu32 "; they stay charged, and the log says so\n",
+		       r->n_lost_releases);
+	if (lost_entries(r))
 		printf("%" PRIu64
 		       " signed log entries are lost, and the log says so. Tell submitters to push again what "
 		       "they pushed since, and to withdraw again what they withdrew; tell auditors and witnesses\n",
@@ -210,7 +250,7 @@ enum rc core_restore(const struct conf *conf, const struct restore_options *opti
 		rc = run(&r, fd, options);
 	}
 	if (rc == RC_OK)
-		report(&r, r.signed_size > r.facts.log_size);
+		report(&r);
 	else if (diag->text[0] == '\0')
 		diag_set(diag, rc, "%s cannot be restored: %s", options->path, rc_text(rc));
 	log_signer_close(r.signer);

@@ -87,6 +87,27 @@ static enum rc check_ledger(struct core *core, struct txn *txn, struct diag *dia
 	return rc;
 }
 
+/* A mark that is one release ahead is of a start that was cut short between the mark and its charge: nothing was
+ * published. More than that was charged to another store than this one. */
+static enum rc check_mark(const struct core *core, struct diag *diag)
+{
+	struct ledger_mark mark;
+	const uint32_t n = core->history.n_releases;
+	if (ledger_mark_read(core->conf, &mark) != RC_OK || mark.n_releases <= n) /* raise_mark() makes it anew */
+		return RC_OK;
+	if (mark.n_releases - n > 1)
+		return diag_set(diag, RC_FORK,
+				"the mark of the ledger beside the signer's state says that %" PRIu32
+				" releases were charged, the log has %" PRIu32
+				": the store is an older copy, or the mark is another unit's",
+				mark.n_releases, n);
+	log_warning("the mark of the ledger says that release %" PRIu32
+		    " was charged, the log does not have it: the store is an older copy, unless the start of that "
+		    "release was cut short",
+		    mark.n_releases);
+	return RC_OK;
+}
+
 static enum rc check_releases(struct core *core, struct txn *txn, struct diag *diag)
 {
 	struct buffer body;
@@ -160,6 +181,8 @@ enum rc start_check(struct core *core, struct diag *diag)
 		rc = check_batches(core, txn, diag);
 	if (rc == RC_OK)
 		rc = check_ledger(core, txn, diag);
+	if (rc == RC_OK)
+		rc = check_mark(core, diag);
 	if (rc == RC_OK)
 		rc = check_releases(core, txn, diag);
 	if (rc == RC_OK)
@@ -325,7 +348,7 @@ static enum rc destroy_replaced(struct write_job *job, struct txn *txn)
 	return store_destroy_replaced(txn);
 }
 
-/* The mark of the ledger is made when it is not there; while there is a store, the store knows best. */
+/* The mark of the ledger is made when it is not there, or cannot be read. */
 static enum rc raise_mark(const struct core *core)
 {
 	const struct ledger_mark mark = {core->history.n_releases, core->history.rho_total_micro};

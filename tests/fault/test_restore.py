@@ -146,6 +146,89 @@ def test_a_lost_release_stays_charged(world):
     assert unit.stop() == 0, unit.log()
 
 
+def test_restored_twice(world):
+    """A restore that is lost itself before the first start: the next one finds the loss again, and refunds nothing."""
+    unit = world.unit
+    world.put(world.pristine)
+    unit.start()
+    backup = backup_of(world)
+    push(unit, world.pieces, History())
+    assert ask_for_release(unit)[0] == 202
+    wait_for_release(unit)
+    spent = unit.status()['ledger']['rho_total_micro']
+    assert spent > 0
+    lose_the_store(unit)
+    store, state = unit.keys / 'daemon' / 'store', unit.keys / 'daemon' / 'log.key.state'
+    assert restore(unit, backup).returncode == 76
+    assert restore(unit, backup, '--accept-loss').returncode == 0
+    wound_back = state.read_text()
+    shutil.rmtree(store)
+    for _ in range(2):                                      # the signer stands at the entry that tells of the loss
+        refused = restore(unit, backup)
+        assert refused.returncode == 76 and 'were signed' in refused.stderr, refused
+        assert not list(store.iterdir()) and state.read_text() == wound_back
+    done = restore(unit, backup, '--accept-loss')
+    assert done.returncode == 0 and '1 signed log entries are lost' in done.stdout, done
+    unit.start()
+    kinds = [e['kind'] for e in unit.entries()]
+    assert kinds.count('restore') == 1 and unit.entries()[kinds.index('restore')]['rho_total_micro'] == spent
+    assert unit.status()['ledger']['rho_total_micro'] == spent and unit.status()['releases'] == 1
+    unit.restart()
+    assert 'lost by the restore' in unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey').stdout
+    assert unit.stop() == 0, unit.log()
+
+
+def test_the_mark_says_more_than_the_log(world):
+    """An older store beside an older state of the signer, which the mark alone gives away."""
+    unit = world.unit
+    world.put(world.pristine)
+    unit.start()
+    kill_hard(unit)
+    data = unit.keys / 'daemon'
+    older = world.folder / 'older'
+    shutil.copytree(data, older)
+    unit.start()
+    marks = []
+    for pieces in (world.pieces[1:-1], [world.pieces[0], world.pieces[-1]]):
+        push(unit, pieces, History())
+        assert ask_for_release(unit)[0] == 202
+        wait_for_release(unit)
+        marks.append((data / 'log.key.state.ledger').read_text())
+    spent = unit.status()['ledger']['rho_total_micro']
+    kill_hard(unit)
+
+    world.put(older)
+    mark = data / 'log.key.state.ledger'
+    mark.write_text(marks[1])
+    refused = subprocess.run([THROUGHCARED, '-c', unit.conf_path], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert refused.returncode == 76 and '2 releases were charged, the log has 0' in refused.stderr, refused
+    assert mark.read_text() == marks[1]
+    # One more is what a kill between the mark and its charge leaves: told, and the mark stays.
+    mark.write_text(marks[0])
+    unit.start()
+    assert 'release 1 was charged, the log does not have it' in unit.log()
+    assert mark.read_text() == marks[0]
+    backup = backup_of(world)
+    kill_hard(unit)
+
+    # A restore takes either for a loss, also where the signer misses nothing; and so does a second one.
+    (data / 'log.key.state').write_text((older / 'log.key.state').read_text())
+    mark.write_text(marks[1])
+    for _ in range(2):
+        shutil.rmtree(data / 'store')
+        refused = restore(unit, backup)
+        assert refused.returncode == 76 and not list((data / 'store').iterdir()), refused
+        done = restore(unit, backup, '--accept-loss')
+        assert done.returncode == 0 and 'charged and are lost: 2;' in done.stdout, done
+    unit.start()
+    entry = [e for e in unit.entries() if e['kind'] == 'restore']
+    assert len(entry) == 1 and (entry[0]['releases'], entry[0]['rho_total_micro']) == (2, spent)
+    assert (unit.status()['releases'], unit.status()['ledger']['rho_total_micro']) == (2, spent)
+    told = unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey').stdout
+    assert 'signed entries and 2 releases were lost' in told
+    assert unit.stop() == 0, unit.log()
+
+
 def lost_year(unit):
     return [e['t'] for e in unit.entries() if e['kind'] == 'restore'][0][:4]
 

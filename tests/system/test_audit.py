@@ -250,7 +250,8 @@ def restore(**changed):
 @pytest.mark.parametrize('change, reason', [
     (restore(root='x'), 'entry 7: a restore that does not say'),
     (restore(entries=6), 'counts other entries'),
-    (restore(signed_entries=7), 'counts other entries'),
+    (restore(signed_entries=6), 'counts other entries'),
+    (restore(signed_entries=7, releases=1), 'counts other entries'),     # nothing is lost
     (restore(releases=0), 'gives back'),
     (restore(rho_total_micro=1), 'gives back'),
     (restore(releases=1), 'gives back'),

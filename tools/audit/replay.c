@@ -491,7 +491,8 @@ static enum rc take_restore(struct replay *replay, int64_t time, const json_t *f
 	    !replay_get_count(fields, "signed_entries", &r.signed_entries) || !get_digest(fields, "signed_root", root) ||
 	    !replay_get_count(fields, "releases", &releases) || !replay_get_count(fields, "rho_total_micro", &rho_total))
 		return BREACH(replay, diag, "a restore that does not say what was kept, signed and charged");
-	if (r.entries != replay->n_entries || r.signed_entries <= r.entries)
+	if (r.entries != replay->n_entries || r.signed_entries < r.entries ||
+	    (r.signed_entries == r.entries && releases == replay->n_releases))
 		return BREACH(replay, diag, "a restore counts other entries than the log has");
 	if (releases < replay->n_releases || releases > MAX_RELEASES || rho_total < spent || rho_total > INT64_MAX ||
 	    (releases == replay->n_releases && rho_total != spent))
