@@ -20,6 +20,7 @@
 
 #define SCRATCH_NAME "restored-for-checking"
 #define SUFFIX ".backup"
+#define NEW_SUFFIX ".new" /* until it is whole, checked and logged */
 
 struct backups {
 	struct core *core;
@@ -146,22 +147,41 @@ static enum rc log_backup(struct run *run)
 
 /* ---- keeping the newest ---- */
 
-static int is_backup(const struct dirent *entry)
+static size_t digits(const char *text)
 {
-	size_t len = strlen(entry->d_name), end = strlen(SUFFIX);
-	return len > end && strcmp(entry->d_name + len - end, SUFFIX) == 0;
+	return strspn(text, "0123456789");
 }
 
-/* Names begin with the time, so that they sort by it. What cannot be removed is told, and is no fault of the new one.
- */
-static void remove_old(const struct conf *conf)
+/* Is this a name that make_name() gives, with `suffix` for its end? */
+static bool is_own_name(const char *name, const char *suffix)
+{
+	size_t n;
+	if (digits(name) != 8 || name[8] != 'T' || digits(name + 9) != 6 || strncmp(name + 15, "Z-", 2) != 0)
+		return false;
+	n = digits(name + 17);
+	return n > 0 && strcmp(name + 17 + n, suffix) == 0;
+}
+
+static int is_backup(const struct dirent *entry)
+{
+	return is_own_name(entry->d_name, SUFFIX);
+}
+
+static int is_leftover(const struct dirent *entry)
+{
+	return is_own_name(entry->d_name, SUFFIX NEW_SUFFIX);
+}
+
+/* Remove the first of those that `filter` takes, but for the last `keep` and for `written`. Names begin with the time,
+ * so that they sort by it. What cannot be removed is told, and is no fault of the new one. */
+static void remove_first(const char *folder, int (*filter)(const struct dirent *), unsigned keep, const char *written)
 {
 	char path[CONF_PATH_CAP + 256 + 2];
 	struct dirent **names = NULL;
-	int n = scandir(conf->backup_directory, &names, is_backup, alphasort);
+	int n = scandir(folder, &names, filter, alphasort);
 	for (int i = 0; i < n; i++) {
-		snprintf(path, sizeof path, "%s/%s", conf->backup_directory, names[i]->d_name);
-		if (i < n - (int)conf->backup_keep && unlink(path) != 0)
+		snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
+		if (i < n - (int)keep && strcmp(names[i]->d_name, written) != 0 && unlink(path) != 0)
 			log_warning("an old backup cannot be removed: %s", strerror(errno));
 		free(names[i]);
 	}
@@ -174,7 +194,7 @@ static enum rc run_backup(struct run *run)
 {
 	char temporary[sizeof run->path + 8];
 	struct moment_job moment = {.job = {.apply = moment_apply}, .run = run};
-	snprintf(temporary, sizeof temporary, "%s.new", run->path);
+	snprintf(temporary, sizeof temporary, "%s" NEW_SUFFIX, run->path);
 	make_scratch_path(run->core->conf, run->scratch);
 	enum rc rc = write_queue_call(run->core->writes, &moment.job);
 	if (rc == RC_OK)
@@ -186,7 +206,8 @@ static enum rc run_backup(struct run *run)
 	if (rc == RC_OK)
 		rc = durable_sync_folder(run->path);
 	if (rc == RC_OK)
-		remove_old(run->core->conf);
+		remove_first(run->core->conf->backup_directory, is_backup, run->core->conf->backup_keep,
+			     run->backups->status.name);
 	else
 		unlink(temporary);
 	store_snapshot_free(run->snapshot);
@@ -222,6 +243,7 @@ enum rc backups_prepare(const struct conf *conf, struct diag *diag)
 	if ((mkdir(conf->backup_directory, 0700) != 0 && errno != EEXIST) ||
 	    (mkdir(scratch, 0700) != 0 && errno != EEXIST))
 		return diag_set(diag, RC_CONFIG, "backup_directory: %s: %s", conf->backup_directory, strerror(errno));
+	remove_first(conf->backup_directory, is_leftover, 0, ""); /* of a run that was killed */
 	return RC_OK;
 }
 

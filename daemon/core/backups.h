@@ -27,7 +27,8 @@ enum rc backup_facts_decode(const void *data, size_t len, struct backup_facts *r
 enum rc backup_check(const char *directory, uint64_t map_bytes, struct seal *seal,
                      const struct backup_facts *facts, const atomic_bool *stop, struct diag *diag) MUST_CHECK;
 
-/* Make the folders of conf.backup_directory, before the process is confined to them; nothing where it has none.
+/* Make the folders of conf.backup_directory, before the process is confined to them, and remove what a run that was
+ * killed left there; nothing where it has none.
  * Errors: CONFIG. */
 enum rc backups_prepare(const struct conf *conf, struct diag *diag) MUST_CHECK;
 /* Errors: NOMEM. */

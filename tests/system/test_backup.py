@@ -90,3 +90,26 @@ def test_a_damaged_store_makes_no_backup(tmp_path, registers):
         done = unit.as_('operator', 'admin', 'backup', check=False)
         assert done.returncode == 74 and 'records of batch 0, chunk 0' in done.stderr, done
         assert backups_in(unit) == good
+
+
+def test_what_is_not_ours_stays(tmp_path):
+    """Only names of backups' own form are removed, never the one just written, and what a kill left half made."""
+    unit = Unit(tmp_path / 'unit', backup_directory='backups', backup_keep=1)
+    with unit:
+        folder = unit.keys / 'daemon' / 'backups'
+        unit.as_('operator', 'admin', 'backup')
+        first = backups_in(unit)
+        unit.kill()
+        foreign = [folder / name for name in ('z.backup', '0.backup', '.backup', '20000101T000000Z.backup', 'a.backup.new',
+                                              '20000101T000000Z-x.backup', '20000101T000000Z-5.backup.new.new',
+                                              'x20000101T000000Z-5.backup')]
+        later = folder / '99991231T235959Z-7.backup'        # of a clock that was wrong
+        left = folder / '20000101T000000Z-5.backup.new'
+        for path in [*foreign, later, left]:
+            path.write_text('x')
+        unit.start()
+        assert not left.exists() and later.exists() and all(path.exists() for path in [*foreign, *first])
+        unit.as_('operator', 'admin', 'backup')
+        written = folder / unit.status()['backup']['name']
+        assert written.exists() and later.exists() and all(path.exists() for path in foreign)
+        assert not first[0].exists() or first[0] == written
