@@ -58,14 +58,22 @@ static const char *safe(const struct page *p, const char *text, char out[LINE_CA
 	return out;
 }
 
-/* A count and its share; small ones only as small. */
+/* As small as is not shown. */
+static bool is_small(const struct page *p, uint64_t n)
+{
+	return n > 0 && n < p->threshold;
+}
+
+/* A count and its share; small ones only as small, and so what is left of the whole. */
 static const char *cell(const struct page *p, uint64_t n, uint64_t of, char out[CELL_CAP])
 {
 	char count[COUNT_TEXT_CAP];
 	if (n == 0)
 		snprintf(out, CELL_CAP, "0");
-	else if (n < p->threshold)
+	else if (is_small(p, n))
 		snprintf(out, CELL_CAP, "%s%llu", p->html ? "&lt;" : "<", (unsigned long long)p->threshold);
+	else if (of > n && is_small(p, of - n))
+		snprintf(out, CELL_CAP, "all but %s%llu", p->html ? "&lt;" : "<", (unsigned long long)p->threshold);
 	else
 		snprintf(out, CELL_CAP, "%s (%.1f %%)", count_text(n, count),
 			 of > 0 ? 100.0 * (double)n / (double)of : 0.0);
@@ -154,19 +162,73 @@ static void bar(struct page *p, const char *name, uint64_t n, uint64_t of, doubl
 	char value[CELL_CAP], lost[CELL_CAP];
 	double share = of > 0 && n >= p->threshold ? (double)n / (double)of : 0;
 
+	if (of > n && is_small(p, of - n))
+		share = 1;
 	line_of(p, name, share, cell(p, n, of, value), cost_cell(p, cost, n, lost));
 	add_finding(p, name, n, cost);
 }
+
+/* A count that with a sum would give away a small one: only that it is not small. */
+static void bar_without_count(struct page *p, const char *name)
+{
+	char value[CELL_CAP];
+
+	snprintf(value, sizeof value, "%llu or more", (unsigned long long)p->threshold);
+	line_of(p, name, 0, value, "");
+}
+
+/* Of counts that add up to one that is shown, the smallest of those that are not small; 0 = none must be kept back. */
+static uint64_t kept_back(const struct page *p, const struct encode_report *r, bool *ret_any_small)
+{
+	uint64_t least = UINT64_MAX;
+
+	*ret_any_small = is_small(p, r->refusals_beyond);
+	for (size_t i = 0; i <= r->n_refusals; i++) {
+		uint64_t n = i < r->n_refusals ? r->refusals[i].n : r->refusals_beyond;
+		*ret_any_small |= is_small(p, n);
+		least = n >= p->threshold && n < least ? n : least;
+	}
+	return *ret_any_small && least != UINT64_MAX ? least : 0;
+}
+
+/* Small ones alone: their sum would tell of them. */
+static bool hides_sum(const struct page *p, const struct encode_report *r)
+{
+	bool any_small;
+	return kept_back(p, r, &any_small) == 0 && any_small;
+}
+
+/* What shares are of: all rows where the number of records would tell how many were set aside, and that is not told. */
+static uint64_t records_of(const struct page *p, const struct encode_report *r, const struct report_summary *s)
+{
+	return is_small(p, s->refused) || hides_sum(p, r) ? s->rows : r->records;
+}
+
+static void refusal_bar(struct page *p, const char *name, uint64_t n, uint64_t back, const struct report_summary *s,
+			const struct report_costs *c)
+{
+	if (back != 0 && n == back)
+		bar_without_count(p, name);
+	else
+		bar(p, name, n, s->rows, c->refused * (double)n / (double)s->refused);
+}
+
 static void rows_part(struct page *p, const struct encode_report *r, const struct report_summary *s,
 		      const struct report_costs *c)
 {
+	bool any_small, no_sum = hides_sum(p, r) && !is_small(p, s->refused);
+	uint64_t back = kept_back(p, r, &any_small);
+
 	heading(p, "Rows");
 	columns(p, "rows", "links lost");
 	bar(p, "rows", s->rows, s->rows, NO_COST);
 	/* With the rows it would give away a small number of those set aside. */
-	if (s->refused == 0 || s->refused >= p->threshold)
+	if (!is_small(p, s->refused) && !no_sum)
 		bar(p, "encoded", r->records, s->rows, NO_COST);
-	bar(p, "set aside", s->refused, s->rows, NO_COST);
+	if (no_sum)
+		bar_without_count(p, "set aside");
+	else
+		bar(p, "set aside", s->refused, s->rows, NO_COST);
 	if (r->n_refusals > 0)
 		heading(p, "Impossible values: rows set aside, by column and rule");
 	for (size_t i = 0; i < r->n_refusals; i++) {
@@ -174,14 +236,13 @@ static void rows_part(struct page *p, const struct encode_report *r, const struc
 		const struct report_refusal *refusal = &r->refusals[i];
 		snprintf(line, sizeof line, "%.63s%s%.320s", refusal->column, refusal->column[0] != '\0' ? ": " : "",
 			 refusal->rule);
-		bar(p, line, refusal->n, s->rows, c->refused * (double)refusal->n / (double)s->refused);
+		refusal_bar(p, line, refusal->n, back, s, c);
 	}
 	if (r->refusals_beyond > 0)
-		bar(p, "other rules", r->refusals_beyond, s->rows,
-		    c->refused * (double)r->refusals_beyond / (double)s->refused);
+		refusal_bar(p, "other rules", r->refusals_beyond, back, s, c);
 }
 
-static void oddities_part(struct page *p, const struct encode_report *r, const struct report_costs *c)
+static void oddities_part(struct page *p, const struct encode_report *r, uint64_t of, const struct report_costs *c)
 {
 	static const char *const oddities[N_ODDITIES] = {"digits in a name", "one letter alone",
 							 "a word for 'not known'", "1 January",
@@ -196,12 +257,12 @@ static void oddities_part(struct page *p, const struct encode_report *r, const s
 			if (n == 0 || (o == ODD_FIRST_OF_JANUARY && !encode_report_is_habit(&r->fields[f])))
 				continue;
 			snprintf(line, sizeof line, "%.200s: %s", schema->features[f].identifier, oddities[o]);
-			bar(p, line, n, r->records, c->odd[f][o]);
+			bar(p, line, n, of, c->odd[f][o]);
 		}
 	}
 }
 
-static void fields_part(struct page *p, const struct encode_report *r, const struct report_costs *c)
+static void fields_part(struct page *p, const struct encode_report *r, uint64_t of, const struct report_costs *c)
 {
 	const struct schema *schema = r->study->domains[r->domain].schema;
 	char line[LINE_CAP];
@@ -211,9 +272,9 @@ static void fields_part(struct page *p, const struct encode_report *r, const str
 	for (uint16_t f = 0; f < schema->n_features; f++) {
 		snprintf(line, sizeof line, "%.200s: missing", schema->features[f].identifier);
 		if (r->fields[f].column >= 0)
-			bar(p, line, r->fields[f].missing, r->records, c->missing[f]);
+			bar(p, line, r->fields[f].missing, of, c->missing[f]);
 	}
-	oddities_part(p, r, c);
+	oddities_part(p, r, of, c);
 	heading(p, "Values shared by too many");
 	note(p, "A name or place in more than 10 % of the records that have one, or a date in more than 1 %, may stand "
 		"for 'not known'; counted from below.");
@@ -224,7 +285,8 @@ static void fields_part(struct page *p, const struct encode_report *r, const str
 			continue;
 		snprintf(line, sizeof line, "%.200s: %u value%s that many share", schema->features[f].identifier, n,
 			 n > 1 ? "s" : "");
-		bar(p, line, (uint64_t)(share * (double)r->fields[f].present), r->fields[f].present, c->common[f]);
+		bar(p, line, (uint64_t)(share * (double)r->fields[f].present),
+		    is_small(p, r->fields[f].missing) || of != r->records ? of : r->fields[f].present, c->common[f]);
 	}
 }
 
@@ -290,13 +352,14 @@ static void costs_part(struct page *p, const struct encode_report *r, const stru
 		       const struct report_costs *c)
 {
 	char line[LINE_CAP], all[CELL_CAP], now[CELL_CAP], lost[CELL_CAP];
+	uint64_t of = records_of(p, r, s);
 
 	heading(p, "Possible duplicates");
 	note(p, "Records whose filters all equal those of a record with another person number. Of two such persons a "
 		"person elsewhere links to one.");
 	columns(p, "records", "links lost");
 	bar(p, r->sample_bits > 0 ? "records with a twin, from a sample" : "records with a twin",
-	    encode_report_twins(r), r->records, c->twins);
+	    encode_report_twins(r), of, c->twins);
 	heading(p, "What it costs in links");
 	cost_cell(p, c->at_best, s->rows, all);
 	cost_cell(p, c->as_is, s->rows, now);
@@ -308,7 +371,7 @@ static void costs_part(struct page *p, const struct encode_report *r, const stru
 		 "an expectation by a model (docs/encoding.md), and each finding is taken by itself.",
 		 all, now, c->needed);
 	note(p, line);
-	bar(p, "too little there to link, whatever agrees", c->hopeless, r->records, NO_COST);
+	bar(p, "too little there to link, whatever agrees", c->hopeless, of, NO_COST);
 	qsort(p->findings, p->n_findings, sizeof *p->findings, compare_findings);
 	if (p->n_findings > 0) {
 		heading(p, "What costs most");
@@ -338,7 +401,7 @@ static void build(struct page *p, const struct encode_report *r, const struct re
 	}
 	note(p, "Counts only; those below the study's threshold are not shown exactly.");
 	rows_part(p, r, s, c);
-	fields_part(p, r, c);
+	fields_part(p, r, records_of(p, r, s), c);
 	filters_part(p, r, c);
 	costs_part(p, r, s, c);
 	if (p->html)

@@ -473,6 +473,8 @@ def flawed_register(tmp_path):
             row['date_of_birth'] = '1970-13-01'
         elif i == 5:
             row['event'] = 'escape'
+        elif i % 160 == 8:
+            row['region'] = 'centre'
         elif i % 4 == 2:
             row['place'] = 'Bourg-' + NAME
     twins = [dict(row, record_id=f'T{i}', person_id=f'T{i}') for i, row in enumerate(rows[6::40])]
@@ -492,7 +494,10 @@ def test_report(keys, tmp_path):
     assert count('rows') == n
     assert count('date_of_birth: expected a date in the form %Y-%m-%d') == sum(row['date_of_birth'] == '1970-13-01' for row in rows)
     assert 'event: expected one of the study\'s events' in text and '<10' in text
-    encoded = [row for row in rows if row['date_of_birth'] != '1970-13-01' and row['event'] != 'escape'] + twins
+    # Else the sum would tell how often the event was wrong.
+    assert re.search(r'^  region: .* 10 or more$', text, re.M)
+    encoded = [row for row in rows
+               if row['date_of_birth'] != '1970-13-01' and row['event'] != 'escape' and row['region'] != 'centre'] + twins
     assert count('encoded') == len(encoded)
     assert count('surname: missing') == sum(row['surname'] == '' for row in encoded)
     assert count('surname: digits in a name') == sum('7' in row['surname'] for row in encoded)
@@ -519,6 +524,28 @@ def test_report(keys, tmp_path):
     assert len(numbers) >= 5 and numbers == sorted(numbers, reverse=True)
     for secret in (NAME, '1970-13-01', 'escape', 'Bourg'):
         assert secret not in text
+
+
+@pytest.mark.parametrize('events, dates', [(3, 0), (9, 9)])
+def test_report_tells_no_small_number_by_what_is_left(keys, register, tmp_path, events, dates):
+    """Neither sums nor shares lead to the rows set aside, nor what has a value to what has none."""
+    rows = read_csv(register)[:300]
+    for i, row in enumerate(rows):
+        row['surname'] = 'Martin' if i % 100 == 99 else ''
+        row['event'] = 'escape' if i < events else row['event']
+        row['date_of_birth'] = '1970-13-01' if events <= i < events + dates else row['date_of_birth']
+    write_csv(tmp_path / 'in.csv', rows)
+    text = encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', '--reject', tmp_path / 'aside.csv', '--report', '-').stdout
+    text = text[text.index('Register report'):]
+    aside = events + dates
+    assert re.search(r'^  set aside +' + ('<10' if aside < 10 else '10 or more'), text, re.M) and '  encoded' not in text
+    if aside < 10:
+        assert re.search(r'^  surname: missing +all but <10', text, re.M)
+    for n in (300 - aside, aside) + ((297 - aside,) if aside < 10 else ()):
+        assert not re.search(rf'(?<![\d.,]){n}(?![\d.,])', text), (n, text)
+    for count, share in re.findall(r' ([\d,]+) \(([\d.]+) %\)', text):
+        n = int(count.replace(',', ''))
+        assert f'{100 * n / 300:.1f}' == share, (count, share)
 
 
 def test_report_as_html(keys, tmp_path):
