@@ -74,13 +74,13 @@ static void set_fault(struct write_queue *q, enum rc rc)
 
 static enum rc apply_all(struct write_queue *q, struct job_list *group, struct txn *txn)
 {
-	size_t bytes = 0; /* the store's room is as it was before the transaction */
+	size_t bytes = 0; /* of those before it that leave room: the store's is as it was before the transaction */
 	for (struct write_job *job = group->first; job != NULL; job = job->next) {
 		uint64_t size = audit_log_size(q->log);
 		job->rc = job->leave == NULL ? RC_OK : store_check_room(q->store, bytes + job->bytes, job->leave);
 		if (job->rc == RC_OK)
 			job->rc = job->apply(job, txn);
-		if (job->rc == RC_OK)
+		if (job->rc == RC_OK && job->leave != NULL)
 			bytes += job->bytes;
 		if (txn_status(txn) != RC_OK)
 			return txn_status(txn);

@@ -5,7 +5,6 @@ import datetime
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -13,6 +12,7 @@ import xml.etree.ElementTree
 import pytest
 
 from harness import SOURCE, Unit, make_registers, read_csv, study_file, write_csv
+from npm import npm_packages
 
 sys.path.insert(0, str(SOURCE / 'tests' / 'ref'))
 import measures as reference  # noqa: E402
@@ -252,17 +252,8 @@ def test_corrected_rates(tmp_path):
 @pytest.fixture(scope='module')
 def toolkit(tmp_path_factory):
     """jsonstat-toolkit as its lock file has it, from the npm registry; without npm or network this check says so."""
-    if shutil.which('npm') is None or shutil.which('node') is None:
-        pytest.skip('npm and node are not here: the answers were not read with jsonstat-toolkit')
-    folder = tmp_path_factory.mktemp('jsonstat')
-    for name in ('package.json', 'package-lock.json'):
-        shutil.copy(SOURCE / 'tests' / 'jsonstat' / name, folder)
-    done = subprocess.run(['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], cwd=folder, capture_output=True,
-                          text=True, timeout=120)
-    if done.returncode != 0 and any(word in done.stderr for word in ('ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ETIMEDOUT')):
-        pytest.skip('the npm registry cannot be reached: the answers were not read with jsonstat-toolkit')
-    assert done.returncode == 0, done.stderr
-    return folder
+    return npm_packages(SOURCE / 'tests' / 'jsonstat', tmp_path_factory.mktemp('jsonstat'),
+                        'the answers were not read with jsonstat-toolkit')
 
 
 def test_jsonstat_toolkit_reads_every_table(unit, toolkit):

@@ -79,13 +79,15 @@ def test_what_is_over_goes(tmp_path, registers):
         assert not purged(unit)
     shutil.copytree(unit.keys / 'daemon', tmp_path / 'backup')
     keep(unit)
+    days = {str(first_day())}                               # of both days, where midnight passes
     with unit:
         wait_purged(unit, sum(old.values()))
+        days.add(str(first_day()))
         entries = purged(unit)
         for source in rows:
             mine = [e for e in entries if e['source'] == source]
             assert sum(e['records'] for e in mine) == old[source] and all('who' not in e for e in mine)
-        assert {e['before'] for e in entries} == {str(first_day())}
+        assert {e['before'] for e in entries} <= days
         verified = unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey').stdout
         assert 'purge' in verified and 'audit log verified' in verified
 
@@ -139,8 +141,9 @@ def test_interrupted_withdrawal_is_finished(tmp_path, registers):
     n_chunks = -(-len(ids) // 3)
     pristine = tmp_path / 'pristine'
     shutil.copytree(unit.keys / 'daemon', pristine)
-    unfinished = 0
-    for _ in range(4):
+    unfinished, runs = 0, 0
+    while runs < 4 or (unfinished == 0 and runs < 40):      # a busy machine may kill too late
+        runs += 1
         shutil.rmtree(unit.keys / 'daemon')
         shutil.copytree(pristine, unit.keys / 'daemon')
         unit.start()
@@ -160,4 +163,5 @@ def test_interrupted_withdrawal_is_finished(tmp_path, registers):
                 time.sleep(0.05)
             assert sum(e['records'] for e in unit.entries() if e['kind'] == 'withdrawal') == len(ids)
         assert destroyed(unit) == n_chunks
-    print(f'{unfinished} of 4 withdrawals were unfinished when the daemon died')
+    print(f'{unfinished} of {runs} withdrawals were unfinished when the daemon died')
+    assert unfinished

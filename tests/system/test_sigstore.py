@@ -3,27 +3,33 @@
 package @sigstore/verify as tests/sigstore/package-lock.json has it. Without npm or network this says so."""
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
 
 from harness import SOURCE, Unit, make_registers
+from npm import npm_packages
 
 
 @pytest.fixture(scope='module')
 def modules(tmp_path_factory):
-    if shutil.which('npm') is None or shutil.which('node') is None:
-        pytest.skip('npm and node are not here: the log was not verified with @sigstore/verify')
-    folder = tmp_path_factory.mktemp('sigstore')
-    for name in ('package.json', 'package-lock.json'):
-        shutil.copy(SOURCE / 'tests' / 'sigstore' / name, folder)
-    done = subprocess.run(['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], cwd=folder, capture_output=True,
-                          text=True, timeout=120)
-    if done.returncode != 0 and any(word in done.stderr for word in ('ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ETIMEDOUT')):
-        pytest.skip('the npm registry cannot be reached: the log was not verified with @sigstore/verify')
-    assert done.returncode == 0, done.stderr
-    return folder
+    return npm_packages(SOURCE / 'tests' / 'sigstore', tmp_path_factory.mktemp('sigstore'),
+                        'the log was not verified with @sigstore/verify')
+
+
+@pytest.mark.parametrize('said', ['network connect ENETUNREACH 2606:4700::1', 'code ERR_SOCKET_TIMEOUT', 'code ECONNRESET',
+                                  'code EHOSTUNREACH', 'code E503', '502 Bad Gateway - GET https://registry'])
+def test_without_the_registry_it_is_skipped(tmp_path, monkeypatch, said):
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
+    (tmp_path / 'node').symlink_to('/bin/true')
+    npm = tmp_path / 'npm'
+    npm.write_text(f'#!/bin/sh\necho "npm error {said}" >&2\nexit 1\n')
+    npm.chmod(0o755)
+    with pytest.raises(pytest.skip.Exception, match='cannot be reached: no test'):
+        npm_packages(SOURCE / 'tests' / 'sigstore', tmp_path, 'no test')
+    npm.write_text('#!/bin/sh\necho "npm error code EINTEGRITY" >&2\nexit 1\n')
+    with pytest.raises(AssertionError, match='EINTEGRITY'):             # a package that is another one is no such case
+        npm_packages(SOURCE / 'tests' / 'sigstore', tmp_path, 'no test')
 
 
 def canonical(entry):
