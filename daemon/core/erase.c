@@ -422,17 +422,59 @@ enum rc erase_run(struct erasure *w)
 
 /* ---- what a crash interrupted ---- */
 
+static enum rc list_note(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	struct erase_notes *notes = ctx;
+	if (key_len < ERASE_NOTE_LEN)
+		return RC_DAMAGED;
+	uint8_t(*grown)[ERASE_NOTE_LEN] = reallocarray(notes->ids, notes->n + 1, ERASE_NOTE_LEN);
+	if (grown == NULL)
+		return RC_NOMEM;
+	notes->ids = grown;
+	memcpy(notes->ids[notes->n++], key + key_len - ERASE_NOTE_LEN, ERASE_NOTE_LEN);
+	return RC_OK;
+}
+
+enum rc erase_find_interrupted(struct core *core, struct erase_notes *notes)
+{
+	struct store_key prefix;
+	struct txn *txn = NULL;
+	struct erase_notes found = {NULL, 0};
+	note_prefix(&prefix);
+	enum rc rc = txn_begin_read(core->store, &txn);
+	if (rc == RC_OK)
+		rc = store_scan(txn, &prefix, list_note, &found);
+	txn_abort(txn);
+	if (rc == RC_OK)
+		*notes = found;
+	else
+		free(found.ids);
+	return rc;
+}
+
 struct notes {
 	struct core *core;
+	const struct erase_notes *wanted;
 	struct erasure found;
 	char source[STUDY_NAME_CAP];
 	bool any;
 };
 
-/* The first note that there is. */
+static bool is_wanted(const struct erase_notes *wanted, const uint8_t id[ERASE_NOTE_LEN])
+{
+	for (size_t i = 0; i < wanted->n; i++) {
+		if (memcmp(wanted->ids[i], id, ERASE_NOTE_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The first note of those that are wanted. */
 static enum rc take_note(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
 {
 	struct notes *notes = ctx;
+	if (key_len >= ERASE_NOTE_LEN && !is_wanted(notes->wanted, key + key_len - ERASE_NOTE_LEN))
+		return RC_OK;
 	size_t source_len = strnlen((const char *)value, len);
 	if (source_len == 0 || source_len >= sizeof notes->source || source_len + 1 > len ||
 	    (len - source_len - 1) % RECORD_ID_LEN != 0 || key_len < sizeof notes->found.note)
@@ -453,10 +495,10 @@ static enum rc take_note(void *ctx, const uint8_t *key, size_t key_len, const ui
 	return RC_BUSY; /* one at a time */
 }
 
-enum rc erase_finish_interrupted(struct core *core)
+enum rc erase_finish_interrupted(struct core *core, const struct erase_notes *wanted)
 {
 	for (;;) {
-		struct notes notes = {.core = core};
+		struct notes notes = {.core = core, .wanted = wanted};
 		struct txn *txn = NULL;
 		struct store_key prefix;
 		note_prefix(&prefix);

@@ -12,6 +12,8 @@
 #include "daemon/core/state.h"
 #include "proto/rc.h"
 
+enum { ERASE_NOTE_LEN = 8 };
+
 struct erase_place {
 	uint64_t sequence;
 	uint32_t chunk;
@@ -37,7 +39,7 @@ struct erasure {
 	size_t n_places, cap_places;
 	uint64_t scanned;                 /* batches looked through */
 	bool resumed;                     /* begun before a crash: ids are logged and kept out already */
-	uint8_t note[8];                  /* names the note of what is still to do */
+	uint8_t note[ERASE_NOTE_LEN];     /* names the note of what is still to do */
 };
 
 /* `source` is one of the study's. Errors: SOURCE. */
@@ -47,7 +49,14 @@ void erasure_deinit(struct erasure *erasure); /* frees ids and places */
  * sending), STOPPING, NOSPACE, … */
 enum rc erase_run(struct erasure *erasure) MUST_CHECK;
 int erase_compare_ids(const void *a, const void *b); /* the order of `ids` */
-/* Finish what a crash interrupted. */
-enum rc erase_finish_interrupted(struct core *core) MUST_CHECK;
+/* What a crash interrupted: the notes that are there before requests are served; a note that comes later is of a
+ * withdrawal that is running. `notes` are the caller's to free. */
+struct erase_notes {
+	uint8_t (*ids)[ERASE_NOTE_LEN];
+	size_t n;
+};
+enum rc erase_find_interrupted(struct core *core, struct erase_notes *notes) MUST_CHECK;
+/* Finish those of them that are there still. */
+enum rc erase_finish_interrupted(struct core *core, const struct erase_notes *notes) MUST_CHECK;
 
 #endif

@@ -23,8 +23,9 @@ struct retention {
 	bool stopping;
 	/* The thread's own. */
 	struct clock_guard clock;
-	int64_t warn_at; /* CLOCK_MONOTONIC */
-	int32_t done;    /* what was over before this day is erased */
+	int64_t warn_at;                 /* CLOCK_MONOTONIC */
+	int32_t done[STUDY_MAX_SOURCES]; /* what was over before this day is erased */
+	struct erase_notes interrupted;  /* by a crash before the start; none once they are finished */
 };
 
 int32_t retention_first_day(const struct core *core)
@@ -40,8 +41,10 @@ int32_t retention_first_day(const struct core *core)
 	return day_from_civil(year, month, day);
 }
 
-static enum rc purge_source(struct core *core, const char *source, int32_t first_day)
+static enum rc purge_source(void *ctx, int index, int32_t first_day)
 {
+	struct core *core = ctx;
+	const char *source = core->study->sources[index].name;
 	struct erasure erasure;
 	char text[DAY_TEXT_LEN];
 	enum rc rc = erasure_init(&erasure, core, source);
@@ -58,12 +61,17 @@ static enum rc purge_source(struct core *core, const char *source, int32_t first
 	return rc;
 }
 
-static enum rc purge(struct core *core, int32_t first_day)
+enum rc retention_sweep(int n_sources, int32_t first_day, int32_t done[], retention_purge_one purge_one, void *ctx)
 {
-	enum rc rc = RC_OK;
-	for (int s = 0; s < core->study->n_sources && rc == RC_OK; s++)
-		rc = purge_source(core, core->study->sources[s].name, first_day);
-	return rc;
+	enum rc first = RC_OK;
+	for (int s = 0; s < n_sources; s++) {
+		enum rc rc = first_day > done[s] ? purge_one(ctx, s, first_day) : RC_OK;
+		if (rc == RC_OK && first_day > done[s])
+			done[s] = first_day;
+		if (first == RC_OK)
+			first = rc;
+	}
+	return first;
 }
 
 /* ---- may the clock be believed? ---- */
@@ -111,12 +119,7 @@ static enum rc purge_what_is_over(struct retention *r)
 		warn_of_clock(r, wall, now.tv_sec);
 		return RC_OK;
 	}
-	if (first_day <= r->done)
-		return RC_OK;
-	enum rc rc = purge(r->core, first_day);
-	if (rc == RC_OK)
-		r->done = first_day;
-	return rc;
+	return retention_sweep(r->core->study->n_sources, first_day, r->done, purge_source, r->core);
 }
 
 /* False when it is time to end. */
@@ -139,7 +142,9 @@ static void *retention_thread(void *arg)
 	struct retention *r = arg;
 	struct core *core = r->core;
 	do {
-		enum rc rc = erase_finish_interrupted(core);
+		enum rc rc = erase_finish_interrupted(core, &r->interrupted);
+		if (rc == RC_OK)
+			r->interrupted.n = 0;
 		if (rc == RC_OK)
 			rc = purge_what_is_over(r);
 		if (rc != RC_OK && rc != RC_STOPPING)
@@ -159,7 +164,13 @@ enum rc retention_new(struct core *core, struct retention **ret)
 	r->core = core;
 	r->clock = (struct clock_guard){.wall = core->history.clock_known, .monotonic = now.tv_sec};
 	r->warn_at = now.tv_sec;
-	r->done = DAY_MIN - 1;
+	for (int s = 0; s < STUDY_MAX_SOURCES; s++)
+		r->done[s] = DAY_MIN - 1;
+	enum rc rc = erase_find_interrupted(core, &r->interrupted);
+	if (rc != RC_OK) {
+		free(r);
+		return rc;
+	}
 	pthread_mutex_init(&r->lock, NULL);
 	/* Not by the clock that may be set back by years. */
 	pthread_condattr_init(&monotonic);
@@ -169,6 +180,7 @@ enum rc retention_new(struct core *core, struct retention **ret)
 	if (pthread_create(&r->thread, NULL, retention_thread, r) != 0) {
 		pthread_cond_destroy(&r->wake);
 		pthread_mutex_destroy(&r->lock);
+		free(r->interrupted.ids);
 		free(r);
 		return RC_NOMEM;
 	}
@@ -187,5 +199,6 @@ void retention_free(struct retention *r)
 	pthread_join(r->thread, NULL);
 	pthread_cond_destroy(&r->wake);
 	pthread_mutex_destroy(&r->lock);
+	free(r->interrupted.ids);
 	free(r);
 }

@@ -21,6 +21,12 @@ struct clock_guard {
 };
 bool clock_guard_passes(struct clock_guard *guard, int64_t wall, int64_t monotonic);
 
+/* Purge each source for which that is not done yet, and note for which it is; what is BUSY (a source that keeps sending)
+ * or fails does not keep the next from its turn. `done` is by source. Errors: the first of purge_one. */
+typedef enum rc (*retention_purge_one)(void *ctx, int source, int32_t first_day);
+enum rc retention_sweep(int n_sources, int32_t first_day, int32_t done[], retention_purge_one purge_one,
+			void *ctx) MUST_CHECK;
+
 struct retention;
 /* A thread that erases what is over, at once and then within a minute of each new day (UTC), and finishes withdrawals
  * that a crash interrupted. Errors: NOMEM. */

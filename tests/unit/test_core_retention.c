@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "daemon/core/erase.h"
 #include "daemon/core/retention.h"
 #include "proto/day.h"
 #include "tests/unit/core_fixture.h"
@@ -134,12 +135,87 @@ static void test_rollback_restores_the_time(void **state)
 	cf_deinit(&f);
 }
 
+struct sweep {
+	int busy; /* this source */
+	unsigned n[3];
+};
+
+static enum rc sweep_one(void *ctx, int source, int32_t first_day)
+{
+	struct sweep *sweep = ctx;
+	sweep->n[source]++;
+	return source == sweep->busy ? RC_BUSY : RC_OK;
+}
+
+static void test_a_busy_source_holds_nobody_off(void **state)
+{
+	int32_t done[3] = {DAY_MIN - 1, DAY_MIN - 1, DAY_MIN - 1};
+	struct sweep sweep = {.busy = 0};
+	assert_int_equal(retention_sweep(3, 100, done, sweep_one, &sweep), RC_BUSY);
+	assert_int_equal(retention_sweep(3, 100, done, sweep_one, &sweep), RC_BUSY);
+	assert_true(sweep.n[0] == 2 && sweep.n[1] == 1 && sweep.n[2] == 1);
+	sweep.busy = -1;
+	assert_int_equal(retention_sweep(3, 100, done, sweep_one, &sweep), RC_OK);
+	assert_int_equal(retention_sweep(3, 100, done, sweep_one, &sweep), RC_OK);
+	assert_int_equal(retention_sweep(3, 101, done, sweep_one, &sweep), RC_OK);
+	assert_true(sweep.n[0] == 4 && sweep.n[1] == 2 && sweep.n[2] == 2);
+}
+
+/* A note as a withdrawal of many chunks leaves it with its first: of the person 7 of the prison. */
+static void put_note(struct cf *f)
+{
+	struct txn *txn = NULL;
+	struct store_key key;
+	uint8_t value[7 + RECORD_ID_LEN] = "prison";
+	value[7 + 7] = 7;
+	value[7 + 15] = CF_PRISON + 1;
+	store_key_init(&key, STORE_META);
+	store_key_string(&key, "erasing");
+	store_key_bytes(&key, (const uint8_t *)"12345678", 8);
+	assert_int_equal(txn_begin_write(f->core->store, &txn), RC_OK);
+	assert_int_equal(store_put(txn, &key, value, sizeof value), RC_OK);
+	assert_int_equal(txn_commit(&txn), RC_OK);
+}
+
+static void test_only_notes_of_before_are_taken_up(void **state)
+{
+	struct cf f;
+	struct erase_notes notes = {NULL, 0};
+	cf_init(&f);
+	set_clock("2025-06-30");
+	assert_int_equal(cf_open(&f), RC_OK);
+	cf_push(&f, CF_PRISON, 0, 50);
+	cf_wait_compared(&f);
+	retention_free(f.core->retention);
+	f.core->retention = NULL;
+	/* One that comes while requests are served is of a withdrawal that is running. */
+	assert_int_equal(erase_find_interrupted(f.core, &notes), RC_OK);
+	assert_int_equal(notes.n, 0);
+	put_note(&f);
+	assert_int_equal(erase_finish_interrupted(f.core, &notes), RC_OK);
+	assert_int_equal(cf_count_entries(&f, "withdrawal"), 0);
+	assert_int_equal(erase_find_interrupted(f.core, &notes), RC_OK);
+	assert_int_equal(notes.n, 1);
+	free(notes.ids);
+	/* After a start it is of one that was interrupted. */
+	cf_close(&f);
+	assert_int_equal(cf_open(&f), RC_OK);
+	retention_free(f.core->retention);
+	f.core->retention = NULL;
+	assert_int_equal(cf_count_entries(&f, "withdrawal"), 1);
+	assert_int_equal(erase_find_interrupted(f.core, &notes), RC_OK);
+	assert_int_equal(notes.n, 0);
+	cf_deinit(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wrong_clock_erases_nothing),
 		cmocka_unit_test(test_right_clock_needs_nobody),
 		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_a_busy_source_holds_nobody_off),
+		cmocka_unit_test(test_only_notes_of_before_are_taken_up),
 		cmocka_unit_test(test_rollback_restores_the_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
