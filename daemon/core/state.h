@@ -62,6 +62,9 @@ struct core {
 	atomic_ullong withdrawals;        /* moves with every withdrawal, before and after its commit: rows have changed */
 	atomic_ullong n_answered, n_problems;
 
+	uint64_t cosigned_size;           /* writer thread: of the cosigned checkpoint that is kept, */
+	int64_t cosigned_since;           /* and when it was first found to be */
+
 	pthread_mutex_t lock;             /* guards what follows */
 	struct history history;
 	uint64_t n_batches, n_records;    /* committed */

@@ -1,9 +1,10 @@
 /* POST /audit/cosignatures and GET /audit/cosigned.
  *
- * Kept is one note: the newest checkpoint that any witness has cosigned, with the log's own signature and one line a
- * witness. Invariant: every line in it was verified here, and the checkpoint is one that this log signed and still
- * extends. It is an aid and no truth: whoever relies on a witness verifies its signature himself. Where the study asks
- * for witnesses, a note with enough of their lines goes into the log and makes the releases before it readable. */
+ * Kept is one note: the newest checkpoint that any witness has cosigned (while a release waits, for a day, one that
+ * more have), with the log's own signature and one line a witness. Invariant: every line in it was verified here, and
+ * the checkpoint is one that this log signed and still extends. It is an aid and no truth: whoever relies on a witness
+ * verifies its signature himself. Where the study asks for witnesses, a note with enough of their lines goes into the
+ * log and makes the releases before it readable. */
 #include "daemon/core/witnesses.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include "daemon/core/handlers.h"
 #include "proto/json.h"
 
-enum { MAX_CLOCK_AHEAD_S = 300 };
+enum { MAX_CLOCK_AHEAD_S = 300, SECONDS_A_DAY = 86400 };
 
 /* ---- configuration ---- */
 
@@ -163,14 +164,43 @@ struct cosign_job {
 	struct diag diag;
 };
 
-/* Can this release be read, now that this is cosigned? */
-static bool is_witnessed(const struct core *core, const struct release_info *info, const struct cosigned *c)
+static unsigned count_of_study(const struct core *core, const struct cosigned *c)
 {
 	unsigned n = 0;
 	for (size_t i = 0; i < core->study->witnesses.n; i++) /* they come first */
 		n += c->has[i];
-	return info->released && !info->lost && !release_is_readable(info) &&
-	       info->released_index < c->checkpoint.size && n >= info->witnesses_needed;
+	return n;
+}
+
+/* Does this release wait, and is it in this checkpoint? */
+static bool is_awaited(const struct release_info *info, const struct cosigned *c)
+{
+	return info->released && !info->lost && !release_is_readable(info) && info->released_index < c->checkpoint.size;
+}
+
+/* Can this release be read, now that this is cosigned? */
+static bool is_witnessed(const struct core *core, const struct release_info *info, const struct cosigned *c)
+{
+	return is_awaited(info, c) && count_of_study(core, c) >= info->witnesses_needed;
+}
+
+/* Is what is kept nearer to what a release waits for than the newer one that was sent? One witness that signs every
+ * checkpoint first, and alone, would else keep the others from coming together. But for a day only: a witness never
+ * signs what is older than it has signed, and may have passed by the one that is kept. */
+static bool must_keep(struct core *core, const struct cosigned *kept, const struct cosigned *sent)
+{
+	int64_t now = audit_log_now(core->log);
+	bool awaited = false;
+	if (core->cosigned_size != kept->checkpoint.size) {
+		core->cosigned_size = kept->checkpoint.size;
+		core->cosigned_since = now;
+	}
+	pthread_mutex_lock(&core->lock);
+	for (uint32_t i = 0; i < core->history.n_releases && !awaited; i++)
+		awaited = is_awaited(&core->history.releases[i], kept);
+	pthread_mutex_unlock(&core->lock);
+	return awaited && kept->checkpoint.size < sent->checkpoint.size &&
+	       count_of_study(core, kept) > count_of_study(core, sent) && now - core->cosigned_since < SECONDS_A_DAY;
 }
 
 /* An entry for each release that waited for this: the note in it lets auditors see for themselves. */
@@ -221,6 +251,8 @@ static enum rc cosign_apply(struct write_job *job, struct txn *txn)
 		return rc;
 	if (rc == RC_OK && kept.checkpoint.size > merged.checkpoint.size)
 		return diag_set(&c->diag, RC_CONFLICT, "a newer checkpoint is cosigned already");
+	if (rc == RC_OK && must_keep(c->core, &kept, &merged))
+		merged = kept;
 	for (size_t i = 0; rc == RC_OK && kept.checkpoint.size == merged.checkpoint.size && i < CORE_MAX_WITNESSES;
 	     i++) {
 		if (kept.has[i] && (!merged.has[i] || kept.by[i].time > merged.by[i].time)) {

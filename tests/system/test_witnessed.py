@@ -75,6 +75,35 @@ def test_a_release_waits_for_its_witnesses(tmp_path):
         unit.as_('auditor', *verify)
 
 
+def test_one_witness_does_not_keep_the_others_apart(tmp_path):
+    names = ('w1', 'w2', 'w3', 'w4')
+    keys = [make_witness(tmp_path, name) for name in names]
+    with Unit(tmp_path / 'unit', study=study_with(tmp_path, 3, keys)) as unit:
+        unit.push_registers(make_registers(tmp_path / 'registers', 100))
+        unit.publish()
+        auditor = unit.environment('auditor')
+
+        def cosigned_when_w1_is_first():
+            assert unit.request('prison', 'GET', '/v1/tables')[0] == 403      # the log grows
+            witness(auditor, unit.keys, tmp_path, 'w1')
+            note = unit.request('auditor', 'GET', '/audit/cosigned')[2].decode()
+            return note, int(note.split('\n')[1])
+
+        cosigned_when_w1_is_first()
+        note, alone = cosigned_when_w1_is_first()              # one for one: the newer is kept
+        assert note.count('\n\u2014 witness.example/') == 1
+        witness(auditor, unit.keys, tmp_path, 'w2')
+        note, size = cosigned_when_w1_is_first()               # one for two: it is not
+        assert size == alone and note.count('\n\u2014 witness.example/') == 2
+        assert unit.status()['releases_waiting'] == 1
+        witness(auditor, unit.keys, tmp_path, 'w3')
+        assert unit.status()['releases_waiting'] == 0
+        assert [e['number'] for e in unit.entries() if e['kind'] == 'witnessed'] == [1]
+        note, size = cosigned_when_w1_is_first()               # none waits: the newest again
+        assert size > alone and note.count('\n\u2014 witness.example/') == 1
+        unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey')
+
+
 def refused_release(unit):
     status, _, body = unit.request('operator', 'POST', '/v1/releases', '{}', {'Content-Type': 'application/json'})
     return status, problem(body)
