@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/base/log.h"
@@ -18,7 +19,8 @@
 struct watched {
 	const char *path; /* "" = there is none */
 	size_t max;
-	struct stat seen; /* as it was when it was last read; all zero = never */
+	struct stat seen;     /* as it was when it was last read; all zero = never */
+	int64_t try_again_ms; /* 0 = not before it changes */
 };
 
 struct reload {
@@ -33,9 +35,25 @@ struct reload {
 static bool is_same_file(const struct stat *a, const struct stat *b)
 {
 	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* After a failure that is not the file's: look at it again in a while, unchanged as it may be. */
+static void look_again(struct watched *file, enum rc rc)
+{
+	enum { LATER_MS = 2000 };
+	file->try_again_ms = rc == RC_OK || rc == RC_INVALID ? 0 : monotonic_ms() + LATER_MS;
+}
+
+/* Errors: INVALID (not before it changes will it be better), IO. */
 static enum rc read_file(struct watched *file, struct buffer *out, struct diag *diag)
 {
 	struct stat st;
@@ -43,16 +61,25 @@ static enum rc read_file(struct watched *file, struct buffer *out, struct diag *
 	ssize_t n;
 
 	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		return diag_set(diag, RC_IO, "%s: %s", file->path, strerror(errno));
+	if (fd < 0) {
+		int err = errno;
+		if (stat(file->path, &st) == 0)
+			file->seen = st;
+		bool is_ours = err == EMFILE || err == ENFILE || err == ENOMEM || err == EINTR || err == EIO;
+		return diag_set(diag, is_ours ? RC_IO : RC_INVALID, "%s: %s", file->path, strerror(err));
+	}
 	enum rc rc = RC_OK;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)file->max) {
-		rc = diag_set(diag, RC_INVALID, "%s: expected a regular file of at most %zu bytes", file->path,
-			      file->max);
+	if (fstat(fd, &st) != 0) {
+		rc = diag_set(diag, RC_IO, "%s: %s", file->path, strerror(errno));
 		goto out;
 	}
 	/* What is written while it is read has another time afterwards, and is read again. */
 	file->seen = st;
+	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)file->max) {
+		rc = diag_set(diag, RC_INVALID, "%s: expected a regular file of at most %zu bytes", file->path,
+			      file->max);
+		goto out;
+	}
 	while ((n = read(fd, piece, sizeof piece)) > 0 && out->len <= file->max)
 		buffer_append(out, piece, (size_t)n);
 	if (n < 0 || out->failed || out->len > file->max)
@@ -68,7 +95,7 @@ static bool has_changed(struct watched *file)
 
 	if (file->path[0] == '\0' || stat(file->path, &st) != 0)
 		return false; /* gone for a moment, as when it is replaced */
-	return !is_same_file(&st, &file->seen);
+	return !is_same_file(&st, &file->seen) || (file->try_again_ms != 0 && monotonic_ms() >= file->try_again_ms);
 }
 
 /* ---- the access file ---- */
@@ -230,6 +257,7 @@ static void renew_access(struct reload *reload)
 	enum rc rc = parse_access(reload->core, &reload->access, &text, &access, &diag);
 	if (rc == RC_OK)
 		rc = log_access(reload->core, access, text.data, text.len);
+	look_again(&reload->access, rc);
 	if (rc == RC_OK)
 		reload->send(reload->ctx, PIPE_ACCESS, text.data, text.len);
 	else
@@ -248,6 +276,7 @@ static void renew_revoked(struct reload *reload)
 
 	buffer_init(&pem);
 	enum rc rc = read_file(&reload->revoked, &pem, &diag);
+	look_again(&reload->revoked, rc);
 	if (rc == RC_OK && pem.len > 0) {
 		log_info("the revocation list was read again");
 		reload->send(reload->ctx, PIPE_REVOKED, pem.data, pem.len);
