@@ -404,8 +404,8 @@ static enum rc rotate(struct admin *a)
 	if (rc == RC_OK)
 		rc = send_handover(a, &handover);
 	static const char log_prefix[] = LOG_HANDOVER_PREFIX;
-	bool is_log = handover.len >= sizeof log_prefix &&
-		      memcmp(handover.data, log_prefix, sizeof log_prefix - 1) == 0;
+	bool is_log =
+		handover.len >= sizeof log_prefix && memcmp(handover.data, log_prefix, sizeof log_prefix - 1) == 0;
 	buffer_wipe(&handover);
 	if (rc == RC_OK && is_log) {
 		printf("the log is signed by both keys from now on; put the new key in the place of the old one, which "
@@ -470,6 +470,14 @@ static int admin_status(int argc, char **argv)
 	return run(&a, &table, argc, argv, show_status);
 }
 
+/* Of whoever starts something that takes a while: `seconds`, a string, is what timeout_s was set to. */
+#define WAIT_OPTION_ROWS(admin, seconds)                                                                               \
+	{.name = "no-wait", .kind = OPTION_FLAG, .value = &(admin).no_wait, .help = "do not wait until it is done"},   \
+	{                                                                                                              \
+		.name = "timeout", .kind = OPTION_NUMBER, .value = &(admin).timeout_s, .min = 1, .max = 1000000,       \
+		.argument = "SECONDS", .help = "how long to wait (" seconds ")"                                        \
+	}
+
 static int admin_publish(int argc, char **argv)
 {
 	struct admin a = {.timeout_s = 3600};
@@ -480,14 +488,7 @@ static int admin_publish(int argc, char **argv)
 		 .value = &a.as_of,
 		 .argument = "DATE",
 		 .help = "count periods as closed on this day, YYYY-MM-DD (today)"},
-		{.name = "no-wait", .kind = OPTION_FLAG, .value = &a.no_wait, .help = "do not wait until it is done"},
-		{.name = "timeout",
-		 .kind = OPTION_NUMBER,
-		 .value = &a.timeout_s,
-		 .min = 1,
-		 .max = 1000000,
-		 .argument = "SECONDS",
-		 .help = "how long to wait (3600)"},
+		WAIT_OPTION_ROWS(a, "3600"),
 	};
 	const struct option_table table = {
 		.command = "throughcare admin publish",
@@ -506,14 +507,7 @@ static int admin_rotate(int argc, char **argv)
 	struct admin a = {.timeout_s = 3600};
 	const struct option_row rows[] = {
 		HTTPS_OPTION_ROWS(a.https_options),
-		{.name = "no-wait", .kind = OPTION_FLAG, .value = &a.no_wait, .help = "do not wait until it is done"},
-		{.name = "timeout",
-		 .kind = OPTION_NUMBER,
-		 .value = &a.timeout_s,
-		 .min = 1,
-		 .max = 1000000,
-		 .argument = "SECONDS",
-		 .help = "how long to wait (3600)"},
+		WAIT_OPTION_ROWS(a, "3600"),
 	};
 	const struct option_table table = {
 		.command = "throughcare admin rotate",
@@ -537,20 +531,15 @@ static int admin_backup(int argc, char **argv)
 	struct admin a = {.timeout_s = 24 * 3600};
 	const struct option_row rows[] = {
 		HTTPS_OPTION_ROWS(a.https_options),
-		{.name = "no-wait", .kind = OPTION_FLAG, .value = &a.no_wait, .help = "do not wait until it is done"},
-		{.name = "timeout",
-		 .kind = OPTION_NUMBER,
-		 .value = &a.timeout_s,
-		 .min = 1,
-		 .max = 1000000,
-		 .argument = "SECONDS",
-		 .help = "how long to wait (86400)"},
+		WAIT_OPTION_ROWS(a, "86400"),
 	};
 	const struct option_table table = {
 		.command = "throughcare admin backup",
 		.usage = "[OPTION]...",
-		.about = "Make a backup of the store on the daemon's machine, in the folder of its option backup_directory,\n"
-			 "while it goes on working. It is sealed, and checked by restoring it; throughcared --restore reads it.",
+		.about = "Make a backup of the store on the daemon's machine, in the folder of its option "
+			 "backup_directory,\n"
+			 "while it goes on working. It is sealed, and checked by restoring it; throughcared --restore "
+			 "reads it.",
 		.example = "throughcare admin backup --url https://linkage.example:8443 \\\n"
 			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
 		OPTION_ROWS(rows),
