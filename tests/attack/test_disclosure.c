@@ -32,15 +32,10 @@ static const char *secret_of(char to[64], const char *attack, unsigned trial)
 
 /* ---- one release ---- */
 
-static double differencing_evidence(const struct world *w, const struct view *seen, const struct view expect[2])
-{
-	return world_all_evidence(w, seen, expect);
-}
-
 /* The outcome "none" over all people, from each of the tables: as many answers to one question. */
 static double averaging_evidence(const struct world *w, const struct view *seen, const struct view expect[2])
 {
-		double sum = 0;
+	double sum = 0;
 
 	for (unsigned t = 0; t < w->study->n_tables; t++) {
 		int64_t total[3] = {0};
@@ -137,7 +132,7 @@ static void test_differencing(void **state)
 
 	(void)state;
 	closed_world(&w);
-	struct score score = attack_release(&w, w.study, "differencing by one person", differencing_evidence, &rho);
+	struct score score = attack_release(&w, w.study, "differencing by one person", world_all_evidence, &rho);
 	assert_false(score_exceeds("differencing by one person", &score, rho));
 	assert_true(score.n_right > WORLD_TRIALS * 55 / 100); /* the attack works as far as it can */
 	world_deinit(&w);
@@ -334,7 +329,7 @@ static void test_half_sigma_is_found_out(void **state)
 	for (unsigned t = 0; t < broken->n_tables; t++)
 		broken->tables[t].sigma2_milli /= 4;
 	attack_release(&w, w.study, "charge", averaging_evidence, &rho);
-	struct score score = attack_release(&w, broken, "half of sigma", differencing_evidence, &rho_broken);
+	struct score score = attack_release(&w, broken, "half of sigma", world_all_evidence, &rho_broken);
 	assert_true(score_exceeds("control: half of sigma", &score, rho));
 	assert_false(score_exceeds("the same at what it costs in truth", &score, rho_broken));
 	free(broken);

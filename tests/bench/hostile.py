@@ -100,15 +100,6 @@ class Hostile:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def resident(unit):
-    total = 0
-    for pid in unit.processes():
-        for line in pathlib.Path(f'/proc/{pid}/status').read_text().splitlines():
-            if line.startswith('VmRSS:'):
-                total += int(line.split()[1]) * 1024
-    return total
-
-
 def push_all(unit, files):
     """Records a second of all pushers together, and the largest resident memory meanwhile."""
     from harness import THROUGHCARE
@@ -116,7 +107,7 @@ def push_all(unit, files):
     pushers = [subprocess.Popen([THROUGHCARE, 'push', file], env={**os.environ, **unit.environment(source)},
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for source, file in files]
     while any(p.poll() is None for p in pushers):
-        largest = max(largest, resident(unit))
+        largest = max(largest, unit.resident_bytes())
         time.sleep(0.1)
     for p in pushers:
         if p.returncode != 0:

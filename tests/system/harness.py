@@ -148,6 +148,11 @@ class Unit:
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf('SC_CLK_TCK')
 
+    def resident_bytes(self):
+        """Resident memory of both processes."""
+        text = ''.join(pathlib.Path(f'/proc/{pid}/status').read_text() for pid in self.processes())
+        return 1024 * sum(int(line.split()[1]) for line in text.splitlines() if line.startswith('VmRSS:'))
+
     def kill(self):
         """kill -9 of both processes, as a power cut would."""
         for pid in self.processes():
