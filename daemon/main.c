@@ -47,7 +47,7 @@ static void print_help(FILE *out)
 		     "      --version        version\n\n"
 		     "SIGTERM drains and stops; SIGHUP reads the revocation list and the access file again.\n\n"
 		     "Examples: throughcared -c keys/daemon/throughcared.yaml\n"
-		     "          throughcared -c keys/daemon/throughcared.yaml --restore 20260131T020000Z-512.backup\n");
+		     "          throughcared -c keys/daemon/throughcared.yaml --restore 20260131T020000Z-0000000512.backup\n");
 }
 
 static bool parse_charged(const char *text, struct ledger_mark *ret)

@@ -172,8 +172,9 @@ static int is_leftover(const struct dirent *entry)
 	return is_own_name(entry->d_name, SUFFIX NEW_SUFFIX);
 }
 
-/* Remove the first of those that `filter` takes, but for the last `keep` and for `written`. Names begin with the time,
- * so that they sort by it. What cannot be removed is told, and is no fault of the new one. */
+/* Remove the first of those that `filter` takes, but for the last `keep` and for `written`. Names begin with the time
+ * and the size of the log, so that they sort by these. What cannot be removed is told, and is no fault of the new
+ * one. */
 static void remove_first(const char *folder, int (*filter)(const struct dirent *), unsigned keep, const char *written)
 {
 	char path[CONF_PATH_CAP + 256 + 2];
@@ -290,6 +291,7 @@ void backups_status(struct backups *backups, struct backups_status *ret)
 
 /* ---- the request ---- */
 
+/* The zeros let names of one second sort by the size of the log too, as `ls` and remove_first() do. */
 static void make_name(struct core *core, char out[BACKUP_NAME_CAP])
 {
 	time_t now = (time_t)audit_log_now(core->log);
@@ -297,7 +299,7 @@ static void make_name(struct core *core, char out[BACKUP_NAME_CAP])
 	char when[32];
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &tm);
-	snprintf(out, BACKUP_NAME_CAP, "%s-%" PRIu64 SUFFIX, when, audit_log_signed_size(core->log));
+	snprintf(out, BACKUP_NAME_CAP, "%s-%010" PRIu64 SUFFIX, when, audit_log_signed_size(core->log));
 }
 
 static enum rc start(struct backups *backups, const struct entry_who *who, char name[BACKUP_NAME_CAP],

@@ -39,6 +39,8 @@ def test_backup_while_batches_come(tmp_path, registers):
         logged = [e for e in unit.entries() if e['kind'] == 'backup']
         assert len(logged) == 4 and all(e['who']['role'] == 'operator' for e in logged)
         assert [e['entries'] for e in logged] == sorted(e['entries'] for e in logged)
+        names = [line.split()[1] for line in said]
+        assert names == sorted(names)               # also those of one second
         # The newest are kept, nothing half made and nothing of the check is left, and only the service may read them.
         kept = backups_in(unit)
         assert len(kept) == 2 and said[-1].split()[1] == kept[-1].name
