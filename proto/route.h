@@ -35,6 +35,7 @@ enum role {
 	X(REQUEST_PUBLISH,        "POST", "/v1/releases",          ROLE_OPERATOR,                   true) \
 	X(REQUEST_KEYS,           "POST", "/v1/keys",              ROLE_OPERATOR,                   true) \
 	X(REQUEST_BACKUP,         "POST", "/v1/backups",           ROLE_OPERATOR,                   true) \
+	X(REQUEST_PURGE,          "POST", "/v1/purges",            ROLE_OPERATOR,                   true) \
 	X(REQUEST_STATUS,         "GET",  "/v1/status",            ROLE_OPERATOR,                   false) \
 	X(REQUEST_METRICS,        "GET",  "/metrics",              ROLE_OPERATOR,                   false) \
 	X(REQUEST_HEALTH,         "GET",  "/healthz",              ROLE_ANY,                        false)

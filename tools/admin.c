@@ -9,6 +9,7 @@
 #include "keys/log_key.h"
 #include "proto/day.h"
 #include "proto/json.h"
+#include "tools/admin_show.h"
 #include "tools/command.h"
 #include "tools/https.h"
 #include "tools/options.h"
@@ -21,114 +22,14 @@ struct admin {
 	bool json, no_wait;
 	const char *as_of, *operand;
 	uint64_t timeout_s;
+	char job[96];      /* what is waited for */
+	json_int_t number; /* of the release or look that is waited for */
+	bool waits_for_witnesses;
 	struct https *https;
 	struct diag diag;
 };
 
 /* ---- status ---- */
-
-static bool ends_with(const char *text, const char *end)
-{
-	size_t len = strlen(text), end_len = strlen(end);
-	return len >= end_len && strcmp(text + len - end_len, end) == 0;
-}
-
-/* Numbers with a unit in their name are shown in one that people read. */
-static void print_number(const char *key, json_int_t v)
-{
-	char text[BYTES_TEXT_CAP];
-
-	if (v >= 0 && ends_with(key, "_bytes")) {
-		printf("%s\n", bytes_text((uint64_t)v, text));
-	} else if (v >= 0 && ends_with(key, "_micro")) {
-		printf("%" JSON_INTEGER_FORMAT ".%06" JSON_INTEGER_FORMAT "\n", v / 1000000, v % 1000000);
-	} else if (v >= 0 && ends_with(key, "_s")) {
-		printf("%" JSON_INTEGER_FORMAT " d %02d:%02d:%02d\n", v / 86400, (int)(v / 3600 % 24),
-		       (int)(v / 60 % 60), (int)(v % 60));
-	} else if (v >= 0) {
-		char count[COUNT_TEXT_CAP];
-		printf("%s\n", count_text((uint64_t)v, count));
-	} else {
-		printf("%" JSON_INTEGER_FORMAT "\n", v);
-	}
-}
-
-static void print_text(const char *text)
-{
-	for (; *text != '\0'; text++)
-		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
-	putchar('\n');
-}
-
-static void print_label(const char *key, int depth)
-{
-	char label[64];
-	size_t n = 0;
-
-	for (; key[n] != '\0' && n + 1 < sizeof label; n++)
-		label[n] = (char)(key[n] == '_' ? ' ' : (unsigned char)key[n] < 0x20 ? '?' : key[n]);
-	label[n] = '\0';
-	/* The unit is said with the value. */
-	static const char *const units[] = {" bytes", " micro", " s"};
-	for (size_t i = 0; i < 3; i++) {
-		if (ends_with(label, units[i]))
-			label[strlen(label) - strlen(units[i])] = '\0';
-	}
-	printf("%*s%-*s ", 2 * depth, "", 28 - 2 * depth, label);
-}
-
-static void print_value(const char *key, const json_t *value, int depth);
-
-static void print_object(const json_t *object, int depth, bool in_array)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach((json_t *)object, key, value)
-	{
-		if (in_array && strcmp(key, "name") == 0)
-			continue; /* it is the label already */
-		print_label(key, depth);
-		print_value(key, value, depth);
-	}
-}
-
-static void print_array(const json_t *array, int depth)
-{
-	size_t i;
-	json_t *value;
-
-	putchar('\n');
-	json_array_foreach((json_t *)array, i, value)
-	{
-		const char *name = json_string_value(json_object_get(value, "name"));
-		print_label(name != NULL ? name : "-", depth + 1);
-		if (json_is_object(value)) {
-			putchar('\n');
-			print_object(value, depth + 2, true);
-		} else {
-			print_value("", value, depth + 1);
-		}
-	}
-}
-
-static void print_value(const char *key, const json_t *value, int depth)
-{
-	if (json_is_object(value)) {
-		putchar('\n');
-		print_object(value, depth + 1, false);
-	} else if (json_is_array(value)) {
-		print_array(value, depth);
-	} else if (json_is_string(value)) {
-		print_text(json_string_value(value));
-	} else if (json_is_integer(value)) {
-		print_number(key, json_integer_value(value));
-	} else if (json_is_real(value)) {
-		printf("%g\n", json_real_value(value));
-	} else {
-		printf("%s\n", json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "-");
-	}
-}
 
 static enum rc show_status(struct admin *a)
 {
@@ -141,7 +42,7 @@ static enum rc show_status(struct admin *a)
 		json_dumpf(status, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
 		putchar('\n');
 	} else {
-		print_object(status, 0, false);
+		admin_show(status);
 	}
 	json_decref(status);
 	return RC_OK;
@@ -170,7 +71,35 @@ static enum rc post_json(struct admin *a, const char *path, const void *body, si
 	return rc;
 }
 
-static enum rc start_release(struct admin *a, json_int_t *ret_number)
+/* What one look at the status says of the job. */
+typedef enum rc (*judge_fn)(struct admin *a, const json_t *status, int64_t elapsed_ms, bool *ret_done);
+
+static enum rc wait_until_done(struct admin *a, judge_fn judge)
+{
+	int64_t start = monotonic_ms();
+	bool done = false;
+	enum rc rc = RC_OK;
+
+	while (!done && rc == RC_OK) {
+		json_t *status = NULL;
+		int64_t elapsed = monotonic_ms() - start;
+		if (elapsed / 1000 >= (int64_t)a->timeout_s)
+			return diag_set(&a->diag, RC_TIMEOUT,
+					"%s is not done after %llu s; it goes on, see 'throughcare admin status'",
+					a->job, (unsigned long long)a->timeout_s);
+		rc = https_get_json(a->https, "/v1/status", &status, &a->diag);
+		if (rc == RC_BUSY || rc == RC_RATE)
+			rc = RC_OK; /* ask again */
+		if (status != NULL)
+			rc = judge(a, status, elapsed, &done);
+		json_decref(status);
+		if (!done && rc == RC_OK)
+			nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+	}
+	return rc;
+}
+
+static enum rc start_release(struct admin *a)
 {
 	json_t *answer = NULL;
 	char body[64];
@@ -182,11 +111,11 @@ static enum rc start_release(struct admin *a, json_int_t *ret_number)
 	enum rc rc = post_json(a, "/v1/releases", body, strlen(body), &answer);
 	if (rc != RC_OK)
 		return rc;
-	json_int_t number = json_integer_value(json_object_get(answer, "release"));
+	a->number = json_integer_value(json_object_get(answer, "release"));
 	json_decref(answer);
-	if (number <= 0)
+	if (a->number <= 0)
 		return diag_set(&a->diag, RC_PROTOCOL, "the answer does not say which release was started");
-	*ret_number = number;
+	snprintf(a->job, sizeof a->job, "release %" JSON_INTEGER_FORMAT, a->number);
 	return RC_OK;
 }
 
@@ -209,127 +138,73 @@ static enum rc failure_of(struct admin *a, const json_t *release)
 			json_integer_value(json_object_get(release, "number")), why != NULL ? why : "no reason given");
 }
 
-/* What one look at the status says. */
-static enum rc judge(struct admin *a, const json_t *release, json_int_t number, bool *ret_done)
+static void show_state(struct admin *a, const json_t *release, int64_t elapsed_ms)
 {
+	const char *state = json_string_value(json_object_get(release, "state"));
+	if (isatty(STDERR_FILENO) == 1 && state != NULL)
+		fprintf(stderr, "\r%s: %.20s, %lld s\033[K", a->job, state, (long long)(elapsed_ms / 1000));
+}
+
+static enum rc judge_release(struct admin *a, const json_t *status, int64_t elapsed_ms, bool *ret_done)
+{
+	const json_t *release = json_object_get(status, "release");
 	const char *state = json_string_value(json_object_get(release, "state"));
 	json_int_t current = json_integer_value(json_object_get(release, "number"));
 
 	if (state == NULL)
 		return diag_set(&a->diag, RC_PROTOCOL, "the status does not say how the release stands");
-	if (current == number && strcmp(state, "failed") == 0)
+	show_state(a, release, elapsed_ms);
+	if (current == a->number && strcmp(state, "failed") == 0)
 		return failure_of(a, release);
-	*ret_done = current > number || (current == number && strcmp(state, "done") == 0);
+	*ret_done = current > a->number || (current == a->number && strcmp(state, "done") == 0);
+	a->waits_for_witnesses = json_integer_value(json_object_get(status, "releases_waiting")) > 0;
 	return RC_OK;
-}
-
-static void show_state(const json_t *release, json_int_t number, int64_t elapsed_ms)
-{
-	const char *state = json_string_value(json_object_get(release, "state"));
-	if (isatty(STDERR_FILENO) == 1 && state != NULL)
-		fprintf(stderr, "\rrelease %" JSON_INTEGER_FORMAT ": %.20s, %lld s\033[K", number, state,
-			(long long)(elapsed_ms / 1000));
-}
-
-/* *ret_waiting: it is published, but some release waits for witnesses. */
-static enum rc wait_for_release(struct admin *a, json_int_t number, bool *ret_waiting)
-{
-	int64_t start = monotonic_ms();
-	bool done = false;
-	enum rc rc = RC_OK;
-
-	while (!done && rc == RC_OK) {
-		json_t *status = NULL;
-		int64_t elapsed = monotonic_ms() - start;
-		if (elapsed / 1000 >= (int64_t)a->timeout_s) {
-			rc = diag_set(&a->diag, RC_TIMEOUT,
-				      "release %" JSON_INTEGER_FORMAT " is not done after %llu s; it goes on, see "
-				      "'throughcare admin status'",
-				      number, (unsigned long long)a->timeout_s);
-			break;
-		}
-		rc = https_get_json(a->https, "/v1/status", &status, &a->diag);
-		if (rc == RC_BUSY || rc == RC_RATE)
-			rc = RC_OK; /* ask again */
-		if (status != NULL) {
-			const json_t *release = json_object_get(status, "release");
-			show_state(release, number, elapsed);
-			rc = judge(a, release, number, &done);
-			*ret_waiting = json_integer_value(json_object_get(status, "releases_waiting")) > 0;
-			json_decref(status);
-		}
-		if (!done && rc == RC_OK)
-			nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
-	}
-	if (isatty(STDERR_FILENO) == 1)
-		fprintf(stderr, "\r\033[K");
-	return rc;
 }
 
 static enum rc publish(struct admin *a)
 {
-	json_int_t number = 0;
-
-	enum rc rc = start_release(a, &number);
+	enum rc rc = start_release(a);
 	if (rc != RC_OK)
 		return rc;
 	if (a->no_wait) {
-		printf("release %" JSON_INTEGER_FORMAT " started\n", number);
+		printf("%s started\n", a->job);
 		return RC_OK;
 	}
 	int64_t start = monotonic_ms();
-	bool waiting = false;
-	rc = wait_for_release(a, number, &waiting);
+	rc = wait_until_done(a, judge_release);
+	if (isatty(STDERR_FILENO) == 1)
+		fprintf(stderr, "\r\033[K");
 	if (rc == RC_OK) {
 		int64_t ms = monotonic_ms() - start;
-		printf("release %" JSON_INTEGER_FORMAT " published after %lld.%lld s%s\n", number,
-		       (long long)(ms / 1000), (long long)(ms % 1000 / 100),
-		       waiting ? "; it can be read once the study's witnesses have cosigned the log" : "");
+		printf("%s published after %lld.%lld s%s\n", a->job, (long long)(ms / 1000),
+		       (long long)(ms % 1000 / 100),
+		       a->waits_for_witnesses ? "; it can be read once the study's witnesses have cosigned the log"
+					      : "");
 	}
 	return rc;
 }
 
 /* ---- backup ---- */
 
-/* What one look says; another backup than ours can only have been started after ours had ended. */
-static enum rc judge_backup(struct admin *a, const json_t *backup, const char *name, bool *ret_done)
+#define BACKUP_JOB "backup "
+
+/* Another backup than ours can only have been started after ours had ended. */
+static enum rc judge_backup(struct admin *a, const json_t *status, int64_t elapsed_ms, bool *ret_done)
 {
+	const json_t *backup = json_object_get(status, "backup");
 	const char *state = json_string_value(json_object_get(backup, "state"));
 	const char *current = json_string_value(json_object_get(backup, "name"));
 	const char *why = json_string_value(json_object_get(backup, "why"));
 
 	if (state == NULL || current == NULL)
 		return diag_set(&a->diag, RC_PROTOCOL, "the status does not say how the backup stands");
-	if (strcmp(current, name) != 0)
+	if (strcmp(current, a->job + strlen(BACKUP_JOB)) != 0)
 		return diag_set(&a->diag, RC_CONFLICT, "another backup was started since; look into the daemon's log");
 	if (strcmp(state, "failed") == 0)
 		return diag_set(&a->diag, code_of(json_string_value(json_object_get(backup, "error"))),
 				"the backup failed: %s", why != NULL ? why : "no reason given");
 	*ret_done = strcmp(state, "done") == 0;
 	return RC_OK;
-}
-
-static enum rc wait_for_backup(struct admin *a, const char *name)
-{
-	int64_t start = monotonic_ms();
-	bool done = false;
-	enum rc rc = RC_OK;
-
-	while (!done && rc == RC_OK) {
-		json_t *status = NULL;
-		if ((monotonic_ms() - start) / 1000 >= (int64_t)a->timeout_s)
-			return diag_set(&a->diag, RC_TIMEOUT, "the backup is not done after %llu s; it goes on",
-					(unsigned long long)a->timeout_s);
-		rc = https_get_json(a->https, "/v1/status", &status, &a->diag);
-		if (rc == RC_BUSY || rc == RC_RATE)
-			rc = RC_OK; /* ask again */
-		if (status != NULL)
-			rc = judge_backup(a, json_object_get(status, "backup"), name, &done);
-		json_decref(status);
-		if (!done && rc == RC_OK)
-			nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
-	}
-	return rc;
 }
 
 static enum rc backup(struct admin *a)
@@ -340,11 +215,54 @@ static enum rc backup(struct admin *a)
 	const char *name = json_string_value(json_object_get(answer, "backup"));
 	if (rc == RC_OK && name == NULL)
 		rc = diag_set(&a->diag, RC_PROTOCOL, "the answer does not say which backup was started");
-	if (rc == RC_OK && !a->no_wait)
-		rc = wait_for_backup(a, name);
 	if (rc == RC_OK)
-		printf("backup %.63s %s\n", name, a->no_wait ? "started" : "made, and checked by restoring it");
+		snprintf(a->job, sizeof a->job, BACKUP_JOB "%.63s", name);
+	if (rc == RC_OK && !a->no_wait)
+		rc = wait_until_done(a, judge_backup);
+	if (rc == RC_OK)
+		printf("%s %s\n", a->job, a->no_wait ? "started" : "made, and checked by restoring it");
 	json_decref(answer);
+	return rc;
+}
+
+/* ---- purge ---- */
+
+static enum rc judge_purge(struct admin *a, const json_t *status, int64_t elapsed_ms, bool *ret_done)
+{
+	const json_t *retention = json_object_get(status, "retention");
+	const char *state = json_string_value(json_object_get(retention, "state"));
+	const char *before = json_string_value(json_object_get(retention, "before"));
+
+	if (state == NULL)
+		return diag_set(&a->diag, RC_PROTOCOL, "the status does not say how the purge stands");
+	if (json_integer_value(json_object_get(retention, "looks")) < a->number)
+		return RC_OK;
+	if (strcmp(state, "failed") == 0)
+		return diag_set(
+			&a->diag, code_of(json_string_value(json_object_get(retention, "error"))),
+			"what is to be erased waits, and is tried again every half minute; see the daemon's log");
+	if (strcmp(state, "waits-for-clock") == 0)
+		return diag_set(
+			&a->diag, RC_CONFLICT,
+			"nothing is erased, since the daemon does not believe its clock; its log says what to do");
+	*ret_done = strcmp(state, "done") == 0 && before != NULL;
+	if (*ret_done)
+		printf("records of before %.10s are erased; the log's 'purge' entries say how many\n", before);
+	return RC_OK;
+}
+
+static enum rc purge(struct admin *a)
+{
+	json_t *answer = NULL;
+
+	enum rc rc = post_json(a, "/v1/purges", "{}", 2, &answer);
+	a->number = json_integer_value(json_object_get(answer, "look"));
+	json_decref(answer);
+	strcpy(a->job, "the purge");
+	if (rc == RC_OK && a->no_wait)
+		printf("%s has begun\n", a->job);
+	else if (rc == RC_OK)
+		rc = wait_until_done(a, judge_purge);
 	return rc;
 }
 
@@ -370,29 +288,10 @@ static enum rc send_handover(struct admin *a, const struct buffer *handover)
 	return rc;
 }
 
-static enum rc wait_for_rotation(struct admin *a)
+static enum rc judge_rotation(struct admin *a, const json_t *status, int64_t elapsed_ms, bool *ret_done)
 {
-	int64_t start = monotonic_ms();
-	bool rotating = true;
-	enum rc rc = RC_OK;
-
-	while (rotating && rc == RC_OK) {
-		json_t *status = NULL;
-		if ((monotonic_ms() - start) / 1000 >= (int64_t)a->timeout_s)
-			return diag_set(&a->diag, RC_TIMEOUT,
-					"the rotation is not done after %llu s; it goes on, see 'throughcare admin "
-					"status'. Keep both keys until it is done",
-					(unsigned long long)a->timeout_s);
-		rc = https_get_json(a->https, "/v1/status", &status, &a->diag);
-		if (rc == RC_BUSY || rc == RC_RATE)
-			rc = RC_OK; /* ask again */
-		if (status != NULL)
-			rotating = !json_is_false(json_object_get(json_object_get(status, "sealing"), "rotating"));
-		json_decref(status);
-		if (rotating && rc == RC_OK)
-			nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
-	}
-	return rc;
+	*ret_done = json_is_false(json_object_get(json_object_get(status, "sealing"), "rotating"));
+	return RC_OK;
 }
 
 static enum rc rotate(struct admin *a)
@@ -417,8 +316,9 @@ static enum rc rotate(struct admin *a)
 		printf("the rotation has begun; keep both keys until it is done\n");
 		return RC_OK;
 	}
+	strcpy(a->job, "the rotation, for which both keys are to be kept,");
 	if (rc == RC_OK)
-		rc = wait_for_rotation(a);
+		rc = wait_until_done(a, judge_rotation);
 	if (rc == RC_OK)
 		printf("the store is sealed under the new key; put it in the place of the old one now, which opens "
 		       "nothing any more\n");
@@ -547,12 +447,33 @@ static int admin_backup(int argc, char **argv)
 	return run(&a, &table, argc, argv, backup);
 }
 
+static int admin_purge(int argc, char **argv)
+{
+	struct admin a = {.timeout_s = 3600};
+	const struct option_row rows[] = {
+		HTTPS_OPTION_ROWS(a.https_options),
+		WAIT_OPTION_ROWS(a, "3600"),
+	};
+	const struct option_table table = {
+		.command = "throughcare admin purge",
+		.usage = "[OPTION]...",
+		.about = "Have the daemon erase now what the study's retention is over for, and finish withdrawals "
+			 "that a "
+			 "crash\ninterrupted, rather than at its next look (at its start and soon after midnight UTC).",
+		.example = "throughcare admin purge --url https://linkage.example:8443 \\\n"
+			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
+		OPTION_ROWS(rows),
+	};
+	return run(&a, &table, argc, argv, purge);
+}
+
 static void usage(FILE *out)
 {
 	fprintf(out, "usage: throughcare admin COMMAND [OPTION]...\n\n"
 		     "  status   state of the linkage unit\n"
 		     "  publish  start a release and wait until it is readable\n"
 		     "  backup   make a backup of the store, and wait until it is checked\n"
+		     "  purge    erase now what the study's retention is over for\n"
 		     "  rotate   have the daemon take up a new key\n\n"
 		     "'throughcare admin COMMAND --help' shows options and an example.\n"
 		     "example:\n"
@@ -568,13 +489,15 @@ int cmd_admin(int argc, char **argv)
 		return admin_publish(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "backup") == 0)
 		return admin_backup(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "purge") == 0)
+		return admin_purge(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "rotate") == 0)
 		return admin_rotate(argc - 1, argv + 1);
 	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		usage(stdout);
 		return 0;
 	}
-	fprintf(stderr, "throughcare admin: expected 'status', 'publish', 'backup' or 'rotate'\n");
+	fprintf(stderr, "throughcare admin: expected 'status', 'publish', 'backup', 'purge' or 'rotate'\n");
 	usage(stderr);
 	return rc_exit_code(RC_USAGE);
 }

@@ -338,12 +338,8 @@ void backup_run(struct request *request, const uint8_t *body, size_t len)
 	struct diag diag = {""};
 	struct buffer out;
 	char name[BACKUP_NAME_CAP];
-	enum rc rc = RC_OK;
-	if (head->content != CONTENT_JSON || head->encoding != ENCODING_IDENTITY)
-		rc = diag_set(&diag, RC_MEDIA_TYPE, "expected application/json without Content-Encoding");
-	else if (len != 2 || memcmp(body, "{}", 2) != 0)
-		rc = diag_set(&diag, RC_INVALID, "expected {}");
-	else if (core->conf->backup_directory[0] == '\0')
+	enum rc rc = request_expect_empty(head, body, len, &diag);
+	if (rc == RC_OK && core->conf->backup_directory[0] == '\0')
 		rc = diag_set(&diag, RC_CONFLICT, "the daemon's configuration has no backup_directory");
 	if (rc == RC_OK)
 		rc = start(core->backups, &who, name, &diag);

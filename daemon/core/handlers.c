@@ -24,6 +24,7 @@ static const struct handler handlers[REQUEST_TYPE_COUNT] = {
 	[REQUEST_PUBLISH] = {.run = publish_run, .max_body = SMALL_BODY},
 	[REQUEST_KEYS] = {.run = keys_run, .max_body = SMALL_BODY},
 	[REQUEST_BACKUP] = {.run = backup_run, .max_body = SMALL_BODY},
+	[REQUEST_PURGE] = {.run = purge_run, .max_body = SMALL_BODY},
 	[REQUEST_STATUS] = {.run = status_run},
 	[REQUEST_METRICS] = {.run = metrics_run},
 	[REQUEST_HEALTH] = {.run = health_run},

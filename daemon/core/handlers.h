@@ -23,6 +23,8 @@ void keys_run(struct request *request, const uint8_t *body, size_t len);
 void withdrawal_run(struct request *request, const uint8_t *body, size_t len);
 /* backup.c */
 void backup_run(struct request *request, const uint8_t *body, size_t len);
+/* purge.c */
+void purge_run(struct request *request, const uint8_t *body, size_t len);
 /* status.c */
 void study_run(struct request *request, const uint8_t *body, size_t len);
 void status_run(struct request *request, const uint8_t *body, size_t len);

@@ -75,8 +75,8 @@ static enum rc open_domain(struct linker *linker, int domain)
 		link_pool_limit_pairs(linker->pools[domain], MAX_COMPARE_PAIRS);
 		linker->opened[domain] = true;
 		if (linker->positions[domain].compared > 0)
-			log_info("domain %s: %u records are compared already, with %" PRIu64 " candidate pairs", d->name,
-				 linker->positions[domain].compared, linker->positions[domain].n_pairs);
+			log_info("domain %s: %u records are compared already", d->name,
+				 linker->positions[domain].compared);
 	} else {
 		link_pool_free(linker->pools[domain]);
 		linker->pools[domain] = NULL;

@@ -431,9 +431,7 @@ void publish_run(struct request *request, const uint8_t *body, size_t len)
 	struct diag diag = {""};
 	bool has_as_of = false;
 	int32_t as_of = 0;
-	enum rc rc = RC_OK;
-	if (request_head(request)->content != CONTENT_JSON || request_head(request)->encoding != ENCODING_IDENTITY)
-		rc = diag_set(&diag, RC_MEDIA_TYPE, "expected application/json without Content-Encoding");
+	enum rc rc = request_expect_json(request_head(request), &diag);
 	if (rc == RC_OK)
 		rc = parse_body(body, len, &has_as_of, &as_of, &diag);
 	if (rc == RC_OK)

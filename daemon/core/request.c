@@ -158,6 +158,21 @@ const struct pipe_request *request_head(struct request *request)
 	return &request->head;
 }
 
+enum rc request_expect_json(const struct pipe_request *head, struct diag *diag)
+{
+	if (head->content == CONTENT_JSON && head->encoding == ENCODING_IDENTITY)
+		return RC_OK;
+	return diag_set(diag, RC_MEDIA_TYPE, "expected application/json without Content-Encoding");
+}
+
+enum rc request_expect_empty(const struct pipe_request *head, const uint8_t *body, size_t len, struct diag *diag)
+{
+	enum rc rc = request_expect_json(head, diag);
+	if (rc == RC_OK && (len != 2 || memcmp(body, "{}", 2) != 0))
+		rc = diag_set(diag, RC_INVALID, "expected {}");
+	return rc;
+}
+
 void **request_state(struct request *request)
 {
 	return &request->state;

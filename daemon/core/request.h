@@ -55,6 +55,11 @@ uint64_t request_id(const struct request *request);
 struct core *request_core(struct request *request);
 const struct pipe_request *request_head(struct request *request);
 void **request_state(struct request *request);
+/* Errors: MEDIA_TYPE unless the body is JSON as it is. */
+enum rc request_expect_json(const struct pipe_request *head, struct diag *diag) MUST_CHECK;
+/* The same, and the body is {}. Errors: MEDIA_TYPE, INVALID. */
+enum rc request_expect_empty(const struct pipe_request *head, const uint8_t *body, size_t len,
+                             struct diag *diag) MUST_CHECK;
 bool request_is_cancelled(struct request *request);
 
 /* The one answer; a second one is ignored. */

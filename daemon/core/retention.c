@@ -20,7 +20,9 @@ struct retention {
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
-	bool stopping;
+	bool stopping, asked;
+	uint64_t begun; /* looks */
+	struct retention_status status;
 	/* The thread's own. */
 	struct clock_guard clock;
 	int64_t warn_at;                 /* CLOCK_MONOTONIC */
@@ -107,19 +109,45 @@ static void warn_of_clock(struct retention *r, int64_t wall, int64_t monotonic)
 		    is, due, is);
 }
 
-static enum rc purge_what_is_over(struct retention *r)
+static enum rc purge_what_is_over(struct retention *r, struct retention_status *status)
 {
 	struct timespec now;
 	int64_t wall = (int64_t)time(NULL);
-	int32_t first_day = retention_first_day(r->core);
+	status->before = retention_first_day(r->core);
+	status->state = RETENTION_NONE;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (first_day < DAY_MIN)
+	if (status->before < DAY_MIN)
 		return RC_OK;
+	status->state = RETENTION_WAITS;
 	if (!clock_guard_passes(&r->clock, wall, now.tv_sec)) {
 		warn_of_clock(r, wall, now.tv_sec);
 		return RC_OK;
 	}
-	return retention_sweep(r->core->study->n_sources, first_day, r->done, purge_source, r->core);
+	status->state = RETENTION_DONE;
+	return retention_sweep(r->core->study->n_sources, status->before, r->done, purge_source, r->core);
+}
+
+static void look(struct retention *r)
+{
+	struct retention_status status = {.before = DAY_MIN - 1};
+	pthread_mutex_lock(&r->lock);
+	r->asked = false;
+	r->begun++;
+	pthread_mutex_unlock(&r->lock);
+	enum rc rc = erase_finish_interrupted(r->core, &r->interrupted);
+	if (rc == RC_OK)
+		r->interrupted.n = 0;
+	if (rc == RC_OK)
+		rc = purge_what_is_over(r, &status);
+	if (rc != RC_OK && rc != RC_STOPPING)
+		log_warning("records that are to be erased wait: %s", rc_text(rc));
+	if (rc != RC_OK)
+		status.state = RETENTION_FAILED;
+	status.error = rc;
+	pthread_mutex_lock(&r->lock);
+	status.looks = r->begun;
+	r->status = status;
+	pthread_mutex_unlock(&r->lock);
 }
 
 /* False when it is time to end. */
@@ -130,7 +158,7 @@ static bool wait(struct retention *r)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += TICK_S;
 	pthread_mutex_lock(&r->lock);
-	while (!r->stopping && err == 0)
+	while (!r->stopping && !r->asked && err == 0)
 		err = pthread_cond_timedwait(&r->wake, &r->lock, &until);
 	bool go_on = !r->stopping;
 	pthread_mutex_unlock(&r->lock);
@@ -140,15 +168,8 @@ static bool wait(struct retention *r)
 static void *retention_thread(void *arg)
 {
 	struct retention *r = arg;
-	struct core *core = r->core;
 	do {
-		enum rc rc = erase_finish_interrupted(core, &r->interrupted);
-		if (rc == RC_OK)
-			r->interrupted.n = 0;
-		if (rc == RC_OK)
-			rc = purge_what_is_over(r);
-		if (rc != RC_OK && rc != RC_STOPPING)
-			log_warning("records that are to be erased wait: %s", rc_text(rc));
+		look(r);
 	} while (wait(r));
 	return NULL;
 }
@@ -164,6 +185,7 @@ enum rc retention_new(struct core *core, struct retention **ret)
 	r->core = core;
 	r->clock = (struct clock_guard){.wall = core->history.clock_known, .monotonic = now.tv_sec};
 	r->warn_at = now.tv_sec;
+	r->status = (struct retention_status){.state = RETENTION_RUNNING, .before = DAY_MIN - 1};
 	for (int s = 0; s < STUDY_MAX_SOURCES; s++)
 		r->done[s] = DAY_MIN - 1;
 	enum rc rc = erase_find_interrupted(core, &r->interrupted);
@@ -186,6 +208,35 @@ enum rc retention_new(struct core *core, struct retention **ret)
 	}
 	*ret = r;
 	return RC_OK;
+}
+
+const char *retention_state_name(enum retention_state state)
+{
+	static const char *const names[] = {[RETENTION_NONE] = "none",
+					    [RETENTION_RUNNING] = "running",
+					    [RETENTION_DONE] = "done",
+					    [RETENTION_WAITS] = "waits-for-clock",
+					    [RETENTION_FAILED] = "failed"};
+	return names[state];
+}
+
+void retention_status(struct retention *r, struct retention_status *ret)
+{
+	pthread_mutex_lock(&r->lock);
+	*ret = r->status;
+	if (r->asked || r->begun > r->status.looks)
+		ret->state = RETENTION_RUNNING;
+	pthread_mutex_unlock(&r->lock);
+}
+
+uint64_t retention_look_now(struct retention *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->asked = true;
+	uint64_t number = r->begun + 1;
+	pthread_cond_broadcast(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+	return number;
 }
 
 void retention_free(struct retention *r)

@@ -27,10 +27,29 @@ typedef enum rc (*retention_purge_one)(void *ctx, int source, int32_t first_day)
 enum rc retention_sweep(int n_sources, int32_t first_day, int32_t done[], retention_purge_one purge_one,
 			void *ctx) MUST_CHECK;
 
+enum retention_state {
+	RETENTION_NONE,    /* the study says nothing of it */
+	RETENTION_RUNNING, /* also before the first look */
+	RETENTION_DONE,
+	RETENTION_WAITS,   /* the clock is not believed; nothing is erased */
+	RETENTION_FAILED,
+};
+struct retention_status {
+	enum retention_state state;
+	int32_t before; /* events before this day are over, as of the last look; DAY_MIN - 1 = none are */
+	uint64_t looks; /* ended since the start */
+	enum rc error;  /* of a failure */
+};
+const char *retention_state_name(enum retention_state state);
+
 struct retention;
 /* A thread that erases what is over, at once and then within a minute of each new day (UTC), and finishes withdrawals
  * that a crash interrupted. Errors: NOMEM. */
 enum rc retention_new(struct core *core, struct retention **ret) MUST_CHECK;
+void retention_status(struct retention *retention, struct retention_status *ret);
+/* Have it look now. Returns the number of the look: once status.looks has come to it, what was over at the time of this
+ * call is erased, or the state says why not. */
+uint64_t retention_look_now(struct retention *retention);
 /* Ends it; core->stopping is set before. NULL is a no-op. */
 void retention_free(struct retention *retention);
 

@@ -374,10 +374,8 @@ void keys_run(struct request *request, const uint8_t *body, size_t len)
 	struct diag diag = {""};
 	struct buffer out;
 	bool is_log = false;
-	enum rc rc = RC_OK;
+	enum rc rc = request_expect_json(head, &diag);
 	buffer_init(&out);
-	if (head->content != CONTENT_JSON || head->encoding != ENCODING_IDENTITY)
-		rc = diag_set(&diag, RC_MEDIA_TYPE, "expected application/json without Content-Encoding");
 	if (rc == RC_OK)
 		rc = parse_handover(body, len, handover, &is_log, &diag);
 	if (rc == RC_OK)

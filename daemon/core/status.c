@@ -8,6 +8,7 @@
 #include "daemon/core/backups.h"
 #include "daemon/core/handlers.h"
 #include "daemon/core/linker.h"
+#include "daemon/core/retention.h"
 #include "daemon/core/watch.h"
 #include "proto/json.h"
 
@@ -22,6 +23,7 @@ struct state {
 	struct pipe_counts front;
 	struct write_times commits;
 	struct backups_status backup;
+	struct retention_status retention;
 	int64_t last_backup_at, last_release_at; /* 0 = never */
 	bool keys_locked;
 };
@@ -53,6 +55,7 @@ static enum rc look(struct core *core, struct state *ret)
 	pthread_mutex_unlock(&core->lock);
 	linker_status(core->linker, &ret->linker);
 	backups_status(core->backups, &ret->backup);
+	retention_status(core->retention, &ret->retention);
 	write_queue_times(core->writes, &ret->commits);
 	ret->log_size = audit_log_signed_size(core->log);
 	ret->keys_locked = log_signer_is_locked(core->signer) && seal_is_locked(core->seal);
@@ -89,6 +92,19 @@ static json_t *backup_json(const struct state *s)
 			 s->backup.state == BACKUP_FAILED ? json_string(rc_name(s->backup.error)) : json_null(), "why",
 			 s->backup.state == BACKUP_FAILED ? json_string(s->backup.why.text) : json_null(), "last",
 			 any ? json_string(when) : json_null());
+}
+
+static json_t *retention_json(const struct state *s)
+{
+	char before[DAY_TEXT_LEN];
+	bool any = s->retention.before >= DAY_MIN;
+	if (any)
+		day_format(s->retention.before, before);
+	return json_pack("{s:s, s:o, s:o, s:I}", "state", retention_state_name(s->retention.state), "before",
+			 any ? json_string(before) : json_null(), "error",
+			 s->retention.state == RETENTION_FAILED ? json_string(rc_name(s->retention.error))
+								: json_null(),
+			 "looks", (json_int_t)s->retention.looks);
 }
 
 static json_t *comparing_json(const struct linker_status *linker)
@@ -133,6 +149,7 @@ static json_t *status_json(const struct core *core, const struct state *s)
 	failed |= json_object_set_new(status, "sealing", sealing);
 	failed |= json_object_set_new(status, "free", room);
 	failed |= json_object_set_new(status, "backup", backup_json(s));
+	failed |= json_object_set_new(status, "retention", retention_json(s));
 	failed |= json_object_set_new(status, "log", json_pack("{s:I}", "entries", (json_int_t)s->log_size));
 	if (failed) {
 		json_decref(status);
@@ -211,7 +228,8 @@ void metrics_run(struct request *request, const uint8_t *body, size_t len)
 	metric(&out, "records_total", "counter", "Records received.", s.n_records);
 	source_metrics(&out, core, &s);
 	metric(&out, "records_pending", "gauge", "Records not yet compared.", s.linker.n_rows_pending);
-	metric(&out, "comparisons_done", "gauge", "Comparisons of records made, each record with each.", s.linker.n_pairs_compared);
+	metric(&out, "comparisons_done", "gauge", "Comparisons of records made, each record with each.",
+	       s.linker.n_pairs_compared);
 	metric(&out, "comparisons_left", "gauge", "Comparisons of records to be made.", s.linker.n_pairs_left);
 	metric(&out, "compare_failed", "gauge", "1 when comparing stands still.", s.linker.compare_error != RC_OK);
 	metric(&out, "releases_total", "counter", "Releases published.", s.n_releases);
@@ -238,6 +256,8 @@ void metrics_run(struct request *request, const uint8_t *body, size_t len)
 	       (uint64_t)s.last_backup_at);
 	metric(&out, "backup_failed", "gauge", "1 when the last backup since the start failed.",
 	       s.backup.state == BACKUP_FAILED);
+	metric(&out, "retention_waits", "gauge", "1 while records that are over are not erased: see the status.",
+	       s.retention.state == RETENTION_WAITS || s.retention.state == RETENTION_FAILED);
 	commit_metrics(&out, &s.commits);
 	front_metrics(&out, &s.front);
 	request_reply_text(request, 200, MEDIA_METRICS, &out);

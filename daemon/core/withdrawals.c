@@ -37,9 +37,9 @@ static enum rc prepare(struct erasure *w, const struct pipe_request *head, const
 		       struct diag *diag)
 {
 	json_t *root = NULL;
-	if (head->content != CONTENT_JSON || head->encoding != ENCODING_IDENTITY)
-		return diag_set(diag, RC_MEDIA_TYPE, "expected application/json without Content-Encoding");
-	enum rc rc = json_parse_strict((const char *)body, len, &root, diag);
+	enum rc rc = request_expect_json(head, diag);
+	if (rc == RC_OK)
+		rc = json_parse_strict((const char *)body, len, &root, diag);
 	if (rc == RC_OK)
 		rc = parse_ids(w, root, diag);
 	json_decref(root);

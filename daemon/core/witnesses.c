@@ -296,9 +296,9 @@ static enum rc check_note(struct cosign_job *c, const char *note, size_t len)
 static enum rc parse_body(struct cosign_job *c, const struct pipe_request *head, const uint8_t *body, size_t len)
 {
 	json_t *root = NULL;
-	if (head->content != CONTENT_JSON || head->encoding != ENCODING_IDENTITY)
-		return diag_set(&c->diag, RC_MEDIA_TYPE, "expected application/json without Content-Encoding");
-	enum rc rc = json_parse_strict((const char *)body, len, &root, &c->diag);
+	enum rc rc = request_expect_json(head, &c->diag);
+	if (rc == RC_OK)
+		rc = json_parse_strict((const char *)body, len, &root, &c->diag);
 	if (rc != RC_OK)
 		return rc;
 	const json_t *note = json_object_get(root, "note");

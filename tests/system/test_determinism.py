@@ -121,6 +121,7 @@ def test_killed_while_comparing(world, reference):
         assert comparing['comparisons_left'] == comparing['seconds_left'] == comparing['pending_records'] == 0
         goes_on = [int(n) for n in re.findall(r'domain main: (\d+) records are compared already', unit.log())]
         assert goes_on and goes_on[-1] > 0
+        assert ' pairs' not in unit.log()           # a figure of linkage is nobody's, not even the operator's
 
 
 @pytest.mark.parametrize('kernel,threads', list(itertools.product(KERNELS, (1, 4))))

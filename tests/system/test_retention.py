@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import PATIENCE_S, THROUGHCARED, Unit, make_registers, read_csv, write_csv
+from harness import PATIENCE_S, THROUGHCARED, Unit, make_registers, problem, read_csv, write_csv
 
 YEARS = 2
 SLOT_LEN, DESTROYED = 64, 2
@@ -111,6 +111,32 @@ def test_what_is_over_goes(tmp_path, registers):
     done = subprocess.run([THROUGHCARED, '-c', unit.conf_path, '--check'], capture_output=True, text=True,
                           timeout=PATIENCE_S)
     assert done.returncode == 76, done
+
+
+def test_purge_when_asked(tmp_path, registers):
+    unit = filled(tmp_path / 'unit', registers)
+    n = sum(is_old(row) for source in ('prison', 'treatment') for row in read_csv(registers / f'{source}.csv'))
+    json_type = {'Content-Type': 'application/json'}
+    keep(unit)
+    with unit:
+        days = {str(first_day())}
+        said = unit.as_('operator', 'admin', 'purge').stdout
+        days.add(str(first_day()))
+        assert said in {f"records of before {day} are erased; the log's 'purge' entries say how many\n" for day in days}
+        assert sum(e['records'] for e in purged(unit)) == n
+        looked = unit.status()['retention']
+        assert looked['before'] in days and looked['looks'] >= 2 and looked['error'] is None
+        assert 'throughcare_retention_waits 0\n' in unit.request('operator', 'GET', '/metrics')[2].decode()
+        assert unit.as_('operator', 'admin', 'purge', '--no-wait').stdout == 'the purge has begun\n'
+        code, _, body = unit.request('operator', 'POST', '/v1/purges', '{"before":"2020-01-01"}', json_type)
+        assert code == 400 and problem(body) == ('invalid-input', 'expected {}')
+        assert unit.request('operator', 'POST', '/v1/purges', '{}', {'Content-Type': 'text/plain'})[0] == 415
+        assert unit.request('auditor', 'POST', '/v1/purges', '{}', json_type)[0] == 403
+    unit.study.write_text(unit.study.read_text().replace(f'retention: {{years: {YEARS}}}', ''))
+    with unit:
+        done = unit.as_('operator', 'admin', 'purge', check=False)
+        assert done.returncode == 65 and 'the study says nothing of retention' in done.stderr, done
+        assert unit.status()['retention']['before'] is None
 
 
 def test_kills_during_purge(tmp_path, registers):

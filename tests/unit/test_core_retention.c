@@ -32,16 +32,27 @@ static void set_clock(const char *text)
 	clock_now = (int64_t)day * DAY_S + 3600;
 }
 
-/* Start on this day, let the first look for what is over end, and stop; returns how many purges the log has then. */
-static size_t purges_after_start(struct cf *f, const char *day)
+static enum retention_state look_now(struct cf *f)
+{
+	struct retention_status status;
+	uint64_t look = retention_look_now(f->core->retention);
+	for (retention_status(f->core->retention, &status); status.looks < look;
+	     retention_status(f->core->retention, &status)) {
+		assert_int_equal(status.state, RETENTION_RUNNING);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	return status.state;
+}
+
+/* Start on this day, look for what is over, in this state, and stop; returns how many purges the log has then. */
+static size_t purges_after_start(struct cf *f, const char *day, enum retention_state state)
 {
 	set_clock(day);
 	enum rc rc = cf_open(f);
 	if (rc != RC_OK)
 		print_error("%s\n", f->diag.text);
 	assert_int_equal(rc, RC_OK);
-	retention_free(f->core->retention);
-	f->core->retention = NULL;
+	assert_int_equal(look_now(f), state);
 	size_t n = cf_count_entries(f, "purge");
 	cf_close(f);
 	return n;
@@ -55,17 +66,17 @@ static void test_wrong_clock_erases_nothing(void **state)
 	assert_int_equal(cf_open(&f), RC_OK);
 	cf_push(&f, CF_PRISON, 0, 50); /* events of 2024 */
 	cf_close(&f);
-	assert_int_equal(purges_after_start(&f, "2025-07-30"), 0);
+	assert_int_equal(purges_after_start(&f, "2025-07-30", RETENTION_DONE), 0);
 	/* Wrong, and again, when the log has entries of that day; then right again, although the log's time stays
 	 * ahead. */
-	assert_int_equal(purges_after_start(&f, "2036-01-01"), 0);
-	assert_int_equal(purges_after_start(&f, "2036-01-02"), 0);
-	assert_int_equal(purges_after_start(&f, "2025-08-01"), 0);
-	assert_int_equal(purges_after_start(&f, "2036-01-03"), 0);
+	assert_int_equal(purges_after_start(&f, "2036-01-01", RETENTION_WAITS), 0);
+	assert_int_equal(purges_after_start(&f, "2036-01-02", RETENTION_WAITS), 0);
+	assert_int_equal(purges_after_start(&f, "2025-08-01", RETENTION_DONE), 0);
+	assert_int_equal(purges_after_start(&f, "2036-01-03", RETENTION_WAITS), 0);
 	strcpy(f.conf.clock_confirmed, "2025-12-01");
-	assert_int_equal(purges_after_start(&f, "2036-01-03"), 0);
+	assert_int_equal(purges_after_start(&f, "2036-01-03", RETENTION_WAITS), 0);
 	strcpy(f.conf.clock_confirmed, "2036-01-03");
-	assert_int_equal(purges_after_start(&f, "2036-01-03"), 1);
+	assert_int_equal(purges_after_start(&f, "2036-01-03", RETENTION_DONE), 1);
 	cf_deinit(&f);
 }
 
@@ -85,7 +96,7 @@ static void test_right_clock_needs_nobody(void **state)
 	for (int i = 0; i < 2; i++) {
 		day += 34;
 		day_format(day, text);
-		assert_int_equal(purges_after_start(&f, text), i);
+		assert_int_equal(purges_after_start(&f, text, RETENTION_DONE), i);
 	}
 	cf_deinit(&f);
 }
