@@ -159,7 +159,7 @@ static enum rc put_store_head(struct sink *sink)
 	uint8_t len_bytes[2];
 	struct writer w;
 	store_head_key(&key);
-	enum rc rc = engine_get(store_engine_txn(sink->snapshot->txn), key.bytes, key.len, &head, &len);
+	enum rc rc = engine_get(sink->snapshot->txn->engine_txn, key.bytes, key.len, &head, &len);
 	if (rc != RC_OK || len > BACKUP_MAX_HEAD)
 		return rc == RC_OK || rc == RC_NOTFOUND ? RC_DAMAGED : rc;
 	writer_init(&w, len_bytes, sizeof len_bytes);
@@ -185,8 +185,7 @@ static enum rc put_stream(struct sink *sink, const void *facts, size_t facts_len
 	if (rc == RC_OK)
 		rc = put_store_head(sink);
 	if (rc == RC_OK)
-		rc = engine_scan_from(store_engine_txn(sink->snapshot->txn), first_key, sizeof first_key, put_record,
-				      sink);
+		rc = engine_scan_from(sink->snapshot->txn->engine_txn, first_key, sizeof first_key, put_record, sink);
 	if (rc == RC_OK)
 		rc = put(sink, &end, 1);
 	if (rc == RC_OK)

@@ -63,7 +63,7 @@ enum rc store_check(struct store *store, store_fault_fn on_fault, void *ctx, con
 	buffer_init(&check.plain);
 	enum rc rc = txn_begin_read(store, &txn);
 	if (rc == RC_OK)
-		rc = engine_scan_from(store_engine_txn(txn), first_key, sizeof first_key, check_one, &check);
+		rc = engine_scan_from(txn->engine_txn, first_key, sizeof first_key, check_one, &check);
 	txn_abort(txn);
 	buffer_wipe(&check.plain);
 	return rc == RC_OK && ret_tally->n_faults > 0 ? RC_DAMAGED : rc;

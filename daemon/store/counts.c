@@ -101,7 +101,7 @@ enum rc store_counts_check(struct store *store, const char *directory, struct di
 	if (rc == RC_OK)
 		rc = store_counts_take(txn, is);
 	if (rc == RC_OK)
-		rc = engine_check_paths(store_engine_txn(txn));
+		rc = engine_check_paths(txn->engine_txn);
 	txn_abort(txn);
 	for (int i = 0; i < STORE_N_COUNTED && rc == RC_OK; i++) {
 		if (is[i] != was[i])

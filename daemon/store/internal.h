@@ -1,4 +1,4 @@
-/* What store_open.c and store.c share. Private to daemon/store. */
+/* What the files of the store share. Private to daemon/store. */
 #ifndef DAEMON_STORE_INTERNAL_H
 #define DAEMON_STORE_INTERNAL_H
 
@@ -32,6 +32,18 @@ struct store {
 	bool rotating, drop_old;          /* drop_old: the old key goes with the last reader of the last epoch */
 };
 
+struct txn {
+	struct store *store;
+	struct engine_txn *engine_txn;
+	enum rc status;                   /* sticky */
+	bool write;
+	unsigned epoch;                   /* of a reader */
+	uint8_t (*salts)[SLOT_SECRET_LEN]; /* of chunks put in this transaction */
+	size_t n_salts, cap_salts;
+	int64_t counted[STORE_N_COUNTED]; /* how many more there are of each counted class */
+	bool counts_settled;              /* … and the store's counts have them */
+};
+
 /* The head of a store, the one value that is not sealed whole: which store it is, in which format, under which key. */
 void store_head_key(struct store_key *key);
 bool store_key_is_head(const uint8_t *key, size_t key_len);
@@ -58,10 +70,12 @@ enum rc store_open_chunk(const struct store *store, const struct store_key *key,
 /* store.c: open a value and seal it again under the key that seals now. One that does not open stays as it is and is
  * counted. */
 enum rc store_reseal(struct txn *txn, const struct store_key *key, uint64_t *n_damaged) MUST_CHECK;
-struct engine_txn *store_engine_txn(struct txn *txn);
-struct store *store_of(struct txn *txn);
-/* Fail the transaction. */
+/* Fail the transaction, unless `rc` is RC_OK or NOTFOUND; returns it. */
 enum rc store_fail(struct txn *txn, enum rc rc);
+/* chunks.c: make the salts of a transaction durable, and note in it how far the slot file is used. */
+enum rc store_settle_salts(struct txn *txn) MUST_CHECK;
+/* Room for `len` more bytes at the end of `out`; the caller fills it. Errors: NOMEM. */
+enum rc store_buffer_room(struct buffer *out, size_t len, uint8_t **ret) MUST_CHECK;
 
 /* counts.c: index of what a key is counted as, -1 = it is not. */
 int store_counted(const uint8_t *key, size_t key_len);

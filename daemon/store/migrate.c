@@ -21,7 +21,7 @@ enum rc store_migrate(struct store *store, const char *directory, struct diag *d
 	if (rc == RC_OK)
 		rc = count_what_is_there(txn);
 	if (rc == RC_OK)
-		rc = store_write_head(store, store_engine_txn(txn));
+		rc = store_write_head(store, txn->engine_txn);
 	if (rc == RC_OK)
 		rc = txn_commit(&txn);
 	txn_abort(txn);

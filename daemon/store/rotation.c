@@ -210,10 +210,10 @@ static enum rc reseal_values(struct txn *txn, struct store_rotation *rotation, b
 	if (g == NULL)
 		return RC_NOMEM;
 	g->rotation = rotation;
-	g->number = seal_key_number(store_of(txn)->seal);
+	g->number = seal_key_number(txn->store->seal);
 	if (rotation->at_len == 0)
 		rotation->at_len = 1; /* a zero byte: before every class */
-	enum rc rc = engine_scan_from(store_engine_txn(txn), rotation->at, rotation->at_len, gather_one, g);
+	enum rc rc = engine_scan_from(txn->engine_txn, rotation->at, rotation->at_len, gather_one, g);
 	*ret_done = rc == RC_OK;
 	if (rc == RC_BUSY)
 		rc = RC_OK;
@@ -241,7 +241,7 @@ static enum rc rewrap_slots(struct slots *slots, uint64_t *next, uint64_t *n_slo
 enum rc store_rotation_slice(struct txn *txn, const struct store_rotation *rotation, struct store_rotation *ret_next,
 			     bool *ret_done)
 {
-	struct store *store = store_of(txn);
+	struct store *store = txn->store;
 	struct store_rotation r = *rotation;
 	bool done = false;
 	enum rc rc = txn_status(txn);
@@ -262,7 +262,7 @@ enum rc store_rotation_slice(struct txn *txn, const struct store_rotation *rotat
 
 enum rc store_rotation_finish(struct txn *txn)
 {
-	return store_fail(txn, store_write_head(store_of(txn), store_engine_txn(txn)));
+	return store_fail(txn, store_write_head(txn->store, txn->engine_txn));
 }
 
 enum rc store_rotation_end(struct store *store)
