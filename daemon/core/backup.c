@@ -99,7 +99,7 @@ static enum rc verify(struct run *run, int fd)
 	buffer_init(&facts);
 	enum rc rc = store_remove(run->scratch);
 	if (rc == RC_OK)
-		rc = store_backup_restore(fd, &options, run->core->seal, &facts, &run->diag);
+		rc = store_backup_restore(fd, &options, run->core->seal, &run->backups->stop, &facts, &run->diag);
 	buffer_deinit(&facts);
 	if (rc == RC_OK)
 		rc = backup_check(run->scratch, map_bytes, run->core->seal, &run->facts, &run->backups->stop,

@@ -32,7 +32,8 @@ struct restore {
 	struct backup_facts facts;
 	uint64_t signed_size;
 	struct tlog_hash signed_root;
-	struct ledger_mark ledger, mark; /* of the backup; of the unit */
+	struct ledger_mark ledger, mark; /* of the backup; of the unit, read or stated */
+	enum rc mark_rc;                 /* of reading it */
 	uint64_t logged_size;            /* with the entry that tells of the loss */
 	struct tlog_hash logged_root;
 	uint32_t n_lost_releases;
@@ -119,38 +120,59 @@ static enum rc open_log(struct restore *r, struct log_signer *signer)
 	return rc;
 }
 
+/* What the operator states, from what others saw: never less than what this unit knows itself, and not more for the
+ * same releases, since a release is charged once. */
+static enum rc take_stated(struct restore *r, const struct ledger_mark *stated)
+{
+	struct ledger_mark least = ledger_mark_higher(&r->mark, &r->ledger);
+	if (least.n_releases > stated->n_releases || least.rho_total_micro > stated->rho_total_micro)
+		return diag_set(r->diag, RC_FORK,
+				"--charged: the mark of the ledger or the log of the backup says more, %" PRIu32
+				":%" PRIu64,
+				least.n_releases, least.rho_total_micro);
+	if (r->ledger.n_releases == stated->n_releases && least.rho_total_micro != stated->rho_total_micro)
+		return diag_set(r->diag, RC_FORK,
+				"--charged: the log of the backup has all of these releases, and they cost %" PRIu64,
+				least.rho_total_micro);
+	r->mark = *stated;
+	return RC_OK;
+}
+
+/* What this unit was charged, as far as is known: where there is no mark and nothing was stated, what the backup has.
+ */
 static enum rc find_charged(struct restore *r, const struct restore_options *options)
 {
-	enum rc rc = ledger_mark_read(r->conf, &r->mark);
-	if (options->has_charged) {
-		if (rc == RC_OK && (r->mark.n_releases > options->charged.n_releases ||
-				    r->mark.rho_total_micro > options->charged.rho_total_micro))
-			return diag_set(r->diag, RC_FORK, "--charged: the mark of the ledger says more");
-		r->mark = options->charged;
-		return RC_OK;
-	}
-	if (rc == RC_OK)
+	r->mark_rc = ledger_mark_read(r->conf, &r->mark);
+	if (r->mark_rc != RC_OK)
+		r->mark = r->ledger;
+	return options->has_charged ? take_stated(r, &options->charged) : RC_OK;
+}
+
+static enum rc accept_loss(const struct restore *r, const struct restore_options *options)
+{
+	if (options->has_charged || r->mark_rc == RC_OK)
 		return RC_OK;
 	return diag_set(
 		r->diag, RC_FORK,
 		"the mark of the ledger beside the signer's state is %s, so what was charged after the backup is "
 		"not known. Ask an auditor how many releases there were and how many millionths of rho they cost, "
 		"and say --charged RELEASES:MILLIONTHS",
-		rc == RC_NOTFOUND ? "missing" : "damaged");
+		r->mark_rc == RC_NOTFOUND ? "missing" : "damaged");
 }
 
-static enum rc accept(struct restore *r, const struct restore_options *options)
+static enum rc accept(const struct restore *r, const struct restore_options *options)
 {
 	if (options->accept_loss)
-		return find_charged(r, options);
+		return accept_loss(r, options);
 	if (!lost_entries(r))
 		return diag_set(
 			r->diag, RC_FORK,
-			"the log of the backup has %" PRIu32 " releases, but the mark of the ledger says that %" PRIu32
-			" were charged. Look for a newer backup or copy of the store. If there is none, "
+			"the log of the backup has %" PRIu32 " releases, but %" PRIu32
+			" were charged, as %s says. Look for a newer backup or copy of the store. If there is none, "
 			"--accept-loss goes on without them: they stay charged, and the log will say so. Nothing "
 			"was left in %s",
-			r->ledger.n_releases, r->mark.n_releases, r->conf->store_directory);
+			r->ledger.n_releases, r->mark.n_releases,
+			options->has_charged ? "--charged" : "the mark of the ledger", r->conf->store_directory);
 	return diag_set(r->diag, RC_FORK,
 			"the backup has %" PRIu64 " log entries, but %" PRIu64
 			" were signed. Look for a newer backup or copy of the store. If there is none, --accept-loss "
@@ -186,7 +208,7 @@ static enum rc restore_store(struct restore *r, int fd)
 	buffer_init(&facts);
 	enum rc rc = make_folder(r->conf->store_directory, r->diag);
 	if (rc == RC_OK)
-		rc = store_backup_restore(fd, &options, r->seal, &facts, r->diag);
+		rc = store_backup_restore(fd, &options, r->seal, NULL, &facts, r->diag);
 	if (rc == RC_OK)
 		rc = backup_facts_decode(facts.data, facts.len, &r->facts);
 	buffer_deinit(&facts);
@@ -204,8 +226,8 @@ static enum rc run(struct restore *r, int fd, const struct restore_options *opti
 	if (rc == RC_OK)
 		rc = open_log(r, lost_entries(r) ? NULL : r->signer);
 	log_signer_state(r->signer, &r->signed_size, &r->signed_root); /* it may have caught up with the backup */
-	if (rc == RC_OK && ledger_mark_read(r->conf, &r->mark) != RC_OK)
-		r->mark = r->ledger; /* where entries are lost, find_charged() wants it */
+	if (rc == RC_OK)
+		rc = find_charged(r, options);
 	if (rc == RC_OK && (lost_entries(r) || lost_releases(r)))
 		rc = give_up(r, options);
 	if (rc != RC_OK)

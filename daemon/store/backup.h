@@ -40,10 +40,11 @@ enum rc store_backup_write(const struct store_snapshot *snapshot, const void *fa
                            const atomic_bool *stop, struct backup_written *ret) MUST_CHECK;
 
 /* Make a store in `options->directory`, which must be there and hold none, from the backup in `fd`, read from its
- * beginning. Durable on RC_OK; after a failure what is there opens as no store. *ret_facts is appended to.
+ * beginning. Durable on RC_OK; after a failure what is there opens as no store. *ret_facts is appended to. *stop, unless it
+ * is NULL, ends it.
  * Errors: CONFLICT (a store is there), KEY (sealed under another key), MALFORMED (not a backup), DAMAGED, CONFIG (format),
- * IO, NOSPACE, NOMEM. */
-enum rc store_backup_restore(int fd, const struct store_options *options, struct seal *seal,
+ * IO, NOSPACE, NOMEM, STOPPING. */
+enum rc store_backup_restore(int fd, const struct store_options *options, struct seal *seal, const atomic_bool *stop,
                              struct buffer *ret_facts, struct diag *diag) MUST_CHECK;
 
 /* Remove the files of a store, and nothing else, from a folder that nobody has open. Errors: IO. */

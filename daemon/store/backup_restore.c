@@ -173,6 +173,7 @@ static enum rc take_facts(struct source *s, struct buffer *out)
 
 struct target {
 	struct source source;
+	const atomic_bool *stop; /* NULL = nobody asks */
 	struct store *store;
 	struct engine_txn *txn;
 	size_t bytes; /* in the transaction */
@@ -242,7 +243,7 @@ static enum rc put_records(struct target *t)
 	uint64_t said = 0;
 	enum rc rc = RC_OK;
 	while (rc == RC_OK && more != 0) {
-		rc = take(&t->source, &more, 1);
+		rc = t->stop != NULL && atomic_load(t->stop) ? RC_STOPPING : take(&t->source, &more, 1);
 		if (rc == RC_OK && more != 0)
 			rc = put_record(t);
 	}
@@ -324,11 +325,11 @@ static const char *reason(enum rc rc)
 	}
 }
 
-enum rc store_backup_restore(int fd, const struct store_options *options, struct seal *seal, struct buffer *ret_facts,
-			     struct diag *diag)
+enum rc store_backup_restore(int fd, const struct store_options *options, struct seal *seal, const atomic_bool *stop,
+			     struct buffer *ret_facts, struct diag *diag)
 {
 	char data[PATH_MAX];
-	struct target t = {.source = {.fd = fd, .seal = seal}};
+	struct target t = {.source = {.fd = fd, .seal = seal}, .stop = stop};
 	size_t facts_before = ret_facts->len;
 	if (diag != NULL)
 		diag->text[0] = '\0';

@@ -117,7 +117,13 @@ def test_a_lost_release_stays_charged(world):
         refused = restore(unit, backup, '--accept-loss')
         assert refused.returncode == 76 and '--charged' in refused.stderr, refused
     mark.write_text(kept)
-    assert restore(unit, backup, '--accept-loss', '--charged', f'1:{charged[0]}').returncode == 76
+    for stated in (f'1:{charged[0]}', f'2:{spent - 1}', f'1:{spent}'):
+        refused = restore(unit, backup, '--accept-loss', '--charged', stated)
+        assert refused.returncode == 76 and 'says more' in refused.stderr, refused
+    mark.unlink()                                           # known from the backup alone: it has one release
+    refused = restore(unit, backup, '--accept-loss', '--charged', f'1:{spent + 1}')
+    assert refused.returncode == 76 and f'they cost {charged[0]}' in refused.stderr, refused
+    mark.write_text(kept)
     assert restore(unit, backup, '--accept-loss', '--charged', 'x').returncode == 64
     done = restore(unit, backup, '--accept-loss')
     assert done.returncode == 0, done
@@ -143,6 +149,29 @@ def test_a_lost_release_stays_charged(world):
     report = world.folder / 'report.html'
     unit.as_('auditor', 'audit', 'report', '--vkey', unit.keys / 'log.vkey', '--year', lost_year(unit), '-o', report)
     assert '<td>lost</td>' in report.read_text()
+    assert unit.stop() == 0, unit.log()
+
+
+def test_charged_by_what_others_saw(world):
+    """Signer's state and mark are as old as the backup: nothing says that anything is lost but the operator, who knows from
+    an auditor what was charged since. That counts; what cannot be is refused."""
+    unit = world.unit
+    world.put(world.pristine)
+    unit.start()
+    state = unit.keys / 'daemon' / 'log.key.state'
+    signed = state.read_text()
+    backup = backup_of(world)
+    lose_the_store(unit)
+    state.write_text(signed)
+    refused = restore(unit, backup, '--accept-loss', '--charged', '0:1')
+    assert refused.returncode == 76 and 'has all of these releases, and they cost 0' in refused.stderr, refused
+    refused = restore(unit, backup, '--charged', '1:5000')
+    assert refused.returncode == 76 and '1 were charged, as --charged says' in refused.stderr, refused
+    assert state.read_text() == signed and not list((unit.keys / 'daemon' / 'store').iterdir())
+    done = restore(unit, backup, '--accept-loss', '--charged', '1:5000')
+    assert done.returncode == 0 and 'charged and are lost: 1;' in done.stdout, done
+    unit.start()
+    assert (unit.status()['releases'], unit.status()['ledger']['rho_total_micro']) == (1, 5000)
     assert unit.stop() == 0, unit.log()
 
 

@@ -120,15 +120,20 @@ static enum rc write_backup(struct fixture *f, const atomic_bool *stop, struct b
 	return rc;
 }
 
-static enum rc restore_file(struct fixture *f, struct seal *seal, struct buffer *out)
+static enum rc restore_file_until(struct fixture *f, struct seal *seal, const atomic_bool *stop, struct buffer *out)
 {
 	struct store_options options = {.directory = f->restored, .map_bytes = MAP_BYTES};
 	struct diag diag;
 	int fd = open(f->file, O_RDONLY);
-	enum rc rc = store_backup_restore(fd, &options, seal, out, &diag);
+	enum rc rc = store_backup_restore(fd, &options, seal, stop, out, &diag);
 	close(fd);
 	assert_true(rc == RC_OK || diag.text[0] != '\0');
 	return rc;
+}
+
+static enum rc restore_file(struct fixture *f, struct seal *seal, struct buffer *out)
+{
+	return restore_file_until(f, seal, NULL, out);
 }
 
 static void test_round_trip(void **state)
@@ -220,6 +225,10 @@ static void test_stopping_and_the_wrong_key(void **state)
 	assert_int_equal(seal_new(key_b, &other), RC_OK);
 	assert_int_equal(restore_file(f, other, &b), RC_KEY);
 	seal_close(other);
+	assert_int_equal(open_at(f, f->restored, false, &restored), RC_NOTFOUND);
+	assert_int_equal(store_remove(f->restored), RC_OK);
+	assert_int_equal(restore_file_until(f, f->seal, &stop, &b), RC_STOPPING);
+	assert_int_equal(b.len, 0);
 	assert_int_equal(open_at(f, f->restored, false, &restored), RC_NOTFOUND);
 	assert_int_equal(restore_file(f, f->seal, &b), RC_CONFLICT); /* opening made an empty engine */
 	buffer_deinit(&b);
