@@ -46,7 +46,7 @@ enum rc seal_key_read(const char *path, const char *uri, bool may_be_plain, stru
 	} else if (rc == RC_OK) {
 		rc = parse_wrapped(path, &line, wrapped, diag);
 		if (rc == RC_OK)
-			rc = token_unwrap(uri, wrapped, ret, diag);
+			rc = token_unwrap(uri, wrapped, TOKEN_TIMEOUT_MS, ret, diag);
 	}
 	buffer_wipe(&line);
 	return rc;

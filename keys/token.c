@@ -13,11 +13,13 @@
 #include <limits.h>
 #include <p11-kit/p11-kit.h>
 #include <p11-kit/uri.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PIN_CAP = 256 };
@@ -262,20 +264,46 @@ static _Noreturn void be_child(int fd, const char *uri, const uint8_t wrapped[TO
 	_exit(n == sizeof answer ? 0 : 1);
 }
 
-static enum rc take_answer(int fd, struct secret_key **ret, struct diag *diag)
+static int64_t now_ms(void)
 {
-	struct answer answer;
-	size_t len = 0;
-	ssize_t n;
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
-	while (len < sizeof answer && (n = read(fd, (uint8_t *)&answer + len, sizeof answer - len)) != 0) {
+/* Read what the child wrote, until it is whole, the child has gone, or `timeout_ms` are over. Returns how much it was;
+ * *ret_late: the time was over. */
+static size_t read_answer(int fd, unsigned timeout_ms, struct answer *answer, bool *ret_late)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t left, end = now_ms() + timeout_ms;
+	size_t len = 0;
+	while (len < sizeof *answer) {
+		left = end - now_ms();
+		int ready = poll(&p, 1, left > 0 ? (int)left : 0);
+		if (ready < 0 && errno == EINTR)
+			continue;
+		*ret_late = ready == 0;
+		ssize_t n = ready <= 0 ? 0 : read(fd, (uint8_t *)answer + len, sizeof *answer - len);
+		if (n == 0 || (n < 0 && errno != EINTR))
+			break;
 		if (n > 0)
 			len += (size_t)n;
-		else if (errno != EINTR)
-			break;
 	}
+	return len;
+}
+
+static enum rc take_answer(int fd, unsigned timeout_ms, struct secret_key **ret, struct diag *diag)
+{
+	struct answer answer;
+	bool late = false;
 	enum rc rc = RC_KEY;
-	if (len != sizeof answer) {
+	size_t len = read_answer(fd, timeout_ms, &answer, &late);
+	if (late) {
+		diag_set(diag, rc,
+			 "the token has not answered in %u s: is it there, and the service that stands for it?",
+			 timeout_ms / 1000);
+	} else if (len != sizeof answer) {
 		diag_set(diag, rc, "the token's module ended the process that called it");
 	} else if (answer.rc != RC_OK) {
 		answer.text[sizeof answer.text - 1] = '\0';
@@ -287,8 +315,8 @@ static enum rc take_answer(int fd, struct secret_key **ret, struct diag *diag)
 	return rc;
 }
 
-enum rc token_unwrap(const char *uri, const uint8_t wrapped[TOKEN_WRAPPED_LEN], struct secret_key **ret,
-		     struct diag *diag)
+enum rc token_unwrap(const char *uri, const uint8_t wrapped[TOKEN_WRAPPED_LEN], unsigned timeout_ms,
+		     struct secret_key **ret, struct diag *diag)
 {
 	int fds[2];
 
@@ -299,8 +327,10 @@ enum rc token_unwrap(const char *uri, const uint8_t wrapped[TOKEN_WRAPPED_LEN], 
 		be_child(fds[1], uri, wrapped);
 	close(fds[1]);
 	enum rc rc = pid < 0 ? diag_set(diag, RC_NOMEM, "the token: no process to call it from")
-			     : take_answer(fds[0], ret, diag);
+			     : take_answer(fds[0], timeout_ms, ret, diag);
 	close(fds[0]);
+	if (pid > 0)
+		kill(pid, SIGKILL); /* it has told all it knows, or never will */
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	return rc;
@@ -318,8 +348,8 @@ enum rc token_wrap(const char *uri, const uint8_t key[32], uint8_t ret[TOKEN_WRA
 	return refuse(diag);
 }
 
-enum rc token_unwrap(const char *uri, const uint8_t wrapped[TOKEN_WRAPPED_LEN], struct secret_key **ret,
-		     struct diag *diag)
+enum rc token_unwrap(const char *uri, const uint8_t wrapped[TOKEN_WRAPPED_LEN], unsigned timeout_ms,
+		     struct secret_key **ret, struct diag *diag)
 {
 	return refuse(diag);
 }

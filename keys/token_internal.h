@@ -8,7 +8,9 @@ enum { TOKEN_NONCE_LEN = 12, TOKEN_TAG_LEN = 16, TOKEN_WRAPPED_LEN = TOKEN_NONCE
 
 enum rc token_wrap(const char *uri, const uint8_t key[32], uint8_t ret[TOKEN_WRAPPED_LEN],
 		   struct diag *diag) MUST_CHECK;
-enum rc token_unwrap(const char *uri, const uint8_t wrapped[TOKEN_WRAPPED_LEN], struct secret_key **ret,
-		     struct diag *diag) MUST_CHECK;
+/* A module that has not answered after `timeout_ms` is ended with its process. */
+enum { TOKEN_TIMEOUT_MS = 60 * 1000 };
+enum rc token_unwrap(const char *uri, const uint8_t wrapped[TOKEN_WRAPPED_LEN], unsigned timeout_ms,
+		     struct secret_key **ret, struct diag *diag) MUST_CHECK;
 
 #endif
