@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/monotonic.h"
 #include "daemon/core/pairs.h"
 #include "daemon/core/release_run.h"
 #include "daemon/core/rows.h"
@@ -407,9 +408,7 @@ static void *linker_thread(void *arg)
 	pthread_mutex_lock(&linker->lock);
 	while (!atomic_load(&linker->cancel)) {
 		if (!linker->look) {
-			struct timespec until;
-			clock_gettime(CLOCK_REALTIME, &until);
-			until.tv_sec += RETRY_S;
+			struct timespec until = monotonic_after(RETRY_S);
 			pthread_cond_timedwait(&linker->wake, &linker->lock, &until);
 			/* After a failure it is tried again by itself, e.g. once there is room. */
 			if (!linker->look && rc == RC_OK)
@@ -462,7 +461,7 @@ enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag)
 	if (linker->options.kernel == LINK_KERNEL_AUTO)
 		linker->options.kernel = best_kernel();
 	pthread_mutex_init(&linker->lock, NULL);
-	pthread_cond_init(&linker->wake, NULL);
+	monotonic_cond_init(&linker->wake);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
 	int err = pthread_create(&linker->thread, NULL, linker_thread, linker);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/monotonic.h"
 #include "daemon/core/erase.h"
 #include "proto/day.h"
 
@@ -153,10 +154,8 @@ static void look(struct retention *r)
 /* False when it is time to end. */
 static bool wait(struct retention *r)
 {
-	struct timespec until;
+	struct timespec until = monotonic_after(TICK_S);
 	int err = 0;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += TICK_S;
 	pthread_mutex_lock(&r->lock);
 	while (!r->stopping && !r->asked && err == 0)
 		err = pthread_cond_timedwait(&r->wake, &r->lock, &until);
@@ -177,7 +176,6 @@ static void *retention_thread(void *arg)
 enum rc retention_new(struct core *core, struct retention **ret)
 {
 	struct timespec now;
-	pthread_condattr_t monotonic;
 	struct retention *r = calloc(1, sizeof *r);
 	if (r == NULL)
 		return RC_NOMEM;
@@ -194,11 +192,7 @@ enum rc retention_new(struct core *core, struct retention **ret)
 		return rc;
 	}
 	pthread_mutex_init(&r->lock, NULL);
-	/* Not by the clock that may be set back by years. */
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&r->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	monotonic_cond_init(&r->wake);
 	if (pthread_create(&r->thread, NULL, retention_thread, r) != 0) {
 		pthread_cond_destroy(&r->wake);
 		pthread_mutex_destroy(&r->lock);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/monotonic.h"
 #include "daemon/core/handlers.h"
 #include "proto/json.h"
 #include "proto/log_rotation.h"
@@ -74,9 +75,7 @@ static enum rc finish_settle(struct write_job *job, struct txn *txn)
 /* Wait until there is something to do, or `seconds` have passed (0: however long); false when it is time to end. */
 static bool wait(struct rotator *r, int seconds)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += seconds;
+	struct timespec until = monotonic_after(seconds);
 	pthread_mutex_lock(&r->lock);
 	int err = 0;
 	while (!r->stopping && !r->look && err == 0)
@@ -150,7 +149,7 @@ enum rc rotator_new(struct core *core, struct rotator **ret)
 	r->core = core;
 	r->look = true;
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->wake, NULL);
+	monotonic_cond_init(&r->wake);
 	if (pthread_create(&r->thread, NULL, rotator_thread, r) != 0) {
 		pthread_cond_destroy(&r->wake);
 		pthread_mutex_destroy(&r->lock);
