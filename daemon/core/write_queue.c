@@ -84,7 +84,9 @@ static enum rc apply_all(struct write_queue *q, struct job_list *group, struct t
 			bytes += job->bytes;
 		if (txn_status(txn) != RC_OK)
 			return txn_status(txn);
-		/* A refusal must not leave half an effect behind. */
+		/* A job that refuses has written nothing (write_queue.h). One that has appended its entry all the same
+		 * breaks that, and the log, which is more than the store, would say what was not done: nothing of this
+		 * transaction is kept. What else a job may have put is not seen from here. */
 		if (job->rc != RC_OK && audit_log_size(q->log) != size)
 			return job->rc;
 	}
