@@ -117,8 +117,8 @@ static enum rc open_store(struct core *core, bool create, struct diag *diag)
 	return rc;
 }
 
-/* `serving`: make what is not there, and give up privileges between the keys, which may be root's alone, and the store,
- * which belongs to the user of the service. */
+/* Privileges go between the keys, which may be root's alone, and the store, which belongs to the user of the service:
+ * also when nothing is served, since looking makes lock files. `serving`: make what is not there. */
 static enum rc open_data(struct core *core, bool serving, struct diag *diag)
 {
 	enum rc rc = load_study(core, diag);
@@ -126,7 +126,7 @@ static enum rc open_data(struct core *core, bool serving, struct diag *diag)
 		rc = load_keys(core, diag);
 	if (rc == RC_OK)
 		rc = reload_check_access(core, diag);
-	if (rc == RC_OK && serving)
+	if (rc == RC_OK)
 		rc = confine_process(core->conf->user, diag);
 	if (rc == RC_OK)
 		rc = open_store(core, serving, diag);

@@ -74,3 +74,13 @@ def test_privileges_are_dropped(open_folder):
             assert f'Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}\t' in status
             assert 'CapEff:\t0000000000000000' in status and 'CapPrm:\t0000000000000000' in status
         assert unit.request('operator', 'GET', '/v1/status')[0] == 200
+    # A copy without lock files, looked at as root: they are made, and are the user's, or the daemon could not start.
+    for option in ('--check', '--check-store'):
+        for lock in ('open.lock', 'lock.mdb'):
+            (state / 'store' / lock).unlink()
+        done = subprocess.run([THROUGHCARED, '-c', unit.conf_path, option], capture_output=True, text=True)
+        assert done.returncode == 0, done
+        made = [path for path in (state / 'store').iterdir() if path.stat().st_uid != nobody.pw_uid]
+        assert (state / 'store' / 'open.lock').exists() and not made, (option, made)
+    with unit:
+        assert unit.request('operator', 'GET', '/healthz')[0] == 200
