@@ -178,23 +178,20 @@ enum rc audit_log_look(struct store *store, audit_log_replay replay, void *ctx, 
 
 /* ---- the writer thread's part ---- */
 
-static int64_t now_locked(const struct audit_log *log)
-{
-	int64_t now = (int64_t)time(NULL);
-	return now > log->last_time ? now : log->last_time;
-}
-
 enum rc audit_log_append(struct audit_log *log, struct txn *txn, enum entry_kind kind, const struct entry_who *who,
 			 const json_t *fields, uint64_t *ret_index)
+{
+	return audit_log_append_at(log, txn, audit_log_now(log), kind, who, fields, ret_index);
+}
+
+enum rc audit_log_append_at(struct audit_log *log, struct txn *txn, int64_t time, enum entry_kind kind,
+			    const struct entry_who *who, const json_t *fields, uint64_t *ret_index)
 {
 	struct buffer text;
 	struct store_key key;
 	buffer_init(&text);
-	pthread_mutex_lock(&log->lock);
-	int64_t now = now_locked(log);
-	uint64_t index = tree_size(log->tree);
-	pthread_mutex_unlock(&log->lock);
-	enum rc rc = entry_build(kind, now, who, fields, &text);
+	uint64_t index = audit_log_size(log);
+	enum rc rc = entry_build(kind, time, who, fields, &text);
 	entry_key(&key, index);
 	if (rc == RC_OK)
 		rc = store_put(txn, &key, text.data, text.len);
@@ -202,7 +199,7 @@ enum rc audit_log_append(struct audit_log *log, struct txn *txn, enum entry_kind
 		struct tlog_hash leaf = tlog_leaf_hash(text.data, text.len);
 		pthread_mutex_lock(&log->lock);
 		rc = tree_append(log->tree, &leaf);
-		log->last_time = now;
+		log->last_time = time;
 		pthread_mutex_unlock(&log->lock);
 	}
 	if (rc == RC_OK && ret_index != NULL)
@@ -288,9 +285,9 @@ enum rc audit_log_signed(struct audit_log *log, uint64_t *ret_size, struct tlog_
 int64_t audit_log_now(struct audit_log *log)
 {
 	pthread_mutex_lock(&log->lock);
-	int64_t now = now_locked(log);
+	int64_t now = (int64_t)time(NULL), last = log->last_time;
 	pthread_mutex_unlock(&log->lock);
-	return now;
+	return now > last ? now : last;
 }
 
 enum rc audit_log_checkpoint(struct audit_log *log, struct buffer *out)

@@ -37,6 +37,9 @@ enum rc audit_log_look(struct store *store, audit_log_replay replay, void *ctx, 
 /* Writer thread. `who` NULL = the daemon itself. *ret_index may be NULL. */
 enum rc audit_log_append(struct audit_log *log, struct txn *txn, enum entry_kind kind, const struct entry_who *who,
                          const json_t *fields, uint64_t *ret_index) MUST_CHECK;
+/* The same with the time that the caller has read, by audit_log_now() in this transaction, and judged by. */
+enum rc audit_log_append_at(struct audit_log *log, struct txn *txn, int64_t time, enum entry_kind kind,
+                            const struct entry_who *who, const json_t *fields, uint64_t *ret_index) MUST_CHECK;
 uint64_t audit_log_size(struct audit_log *log);           /* appended ones included */
 void audit_log_rollback(struct audit_log *log);           /* the transaction failed: back to the committed size */
 void audit_log_commit(struct audit_log *log);             /* the transaction is durable */

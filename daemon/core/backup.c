@@ -135,11 +135,13 @@ static enum rc log_backup(struct run *run)
 	hex_encode(run->written.digest, 32, digest);
 	json_t *fields = json_pack("{s:s, s:I, s:s, s:s}", "backup", id, "entries", (json_int_t)run->facts.log_size,
 				   "root", root, "digest", digest);
-	enum rc rc = fields == NULL ? RC_NOMEM : core_log_entry(run->core, ENTRY_BACKUP, &run->backups->who, fields);
+	int64_t time = 0;
+	enum rc rc = fields == NULL ? RC_NOMEM
+				    : core_log_entry_time(run->core, ENTRY_BACKUP, &run->backups->who, fields, &time);
 	json_decref(fields);
 	if (rc == RC_OK) {
 		pthread_mutex_lock(&run->core->lock);
-		run->core->history.last_backup_at = audit_log_now(run->core->log);
+		run->core->history.last_backup_at = time;
 		pthread_mutex_unlock(&run->core->lock);
 	}
 	return rc;

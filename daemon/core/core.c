@@ -335,23 +335,34 @@ struct entry_job {
 	struct entry_who who;
 	bool has_who;
 	json_t *fields;
+	int64_t time;
 	struct store_reserve leave;
 };
 
 static enum rc entry_apply(struct write_job *job, struct txn *txn)
 {
 	struct entry_job *e = (struct entry_job *)job;
-	return audit_log_append(e->core->log, txn, e->kind, e->has_who ? &e->who : NULL, e->fields, NULL);
+	e->time = audit_log_now(e->core->log);
+	return audit_log_append_at(e->core->log, txn, e->time, e->kind, e->has_who ? &e->who : NULL, e->fields, NULL);
 }
 
 enum rc core_log_entry(struct core *core, enum entry_kind kind, const struct entry_who *who, json_t *fields)
+{
+	return core_log_entry_time(core, kind, who, fields, &(int64_t){0});
+}
+
+enum rc core_log_entry_time(struct core *core, enum entry_kind kind, const struct entry_who *who, json_t *fields,
+			    int64_t *ret_time)
 {
 	struct entry_job e = {.job = {.apply = entry_apply}, .core = core, .kind = kind, .fields = fields};
 	if (who != NULL) {
 		e.who = *who;
 		e.has_who = true;
 	}
-	return write_queue_call(core->writes, &e.job);
+	enum rc rc = write_queue_call(core->writes, &e.job);
+	if (rc == RC_OK)
+		*ret_time = e.time;
+	return rc;
 }
 
 struct entries_job {

@@ -263,8 +263,8 @@ static enum rc write_start(struct start_job *start, struct txn *txn, uint64_t rh
 	/* The mark first: a charge that is durable nowhere else is better than one that a loss refunds. */
 	enum rc rc = ledger_mark_raise(start->core->conf, &mark);
 	if (rc == RC_OK)
-		rc = audit_log_append(start->core->log, txn, ENTRY_RELEASE_STARTED, &start->who, fields,
-				      &start->info.started_index);
+		rc = audit_log_append_at(start->core->log, txn, start->info.started_at, ENTRY_RELEASE_STARTED,
+					 &start->who, fields, &start->info.started_index);
 	json_decref(fields);
 	return rc == RC_OK ? ledger_write(txn, start->info.number, rho_total) : rc;
 }

@@ -97,6 +97,9 @@ enum { CORE_ENTRY_BYTES = 512 }; /* of an entry, roughly */
 void core_batch_committed(struct core *core, const struct batch_record *record);
 /* Append one entry durably; waits. Not from the writer thread. */
 enum rc core_log_entry(struct core *core, enum entry_kind kind, const struct entry_who *who, json_t *fields) MUST_CHECK;
+/* The same; *ret_time is the entry's. */
+enum rc core_log_entry_time(struct core *core, enum entry_kind kind, const struct entry_who *who, json_t *fields,
+                            int64_t *ret_time) MUST_CHECK;
 /* The same for several entries, in one transaction; fields are borrowed. */
 struct entry_draft {
 	enum entry_kind kind;
