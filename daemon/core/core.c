@@ -20,6 +20,7 @@
 #include "daemon/base/confine.h"
 #include "daemon/base/log.h"
 #include "daemon/base/pipe.h"
+#include "daemon/core/answers.h"
 #include "daemon/core/backups.h"
 #include "daemon/core/linker.h"
 #include "daemon/core/reload.h"
@@ -214,6 +215,8 @@ enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag)
 	if (rc == RC_OK)
 		rc = backups_new(core, &core->backups);
 	if (rc == RC_OK)
+		rc = answers_new(&core->answers);
+	if (rc == RC_OK)
 		rc = start_log(core, diag);
 	if (rc == RC_OK)
 		rc = workq_new(core->n_threads, CORE_WORK_CAPACITY, &core->workers);
@@ -252,6 +255,7 @@ void core_close(struct core *core)
 	backups_free(core->backups);
 	write_queue_free(core->writes);
 	linker_free(core->linker);
+	answers_free(core->answers);
 	audit_log_free(core->log);
 	store_close(core->store);
 	secret_key_free(core->test_secret);

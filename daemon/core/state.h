@@ -21,6 +21,7 @@
 #include "proto/route.h"
 #include "proto/study.h"
 
+struct answers;
 struct linker;
 struct rotator;
 struct retention;
@@ -46,6 +47,7 @@ struct core {
 	struct audit_log *log;
 	struct write_queue *writes;
 	struct workq *workers;
+	struct answers *answers;          /* published releases in memory */
 	struct linker *linker;
 	struct rotator *rotator;
 	struct retention *retention;

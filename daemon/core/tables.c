@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/answers.h"
 #include "daemon/core/handlers.h"
-#include "daemon/core/publish.h"
+#include "daemon/core/state.h"
 #include "daemon/stats/stats.h"
 #include "proto/day.h"
 
@@ -21,35 +22,36 @@ static uint32_t last_published(struct core *core)
 	return number;
 }
 
-/* Only releases whose entry is signed are there, and where the study asks for witnesses, cosigned. */
-static enum rc load_published(struct core *core, uint32_t number, json_t **ret, struct diag *diag)
+/* What the log says release `number` is. Only releases whose entry is signed are there, and where the study asks for
+ * witnesses, cosigned; asked for every query, whatever is in memory. */
+static enum rc name_published(struct core *core, uint32_t number, struct release_name *ret, struct diag *diag)
 {
-	struct txn *txn = NULL;
 	pthread_mutex_lock(&core->lock);
 	enum rc rc = history_check_readable(&core->history, number, diag);
+	if (rc == RC_OK) {
+		ret->number = number;
+		memcpy(ret->digest, core->history.releases[number - 1].digest, sizeof ret->digest);
+	}
 	pthread_mutex_unlock(&core->lock);
-	if (rc != RC_OK)
-		return rc;
-	rc = txn_begin_read(core->store, &txn);
-	if (rc == RC_OK)
-		rc = release_body_load(txn, number, ret);
-	txn_abort(txn);
-	return rc == RC_NOTFOUND ? RC_DAMAGED : rc;
+	return rc;
 }
 
 void tables_run(struct request *request, const uint8_t *body, size_t len)
 {
 	struct core *core = request_core(request);
+	struct release_name name;
+	struct answer_body *release = NULL;
 	struct buffer out;
-	json_t *release = NULL;
 	buffer_init(&out);
 	uint32_t number = last_published(core);
-	enum rc rc = number == 0 ? RC_OK : load_published(core, number, &release, NULL);
-	if (rc == RC_TOO_EARLY)
+	enum rc rc = number == 0 ? RC_TOO_EARLY : name_published(core, number, &name, NULL);
+	if (rc == RC_OK)
+		rc = answers_body(core->answers, core->store, &name, &release);
+	else if (rc == RC_TOO_EARLY)
 		rc = RC_OK; /* what there will be the study says */
 	if (rc == RC_OK)
-		rc = stats_render_catalogue(core->study, release, &out);
-	json_decref(release);
+		rc = stats_render_catalogue(core->study, answer_body_json(release), &out);
+	answers_drop_body(core->answers, release);
 	if (rc == RC_OK)
 		request_reply_text(request, 200, MEDIA_JSON, &out);
 	else
@@ -65,14 +67,14 @@ struct query_job {
 	struct write_job job;
 	struct request *request;
 	json_t *fields;
-	struct buffer answer;
+	struct answer_text *answer;
 	struct store_reserve leave;
 };
 
 static void query_job_free(struct query_job *q)
 {
 	json_decref(q->fields);
-	buffer_deinit(&q->answer);
+	answers_drop(request_core(q->request)->answers, q->answer);
 	request_unref(q->request);
 	free(q);
 }
@@ -89,49 +91,34 @@ static void query_done(struct write_job *job, enum rc rc)
 	struct query_job *q = (struct query_job *)job;
 	if (rc == RC_OK)
 		request_reply_text(q->request, 200,
-				   request_head(q->request)->accept == ACCEPT_CSV ? MEDIA_CSV : MEDIA_JSON, &q->answer);
+				   request_head(q->request)->accept == ACCEPT_CSV ? MEDIA_CSV : MEDIA_JSON,
+				   answer_text_body(q->answer));
 	else
 		request_problem(q->request, rc, NULL);
 	query_job_free(q);
 }
 
-static enum rc query_fields(const struct stats_query *query, uint32_t number, const struct buffer *answer, json_t **ret)
+/* Takes `answer` over, also where it fails. */
+static enum rc log_and_answer(struct request *request, const char *canonical, uint32_t number,
+			      struct answer_text *answer)
 {
-	struct buffer text;
-	uint8_t digest[32];
-	char hex[65];
-	buffer_init(&text);
-	enum rc rc = stats_query_canonical(query, number, &text);
-	if (rc == RC_OK && text.failed)
-		rc = RC_NOMEM;
-	if (rc == RC_OK) {
-		sha256(answer->data, answer->len, digest);
-		hex_encode(digest, sizeof digest, hex);
-		*ret = json_pack("{s:I, s:s%, s:s}", "release", (json_int_t)number, "query", (const char *)text.data,
-				 text.len, "answer", hex);
-		rc = *ret == NULL ? RC_NOMEM : RC_OK;
-	}
-	buffer_deinit(&text);
-	return rc;
-}
-
-/* Takes `answer` over. */
-static enum rc log_and_answer(struct request *request, const struct stats_query *query, uint32_t number,
-			      struct buffer *answer)
-{
+	struct core *core = request_core(request);
 	struct query_job *q = calloc(1, sizeof *q);
-	if (q == NULL)
+	if (q == NULL) {
+		answers_drop(core->answers, answer);
 		return RC_NOMEM;
-	q->leave = core_entry_reserve(request_core(request));
-	q->job = (struct write_job){.apply = query_apply, .done = query_done, .leave = &q->leave};
+	}
+	q->leave = core_entry_reserve(core);
+	q->job = (struct write_job){.apply = query_apply,
+				    .done = query_done,
+				    .leave = &q->leave,
+				    .bytes = CORE_ENTRY_BYTES + strlen(canonical)};
 	q->request = request;
 	request_ref(request);
-	q->answer = *answer;
-	buffer_init(answer);
-	enum rc rc = query_fields(query, number, &q->answer, &q->fields);
-	q->job.bytes = CORE_ENTRY_BYTES + json_string_length(json_object_get(q->fields, "query"));
-	if (rc == RC_OK)
-		rc = write_queue_push(request_core(request)->writes, &q->job);
+	q->answer = answer;
+	q->fields = json_pack("{s:I, s:s, s:s}", "release", (json_int_t)number, "query", canonical, "answer",
+			      answer_text_digest(answer));
+	enum rc rc = q->fields == NULL ? RC_NOMEM : write_queue_push(core->writes, &q->job);
 	if (rc != RC_OK)
 		query_job_free(q);
 	return rc;
@@ -170,41 +157,80 @@ static enum rc explain(const struct core *core, const json_t *release, const str
 	return rc;
 }
 
+static enum rc render(struct core *core, const struct release_name *name, const struct stats_query *query,
+		      enum pipe_accept accept, struct buffer *out, struct diag *diag)
+{
+	struct answer_body *release = NULL;
+	enum rc rc = answers_body(core->answers, core->store, name, &release);
+	if (rc != RC_OK)
+		return rc;
+	const json_t *body = answer_body_json(release);
+	rc = accept == ACCEPT_CSV ? stats_render_csv(body, query, out, diag)
+				  : stats_render_jsonstat(body, query, out, diag);
+	if (rc != RC_OK)
+		rc = explain(core, body, query, rc, diag);
+	answers_drop_body(core->answers, release);
+	return rc == RC_OK && out->failed ? RC_NOMEM : rc;
+}
+
+/* From memory, or rendered and kept. */
+static enum rc find_answer(struct core *core, const struct release_name *name, const struct stats_query *query,
+			   enum pipe_accept accept, const char *canonical, struct answer_text **ret, struct diag *diag)
+{
+	struct buffer out;
+	struct answer_text *answer = answers_find(core->answers, name, accept, canonical);
+	if (answer != NULL) {
+		*ret = answer;
+		return RC_OK;
+	}
+	buffer_init(&out);
+	enum rc rc = render(core, name, query, accept, &out, diag);
+	if (rc == RC_OK)
+		rc = answers_add(core->answers, name, accept, canonical, &out, ret);
+	buffer_deinit(&out);
+	return rc;
+}
+
+static enum rc canonical_text(const struct stats_query *query, uint32_t number, struct buffer *out)
+{
+	enum rc rc = stats_query_canonical(query, number, out);
+	buffer_append(out, "", 1);
+	return rc == RC_OK && out->failed ? RC_NOMEM : rc;
+}
+
 /* On RC_OK the answer is on its way. */
-static enum rc answer_query(struct request *request, struct buffer *out, struct diag *diag)
+static enum rc answer_query(struct request *request, struct buffer *canonical, struct diag *diag)
 {
 	struct core *core = request_core(request);
 	const struct pipe_request *head = request_head(request);
+	enum pipe_accept accept = head->accept == ACCEPT_CSV ? ACCEPT_CSV : ACCEPT_JSON;
+	struct release_name name;
 	struct stats_query query;
+	struct answer_text *answer = NULL;
 	uint32_t number = 0;
-	json_t *release = NULL;
 	enum rc rc = stats_query_parse(core->study, head->argument, head->query, &query, &number, diag);
 	if (rc != RC_OK)
 		return rc;
 	uint32_t last = last_published(core);
 	if (number == 0)
 		number = last;
-	rc = load_published(core, number, &release, diag);
+	rc = name_published(core, number, &name, diag);
 	if (rc == RC_NOTFOUND)
 		return no_such_release(number, last, diag);
 	if (rc == RC_OK)
-		rc = head->accept == ACCEPT_CSV ? stats_render_csv(release, &query, out, diag)
-						: stats_render_jsonstat(release, &query, out, diag);
-	if (rc != RC_OK && release != NULL)
-		rc = explain(core, release, &query, rc, diag);
-	json_decref(release);
-	if (rc == RC_OK && out->failed)
-		rc = RC_NOMEM;
-	return rc == RC_OK ? log_and_answer(request, &query, number, out) : rc;
+		rc = canonical_text(&query, number, canonical);
+	if (rc == RC_OK)
+		rc = find_answer(core, &name, &query, accept, (const char *)canonical->data, &answer, diag);
+	return rc == RC_OK ? log_and_answer(request, (const char *)canonical->data, number, answer) : rc;
 }
 
 void table_run(struct request *request, const uint8_t *body, size_t len)
 {
-	struct buffer out;
+	struct buffer canonical;
 	struct diag diag = {""};
-	buffer_init(&out);
-	enum rc rc = answer_query(request, &out, &diag);
+	buffer_init(&canonical);
+	enum rc rc = answer_query(request, &canonical, &diag);
 	if (rc != RC_OK)
 		request_problem(request, rc, diag.text);
-	buffer_deinit(&out);
+	buffer_deinit(&canonical);
 }
