@@ -35,6 +35,9 @@ struct encode_input {
 	struct progress progress;
 };
 
+/* Where the custodian's own key lies when nobody says: record.key beside the secret, else where 'throughcare keys init'
+ * puts it, ../SOURCE/record.key from there. NULL when there is none; free() it. */
+char *encode_paths_record_key(const struct encode_job *job);
 /* Before anything is opened: no output is an input, a key or another output, or anything but a regular file.
  * Errors: USAGE. */
 enum rc encode_paths_check(const struct encode_job *job, struct diag *diag) MUST_CHECK;

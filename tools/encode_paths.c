@@ -57,6 +57,26 @@ static bool is_same(const struct place *a, const struct place *b)
 	return strcmp(a->path, b->path) == 0 || (a->full != NULL && b->full != NULL && strcmp(a->full, b->full) == 0);
 }
 
+char *encode_paths_record_key(const struct encode_job *job)
+{
+	const char *slash = job->secret != NULL ? strrchr(job->secret, '/') : NULL;
+	int len = slash != NULL ? (int)(slash - job->secret) + 1 : 0;
+	char *path = NULL;
+	if (job->secret == NULL || job->source == NULL || strchr(job->source, '/') != NULL)
+		return NULL;
+	if (asprintf(&path, "%.*srecord.key", len, job->secret) < 0)
+		return NULL;
+	if (access(path, F_OK) == 0)
+		return path;
+	free(path);
+	if (asprintf(&path, "%.*s../%s/record.key", len, job->secret, job->source) < 0)
+		return NULL;
+	if (access(path, F_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
 enum rc encode_paths_check(const struct encode_job *job, struct diag *diag)
 {
 	enum { N_OUTPUTS = 4 };

@@ -109,11 +109,13 @@ static void make_getopt_form(const struct option_table *table, struct getopt_for
 	form->letters[n++] = ':'; /* tell a missing argument from an unknown option */
 	for (size_t i = 0; i < table->n_rows; i++) {
 		const struct option_row *row = &table->rows[i];
-		int has_arg = row->kind == OPTION_FLAG ? no_argument : required_argument;
+		int has_arg = row->kind == OPTION_FLAG ? no_argument
+			      : row->bare != NULL      ? optional_argument
+						       : required_argument;
 		form->long_options[i] = (struct option){row->name, has_arg, NULL, LONG_ONLY + (int)i};
 		if (row->letter) {
 			form->letters[n++] = row->letter;
-			if (has_arg == required_argument)
+			if (has_arg != no_argument)
 				form->letters[n++] = ':';
 		}
 	}
@@ -166,6 +168,16 @@ static enum rc refuse_option(const struct option_table *table, int key, const ch
 	return refuse(table, "there is no option '%.*s'", len, text);
 }
 
+/* The value of an option that may stand without: what follows, unless that is an option. */
+static const char *value_or_bare(const struct option_row *row, int argc, char **argv)
+{
+	if (optarg != NULL || row->bare == NULL)
+		return optarg;
+	if (optind < argc && (argv[optind][0] != '-' || argv[optind][1] == '\0'))
+		return argv[optind++];
+	return row->bare;
+}
+
 enum rc options_parse(const struct option_table *table, int argc, char **argv, int *ret_operands, bool *ret_help)
 {
 	struct getopt_form form;
@@ -187,7 +199,7 @@ enum rc options_parse(const struct option_table *table, int argc, char **argv, i
 		const struct option_row *row = find_row(table, key);
 		if (row == NULL)
 			return refuse_option(table, key, argv[optind - 1]);
-		enum rc rc = take(table, row, optarg);
+		enum rc rc = take(table, row, value_or_bare(row, argc, argv));
 		if (rc != RC_OK)
 			return rc;
 		given[row - table->rows] = true;

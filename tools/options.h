@@ -40,6 +40,7 @@ struct option_row {
 	uint64_t min, max;    /* OPTION_NUMBER */
 	const char *argument; /* what --help calls it; NULL for flags */
 	const char *env;      /* environment variable to take the value from when not given (text), or NULL */
+	const char *bare;     /* text: the value where none follows, but an option or the end; NULL = one is needed */
 	bool required;
 	const char *help;
 };

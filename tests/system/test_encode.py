@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import stat
 import subprocess
 
@@ -92,6 +93,29 @@ def test_readable_secret_is_refused(keys, register, tmp_path):
     open_secret.write_bytes((keys / 'custodians/main.secret').read_bytes())
     open_secret.chmod(0o644)
     refused(encode(keys, register, tmp_path / 'out.batch', check=False, secret=open_secret), 78, 'main.secret')
+
+
+def test_the_short_command(keys, register, tmp_path):
+    """The record key where 'keys init' puts it, and a report without a name, at the end or before an option."""
+    asked = ('encode', '--study', keys / 'study.yaml', '--secret', keys / 'custodians/main.secret', '--source', 'prison')
+    long = tmp_path / 'long.batch'
+    assert encode(keys, register, long).returncode == 0
+    for i, rest in enumerate((['--report'], ['--report', '--threads', '1'], ['--report', '-'])):
+        done = tool(*asked, register, '-o', tmp_path / f'{i}.batch', *rest)
+        assert done.returncode == 0 and 'Register report' in done.stdout, done
+        assert (tmp_path / f'{i}.batch').read_bytes() == long.read_bytes()
+    done = tool(*asked, '--report', register, '-o', tmp_path / 'none.batch', check=False)  # taken for the report's name
+    assert done.returncode == 64 and 'too few arguments' in done.stderr and register.stat().st_size > 0
+    # Beside the secret it comes before; and where there is none, that is said.
+    alone = tmp_path / 'alone'
+    alone.mkdir()
+    shutil.copy(keys / 'custodians/main.secret', alone)
+    asked = ('encode', '--study', keys / 'study.yaml', '--secret', 'main.secret', '--source', 'prison', register.absolute())
+    done = subprocess.run([THROUGHCARE, *map(str, asked), '-o', 'o.batch'], capture_output=True, text=True, cwd=alone)
+    assert done.returncode == 64 and '--record-key is needed' in done.stderr and not (alone / 'o.batch').exists()
+    shutil.copy(keys / 'prison/record.key', alone)
+    done = subprocess.run([THROUGHCARE, *map(str, asked), '-o', 'o.batch'], capture_output=True, text=True, cwd=alone)
+    assert done.returncode == 0 and (alone / 'o.batch').read_bytes() == long.read_bytes(), done
 
 
 def test_record_key_in_place_of_the_secret_is_refused(keys, register, tmp_path):
