@@ -134,6 +134,12 @@ struct link_dependence {
 	int32_t excess; /* log2 of how much more often, 1/65536 units: what is counted twice when both agree */
 };
 
+/* What the model makes of a comparison, for lab and tests. */
+struct link_comparison {
+	uint8_t n_levels;
+	int32_t weight[STUDY_MAX_LEVELS + 1]; /* of each level: log2 of m/u in 1/65536 units */
+};
+
 /* One accepted link between rows, for lab and tests. */
 struct link_link {
 	uint32_t a, b;
@@ -155,6 +161,8 @@ struct link_result {
 	size_t n_groups;
 	struct link_dependence dependences[STUDY_MAX_COMPARISONS * (STUDY_MAX_COMPARISONS - 1) / 2];
 	size_t n_dependences; /* of the model; 0 where there was nothing to estimate */
+	struct link_comparison comparisons[STUDY_MAX_COMPARISONS];
+	size_t n_comparisons; /* of the model; 0 where there was nothing to estimate */
 };
 
 /* Estimate the model over `pairs` (all candidate pairs of rows < end, any order, borrowed), weigh, choose the

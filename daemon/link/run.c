@@ -93,6 +93,17 @@ static enum rc fit(struct run *run)
 	return rc;
 }
 
+static void describe_model(struct run *run)
+{
+	struct link_result *result = run->result;
+
+	result->n_comparisons = run->domain->n_comparisons;
+	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
+		result->comparisons[c].n_levels = run->domain->comparisons[c].n_levels;
+		memcpy(result->comparisons[c].weight, run->model.weight[c], sizeof run->model.weight[c]);
+	}
+}
+
 static enum rc link_sources(struct run *run)
 {
 	struct null_estimate *estimates = calloc(run->n_segments + 1, sizeof *estimates);
@@ -111,6 +122,7 @@ static enum rc link_sources(struct run *run)
 	}
 	if (rc == RC_OK) {
 		run_find_dependences(run);
+		describe_model(run);
 		rc = run_form_persons(run, estimates, recalls);
 	}
 	if (rc == RC_OK && any)
