@@ -24,7 +24,7 @@ TABLE = 'continuity_by_intervention'
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp('influence')
     registers = make_registers(folder / 'registers', PERSONS, 9, '--typos', '15')
-    first = Unit(folder / 'first', study_file(folder / 'study.yaml', STUDY, method='none', threshold=0))
+    first = Unit(folder / 'first', study_file(folder / 'study.yaml', STUDY, method='none', threshold=0), fixed=True)
     return folder, registers, first
 
 

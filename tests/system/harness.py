@@ -5,6 +5,7 @@ the daemon is `throughcared`, and a request that the tools would never make goes
 """
 import contextlib
 import csv
+import hashlib
 import http.client
 import json
 import os
@@ -52,6 +53,46 @@ def make_registers(folder, persons=600, seed=1, *options):
     return pathlib.Path(folder)
 
 
+def wait_for(condition, what, limit_s=PATIENCE_S):
+    """Until the condition holds; returns what it gave. `what` is said, or called and said, when it does not."""
+    deadline = time.monotonic() + limit_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what() if callable(what) else what
+        time.sleep(0.02)
+    return found
+
+
+def descriptors(pid):
+    """{number: what it stands for} of a process; one that is closed meanwhile is none."""
+    found = {}
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(fd)] = os.readlink(f'/proc/{pid}/fd/{fd}')
+    return found
+
+
+def fix_secrets(keys):
+    """Secrets of custodians and sources of a key set that are the same in every run, and so are filters and links. Returns the
+    path of a release secret, for noise that is."""
+    def put(path, kind):
+        path.write_text(f'throughcare-{kind}-v1:{hashlib.sha256(f"{kind} {path.name} {path.parent.name}".encode()).hexdigest()}\n')
+        path.chmod(0o600)
+
+    def key_check(path):
+        return tool('keys', 'linkage', path, '--show', '--study', study, '--domain', path.stem).stdout.split()[1]
+    study = keys / 'study.yaml'
+    for path in sorted((keys / 'custodians').glob('*.secret')):
+        before = key_check(path)
+        put(path, 'linkage')
+        text, after = study.read_text(), key_check(path)
+        assert before in text
+        study.write_text(text.replace(before, after))
+    for path in keys.glob('*/record.key'):
+        put(path, 'record')
+    put(keys / 'release.secret', 'release')
+    return keys / 'release.secret'
+
+
 def read_csv(path):
     with open(path, newline='') as f:
         return list(csv.DictReader(f))
@@ -67,8 +108,9 @@ def write_csv(path, rows):
 class Unit:
     """A linkage unit in a folder: key set, configuration, daemon."""
 
-    def __init__(self, folder, study=STUDY, like=None, **conf):
-        """`like` is a unit whose keys are taken instead of new ones: linkage and release depend on them."""
+    def __init__(self, folder, study=STUDY, like=None, fixed=False, **conf):
+        """`like` is a unit whose keys are taken instead of new ones: linkage and release depend on them. `fixed`: figures are
+        the same in every run, as whoever compares them with bounds wants it; the study must say that it is synthetic."""
         self.folder = pathlib.Path(folder)
         self.keys = self.folder / 'keys'
         self.daemon = None
@@ -82,9 +124,13 @@ class Unit:
         else:
             shutil.copytree(like.keys, self.keys)
             self.conf_path.write_text(self.conf_path.read_text().replace(str(like.keys), str(self.keys)))
+        if fixed:
+            conf = {'test_release_secret': fix_secrets(self.keys), **conf}
         # A confined process cannot write which lines it ran.
         counting = {'confinement': 'off'} if os.environ.get('TC_COVERAGE') else {}
-        self.configure(**{'store_map_bytes': '1G', **counting, **conf})
+        # A client of a test may be late, on a machine that does other things beside it.
+        patient = {'header_timeout_s': 120, 'idle_timeout_s': 600, 'min_body_bytes_per_s': 1}
+        self.configure(**{'store_map_bytes': '1G', **patient, **counting, **conf})
 
     def configure(self, **options):
         """Set options of the daemon's configuration; None removes one."""
@@ -204,6 +250,13 @@ class Unit:
         code, _, body = self.request('auditor', 'GET', f'/audit/release/{releases[-1]["digest"]}')
         assert code == 200, body
         return body
+
+    def refusals(self, n):
+        """The log's `refused` entries, once there are n of them: they are written while the client already has its answer."""
+        def found():
+            found = [e for e in self.entries() if e['kind'] == 'refused']
+            return found if len(found) + sum(e.get('not_logged_before', 0) for e in found) >= n else None
+        return wait_for(found, self.log)
 
     def entries(self):
         """All entries of the audit log, from the entry bundles."""

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from harness import SOURCE, STUDY, Unit, make_registers, problem, read_csv, study_file
+from harness import PATIENCE_S, SOURCE, STUDY, Unit, make_registers, problem, read_csv, study_file
 
 sys.path.insert(0, str(SOURCE / 'tests' / 'ref'))
 import measures as reference  # noqa: E402
@@ -130,13 +130,13 @@ def test_what_a_release_has_not(tmp_path, registers):
         shutil.rmtree(unit.keys / 'daemon' / 'store')
         shutil.copytree(tmp_path / 'store-1', unit.keys / 'daemon' / 'store')
         unit.start(ready=False)
-        assert unit.daemon.wait(60) == 76                # an older ledger is not taken
+        assert unit.daemon.wait(PATIENCE_S) == 76                # an older ledger is not taken
         unit.daemon = None
         shutil.rmtree(unit.keys / 'daemon' / 'store')
         # The log went on after the copy (a start and a refusal): it, too, is older now.
         shutil.copytree(tmp_path / 'store-2', unit.keys / 'daemon' / 'store')
         unit.start(ready=False)
-        assert unit.daemon.wait(60) == 76
+        assert unit.daemon.wait(PATIENCE_S) == 76
         unit.daemon = None
 
 
@@ -282,7 +282,7 @@ def test_a_small_service(tmp_path):
     with five points for links that were missed."""
     folder = make_registers(tmp_path / 'registers', 325, 3)
     truth = true_rates(folder)
-    with Unit(tmp_path / 'unit', SOURCE / 'deploy' / 'study-small-service.yaml') as unit:
+    with Unit(tmp_path / 'unit', SOURCE / 'deploy' / 'study-small-service.yaml', fixed=True) as unit:
         unit.push_registers(folder)
         unit.publish('--as-of', AS_OF)
         assert 0.49 < unit.status()['ledger']['rho_total_micro'] / 1e6 <= 0.5

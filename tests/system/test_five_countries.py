@@ -31,7 +31,8 @@ def unit(tmp_path_factory):
     folder = tmp_path_factory.mktemp('five')
     # nl and be get the very same register.
     registers = {c: make_registers(folder / c, 700, {'nl': 1, 'be': 1}.get(c, i)) for i, c in enumerate(COUNTRIES, 2)}
-    with Unit(folder / 'unit', STUDY) as unit:
+    (folder / 'study.yaml').write_text(STUDY.read_text() + '\nsynthetic: true\n')
+    with Unit(folder / 'unit', folder / 'study.yaml', fixed=True) as unit:
         for country in COUNTRIES:
             for kind in ('prison', 'treatment'):
                 source = f'{kind}-{country}'

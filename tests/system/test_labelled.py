@@ -11,7 +11,7 @@ STUDY = SOURCE / 'tests' / 'data' / 'study-labelled.yaml'
 
 def published(tmp_path, folder):
     """The release body, and the 21-day rate of all quarters together as an analyst reads it."""
-    with Unit(tmp_path / 'unit', STUDY) as unit:
+    with Unit(tmp_path / 'unit', STUDY, fixed=True) as unit:
         for source in ('prison', 'treatment'):
             batch = tmp_path / f'{source}.batch'
             unit.encode(source, folder / f'{source}.csv', batch)

@@ -11,7 +11,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from harness import SOURCE, Unit, make_registers, read_csv, study_file, write_csv
+from harness import PATIENCE_S, SOURCE, Unit, make_registers, read_csv, study_file, write_csv
 from npm import npm_packages
 
 sys.path.insert(0, str(SOURCE / 'tests' / 'ref'))
@@ -52,7 +52,7 @@ def three_registers(folder):
 def unit(tmp_path_factory):
     folder = tmp_path_factory.mktemp('measures')
     registers = three_registers(make_registers(folder / 'registers', 3000, 4))
-    with Unit(folder / 'unit', STUDY) as unit:
+    with Unit(folder / 'unit', STUDY, fixed=True) as unit:
         for source in registers:
             unit.encode(source, folder / 'registers' / f'{source}.csv', folder / f'{source}.batch')
             unit.push(source, folder / f'{source}.batch')
@@ -209,7 +209,7 @@ def test_corrected_rates(tmp_path):
     draws (test_coverage), not for this one: the interval widened by its own width must."""
     registers = make_registers(tmp_path / 'registers', 3000, 3, '--typos', 25, '--typos-by', 'ost=50')
     study = study_file(tmp_path / 'study.yaml', rho_limit='4\n  linkage_sigma2: 20\n  linkage_by: intervention')
-    with Unit(tmp_path / 'unit', study) as unit:
+    with Unit(tmp_path / 'unit', study, fixed=True) as unit:
         unit.push_registers(registers)
         unit.publish('--as-of', '2025-06-30')
         answers = {table: json.loads(unit.as_('analyst', 'query', table, '--format', 'json').stdout)
@@ -262,7 +262,7 @@ def test_jsonstat_toolkit_reads_every_table(unit, toolkit):
     for t in body['tables']:
         text = unit.as_('analyst', 'query', t['name'], '--format', 'json').stdout
         done = subprocess.run(['node', SOURCE / 'tests' / 'jsonstat' / 'check.mjs'], input=text, capture_output=True, text=True,
-                              env={**os.environ, 'CHECK_MODULES': str(toolkit)}, timeout=60)
+                              env={**os.environ, 'CHECK_MODULES': str(toolkit)}, timeout=PATIENCE_S)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         dimensions = {d['id']: d for d in found['dimensions']}
@@ -283,5 +283,5 @@ def test_jsonstat_toolkit_reads_every_table(unit, toolkit):
     broken = json.loads(text)
     broken['class'] = 'datasets'
     done = subprocess.run(['node', SOURCE / 'tests' / 'jsonstat' / 'check.mjs'], input=json.dumps(broken), capture_output=True,
-                          text=True, env={**os.environ, 'CHECK_MODULES': str(toolkit)}, timeout=60)
+                          text=True, env={**os.environ, 'CHECK_MODULES': str(toolkit)}, timeout=PATIENCE_S)
     assert done.returncode != 0
