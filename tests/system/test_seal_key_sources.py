@@ -1,6 +1,5 @@
 """Where the sealing key comes from: a file, a credential that systemd hands over, a key that a PKCS#11 token opens. The
 token is SoftHSM's (Debian's softhsm2), through the same module interface as a card or an HSM."""
-import os
 import pathlib
 import secrets
 import shutil
@@ -8,9 +7,10 @@ import subprocess
 
 import pytest
 
-from harness import PATIENCE_S, Unit, make_registers, tool
+from harness import PATIENCE_S, Unit, descriptors, make_registers, tool
 
 MODULE = pathlib.Path('/usr/lib/softhsm/libsofthsm2.so')
+PIN, WRONG_PIN = 'Zwiebelturm-kuq', 'Regenbogen-wyx'      # not digits: a port or a process number would look like them
 
 
 def started(unit, env=None, **options):
@@ -65,16 +65,16 @@ def token(tmp_path, monkeypatch):
     conf.write_text(f'directories.tokendir = {folder}\nobjectstore.backend = file\nlog.level = ERROR\n')
     monkeypatch.setenv('SOFTHSM2_CONF', str(conf))
     pin = tmp_path / 'pin'
-    pin.write_text('4711\n')
+    pin.write_text(f'{PIN}\n')
     pin.chmod(0o600)
 
     def softhsm(*args):
         subprocess.run(['softhsm2-util', *args], check=True, capture_output=True, timeout=PATIENCE_S)
-    softhsm('--init-token', '--free', '--label', 'unit', '--so-pin', '123456', '--pin', '4711')
+    softhsm('--init-token', '--free', '--label', 'unit', '--so-pin', '123456', '--pin', PIN)
     for label, key_id in (('seal', 'a1'), ('other', 'a2')):
         raw = tmp_path / 'aes'
         raw.write_text(secrets.token_hex(16))               # 32 bytes; the importer loses some others than letters
-        softhsm('--import', str(raw), '--aes', '--token', 'unit', '--label', label, '--id', key_id, '--pin', '4711')
+        softhsm('--import', str(raw), '--aes', '--token', 'unit', '--label', label, '--id', key_id, '--pin', PIN)
         raw.unlink()
     return f'pkcs11:token=unit;object=seal?module-path={MODULE}&pin-source=file:{pin}'
 
@@ -129,12 +129,12 @@ def test_token(tmp_path, token):
         refused(unit, reason)
     unit.configure(seal_key_token=f'"{token}"')
     pin = tmp_path / 'pin'
-    pin.write_text('0815\n')
+    pin.write_text(f'{WRONG_PIN}\n')
     refused(unit, 'cannot log in')
     pin.chmod(0o644)
     refused(unit, 'has mode 0644')
-    assert '0815' not in unit.log() and '4711' not in unit.log()
-    pin.write_text('4711')
+    assert WRONG_PIN not in unit.log() and PIN not in unit.log()
+    pin.write_text(PIN)
     pin.chmod(0o600)
     assert started(unit)['batches'] == batches
 
@@ -150,5 +150,5 @@ def test_nothing_of_the_token_stays(tmp_path, token):
     with unit:
         for pid in unit.processes():
             maps = pathlib.Path(f'/proc/{pid}/maps').read_text()
-            files = [os.readlink(path) for path in pathlib.Path(f'/proc/{pid}/fd').iterdir()]
+            files = descriptors(pid).values()
             assert 'softhsm' not in maps and not any('/tokens/' in f or f.endswith('/pin') for f in files), files
