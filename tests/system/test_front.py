@@ -10,17 +10,24 @@ import time
 
 import pytest
 
-from harness import Unit, problem, tool
+from harness import Unit, descriptors, problem, tool, wait_for
 
-# What the deadlines of the unit under test are set to, and how late they may be noticed on a busy machine.
-HEADER_S, IDLE_S, LATE_S = 2, 3, 30
+# What the deadlines of the hurried unit are set to, and how late they may be noticed on a busy machine.
+HEADER_S, IDLE_S, LATE_S = 2, 3, 120
+CAPS = dict(max_body_bytes='1M', max_inflight_bytes='1M', max_connections=40, max_connections_per_client=8)
 
 
 @pytest.fixture(scope='module')
 def unit(tmp_path_factory):
-    with Unit(tmp_path_factory.mktemp('front') / 'unit', header_timeout_s=HEADER_S, idle_timeout_s=IDLE_S,
-              max_body_bytes='1M', max_inflight_bytes='1M', min_body_bytes_per_s=10000, max_connections=40,
-              max_connections_per_client=8) as u:
+    with Unit(tmp_path_factory.mktemp('front') / 'unit', **CAPS) as u:
+        yield u
+
+
+@pytest.fixture(scope='module')
+def hurried(tmp_path_factory):
+    """Its deadlines are so near that a client of these tests itself may miss one: for tests of deadlines alone."""
+    with Unit(tmp_path_factory.mktemp('front') / 'hurried', header_timeout_s=HEADER_S, idle_timeout_s=IDLE_S,
+              min_body_bytes_per_s=10000, **CAPS) as u:
         yield u
 
 
@@ -78,7 +85,7 @@ def context(unit, who='analyst'):
 
 
 def connect(unit, c):
-    return c.wrap_socket(socket.create_connection(('127.0.0.1', unit.port), 20), server_hostname='localhost')
+    return c.wrap_socket(socket.create_connection(('127.0.0.1', unit.port), LATE_S), server_hostname='localhost')
 
 
 def tls_refused(unit, c):
@@ -125,7 +132,7 @@ def test_no_resumption(unit):
         assert s.session is None or not s.session.has_ticket
         session = s.session
     if session is not None:
-        raw = socket.create_connection(('127.0.0.1', unit.port), 20)
+        raw = socket.create_connection(('127.0.0.1', unit.port), LATE_S)
         with c.wrap_socket(raw, server_hostname='localhost', session=session) as s:
             s.sendall(get())
             assert read_answer(s)[0] == 200
@@ -134,7 +141,7 @@ def test_no_resumption(unit):
 
 def test_garbage_instead_of_tls(unit):
     for bytes_ in (b'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n', b'\0' * 600, b'\x16\x03\x01\xff\xff' + b'\1' * 600):
-        with socket.create_connection(('127.0.0.1', unit.port), 20) as s:
+        with socket.create_connection(('127.0.0.1', unit.port), LATE_S) as s:
             s.sendall(bytes_)
             answer = b''
             try:
@@ -164,10 +171,7 @@ def test_revocation_reaches_new_and_open_connections(unit, tmp_path):
 def test_revocation_list_is_sent_anew_once_the_store_is_open(tmp_path):
     """The front reads it before the core opens the store; what was revoked in between must not be missed."""
     with Unit(tmp_path / 'u') as u:
-        deadline = time.monotonic() + LATE_S
-        while 'revocation list renewed' not in u.log():
-            assert time.monotonic() < deadline, u.log()
-            time.sleep(0.1)
+        wait_for(lambda: 'revocation list renewed' in u.log(), u.log)
 
 
 # ---- who may ask what ----
@@ -213,7 +217,7 @@ def test_methods(unit):
 
 
 def test_head_is_answered_without_a_body(unit):
-    with unit.tls('analyst', timeout=20) as s:
+    with unit.tls('analyst', timeout=LATE_S) as s:
         s.sendall(b'HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n')
         answer = b''
         while got := s.recv(65536):
@@ -223,7 +227,7 @@ def test_head_is_answered_without_a_body(unit):
 
 def test_bodies_are_judged_by_their_head(unit):
     def refused(status, name, head):
-        with unit.tls('prison', timeout=20) as s:
+        with unit.tls('prison', timeout=LATE_S) as s:
             s.sendall(head)                      # and no body: the answer may not wait for it
             got, fields, body, _ = read_answer(s)
             assert (got, problem(body)[0]) == (status, name)
@@ -243,7 +247,7 @@ def test_bodies_are_judged_by_their_head(unit):
 
 
 def test_large_body_of_a_refused_request_does_not_hide_the_answer(unit):
-    with unit.tls('analyst', timeout=20) as s:
+    with unit.tls('analyst', timeout=LATE_S) as s:
         s.sendall(post('/v1/batches', 'Content-Length: 1000000', PROTOBUF))
         s.sendall(b'x' * 1000000)
         assert read_answer(s)[0] == 403
@@ -270,7 +274,7 @@ SMUGGLED = get('/v1/study')
     b'\x16\x03\x01\0\1',
 ], ids=range(13))
 def test_ambiguous_requests_end_the_connection(unit, bad):
-    with unit.tls('prison', timeout=20) as s:
+    with unit.tls('prison', timeout=LATE_S) as s:
         s.sendall(get() + bad + SMUGGLED)
         status, _, _, rest = read_answer(s)
         assert status == 200
@@ -281,7 +285,7 @@ def test_ambiguous_requests_end_the_connection(unit, bad):
 
 def test_ambiguous_chunks_end_the_request(unit):
     for chunk in (b'0x3\r\nabc\r\n0\r\n\r\n', b'3;a=b\r\nabc\r\n0\r\n\r\n', b'3\nabc\r\n0\r\n\r\n', b'0\r\nX: y\r\n\r\n'):
-        with unit.tls('prison', timeout=20) as s:
+        with unit.tls('prison', timeout=LATE_S) as s:
             s.sendall(post('/v1/batches', PROTOBUF, 'Transfer-Encoding: chunked') + chunk + SMUGGLED)
             status, fields, body, rest = read_answer(s)
             assert status == 400 and fields['connection'] == 'close'
@@ -290,7 +294,7 @@ def test_ambiguous_chunks_end_the_request(unit):
 
 def test_heads_are_bounded(unit):
     for head in (b'GET /' + b'a' * 3000 + b' HTTP/1.1\r\n', get()[:-2] + b'X: y\r\n' * 70, get()[:-2] + b'X: ' + b'y' * 20000):
-        with unit.tls('analyst', timeout=20) as s:
+        with unit.tls('analyst', timeout=LATE_S) as s:
             s.sendall(head)
             status, _, body, _ = read_answer(s)
             assert status == 431 and problem(body)[0] == 'headers-too-large'
@@ -299,7 +303,7 @@ def test_heads_are_bounded(unit):
 # ---- keep-alive, pipelining, 100-continue ----
 
 def test_many_requests_on_one_connection(unit):
-    with unit.tls('analyst', timeout=20) as s:
+    with unit.tls('analyst', timeout=LATE_S) as s:
         for _ in range(50):
             s.sendall(get())
             assert read_answer(s)[0] == 200
@@ -313,14 +317,14 @@ def test_many_requests_on_one_connection(unit):
 
 
 def test_one_byte_at_a_time(unit):
-    with unit.tls('analyst', timeout=20) as s:
+    with unit.tls('analyst', timeout=LATE_S) as s:
         for byte in get('/v1/tables'):
             s.send(bytes([byte]))
         assert read_answer(s)[0] == 200
 
 
 def test_continue_is_sent_before_the_body(unit):
-    with unit.tls('prison', timeout=20) as s:
+    with unit.tls('prison', timeout=LATE_S) as s:
         s.sendall(post('/v1/batches', PROTOBUF, 'Content-Length: 5', 'Expect: 100-continue'))
         status, _, _, rest = read_answer(s)
         assert status == 100
@@ -331,7 +335,7 @@ def test_continue_is_sent_before_the_body(unit):
 
 def test_body_larger_than_the_first_credit(unit):
     """900 KB of rubbish pass through flow control, or are refused before their end; the answer comes either way."""
-    with unit.tls('prison', timeout=60) as s:
+    with unit.tls('prison', timeout=LATE_S) as s:
         s.sendall(post('/v1/batches', PROTOBUF, 'Content-Length: 900000'))
         s.sendall(bytes(900000))
         status, _, body, _ = read_answer(s)
@@ -352,20 +356,20 @@ def seconds_until_closed(s):
     return time.monotonic() - start, data
 
 
-def test_silent_before_the_handshake(unit):
-    with socket.create_connection(('127.0.0.1', unit.port), LATE_S) as s:
+def test_silent_before_the_handshake(hurried):
+    with socket.create_connection(('127.0.0.1', hurried.port), LATE_S) as s:
         took, _ = seconds_until_closed(s)
     assert took > HEADER_S * 0.5
 
 
-def test_silent_after_the_handshake(unit):
-    with unit.tls('analyst') as s:
+def test_silent_after_the_handshake(hurried):
+    with hurried.tls('analyst') as s:
         took, data = seconds_until_closed(s)
     assert data == b'' and took > HEADER_S * 0.5
 
 
-def test_slow_head_has_an_absolute_deadline(unit):
-    with unit.tls('analyst', timeout=LATE_S) as s:
+def test_slow_head_has_an_absolute_deadline(hurried):
+    with hurried.tls('analyst', timeout=LATE_S) as s:
         start, answer = time.monotonic(), b''
         s.sendall(get()[:-2])
         s.settimeout(0.2)
@@ -385,16 +389,16 @@ def test_slow_head_has_an_absolute_deadline(unit):
     assert answer == b'' or answer.startswith((b'HTTP/1.1 408 ', b'HTTP/1.1 431 '))
 
 
-def test_idle_connection_ends(unit):
-    with unit.tls('analyst') as s:
+def test_idle_connection_ends(hurried):
+    with hurried.tls('analyst') as s:
         s.sendall(get())
         read_answer(s)
         took, data = seconds_until_closed(s)
     assert data == b'' and took > IDLE_S * 0.5
 
 
-def test_slow_body_is_cut_off(unit):
-    with unit.tls('prison') as s:
+def test_slow_body_is_cut_off(hurried):
+    with hurried.tls('prison') as s:
         s.sendall(post('/v1/batches', PROTOBUF, 'Content-Length: 100000'))
         start = time.monotonic()
         s.settimeout(0.2)
@@ -468,16 +472,6 @@ def status_of(pid):
     return dict(line.split(':\t', 1) for line in pathlib.Path(f'/proc/{pid}/status').read_text().splitlines() if ':\t' in line)
 
 
-def descriptors(pid):
-    found = {}
-    for fd in os.listdir(f'/proc/{pid}/fd'):
-        try:
-            found[int(fd)] = os.readlink(f'/proc/{pid}/fd/{fd}')
-        except FileNotFoundError:
-            pass
-    return found
-
-
 def test_processes_are_confined(unit):
     core, front = unit.processes()
     for pid in (core, front):
@@ -495,20 +489,21 @@ def test_processes_are_confined(unit):
     assert inode not in [line.split()[9] for line in listening.splitlines() if ':' in line.split()[0]]
 
 
+def has_ended(pid):
+    try:
+        state = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == 'Z'                          # its parent has died and nobody reaps it here
+
+
 @pytest.mark.parametrize('which', [0, 1], ids=['core', 'front'])
 def test_when_one_dies_the_other_ends(tmp_path, which):
     u = Unit(tmp_path / 'unit').start()
     pids = u.processes()
     os.kill(pids[which], signal.SIGKILL)
     assert u.daemon.wait(LATE_S) != 0
-    deadline = time.monotonic() + LATE_S
-    while os.path.exists(f'/proc/{pids[1]}') and time.monotonic() < deadline:
-        state = pathlib.Path(f'/proc/{pids[1]}/stat').read_text().rsplit(')', 1)[1].split()[0]
-        if state == 'Z':
-            break                                # ended; its parent has died and nobody reaps it here
-        time.sleep(0.05)
-    else:
-        assert not os.path.exists(f'/proc/{pids[1]}')
+    wait_for(lambda: has_ended(pids[1]), 'the front is still there')
     u.daemon = None
 
 
