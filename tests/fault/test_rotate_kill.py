@@ -9,7 +9,7 @@ import time
 import pytest
 
 from history import History, Pushers, World, finish, kill_hard, wait_for_port
-from harness import tool  # noqa: I001: history.py puts it into the path
+from harness import PATIENCE_S, tool  # noqa: I001: history.py puts it into the path
 
 KEY_REFUSED = 78
 
@@ -88,7 +88,7 @@ def test_kills_during_rotation(world):
         assert not history.wrong, history.wrong[0]
         during += ring.in_file()
     ring.start(rng)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE_S
     while unit.status()['sealing']['rotating']:
         assert time.monotonic() < deadline, unit.log()
         time.sleep(0.02)
