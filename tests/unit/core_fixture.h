@@ -264,11 +264,11 @@ static inline const char *cf_text(const struct cf_answer *a)
 	return a->body.len == 0 ? "" : (const char *)a->body.data;
 }
 
-/* Wait until the linker says so, at most half a minute. */
+/* Wait until the linker says so; a limit ends a hang, it measures nothing. */
 static inline enum linker_state cf_wait_release(struct cf *f, uint32_t number)
 {
 	struct linker_status status;
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 30000; i++) {
 		linker_status(f->core->linker, &status);
 		if (status.release == number &&
 		    (status.release_state == LINKER_DONE || status.release_state == LINKER_FAILED))
@@ -281,7 +281,7 @@ static inline enum linker_state cf_wait_release(struct cf *f, uint32_t number)
 static inline void cf_wait_compared(struct cf *f)
 {
 	struct linker_status status;
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 30000; i++) {
 		linker_status(f->core->linker, &status);
 		if (status.n_rows_pending == 0)
 			return;

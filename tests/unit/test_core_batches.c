@@ -43,7 +43,7 @@ static void assert_problem(const struct cf_answer *a, enum rc rc)
 /* The worker lets go of the request, and of its memory, just after its answer. */
 static void wait_let_go(struct cf *f)
 {
-	for (int i = 0; i < 1000 && atomic_load(&f->core->n_requests) > 0; i++)
+	for (int i = 0; i < 300000 && atomic_load(&f->core->n_requests) > 0; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
 	assert_int_equal(atomic_load(&f->core->n_requests), 0);
 	assert_int_equal(atomic_load(&f->core->intake_bytes), 0);

@@ -591,11 +591,16 @@ static void test_nothing_follows_stop(void **state)
 	for (int i = 0; i < 300; i++)
 		wait_a_moment();
 	assert_string_equal(last_kind(f), "stop");
+	/* Where the machine held us up until it was done, nothing is left to finish. */
+	bool finished = cf_count_entries(f, "release") == 1;
 	cf_close(f);
 	open_core(f);
-	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
-	assert_string_equal(last_kind(f), "release");
+	if (!finished) {
+		assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+		assert_string_equal(last_kind(f), "release");
+	}
 	assert_int_equal(cf_count_entries(f, "release_started"), 1);
+	assert_int_equal(cf_count_entries(f, "release"), 1);
 }
 
 /* Candidate pairs take room in the store: free room to the byte would be a figure of linkage. */
