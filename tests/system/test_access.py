@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import PATIENCE_S, Unit, make_registers, problem, tool
+from harness import PATIENCE_S, Unit, make_registers, problem, tool, wait_for
 
 POLICY = '1.3.6.1.4.1.55555.7.1'
 IN_USE, KEPT = 'access file in use', 'the one before stays in force'
@@ -50,10 +50,7 @@ class WithAccess(Unit):
         return f'- fingerprint: {fingerprint(self.keys / who / "client.crt")}\n' + ''.join(f'  {line}\n' for line in lines)
 
     def await_log(self, said, n):
-        deadline = time.monotonic() + PATIENCE_S
-        while self.log().count(said) < n:
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.02)
+        wait_for(lambda: self.log().count(said) >= n, self.log)
 
     def start(self, **options):
         n = self.log().count(IN_USE)
@@ -77,17 +74,6 @@ def unit(tmp_path):
         yield u
 
 
-def denials(unit, n):
-    """The log's `refused` entries, once there are n of them: they are written while the client already has its answer."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        found = [e for e in unit.entries() if e['kind'] == 'refused']
-        if len(found) + sum(e.get('not_logged_before', 0) for e in found) >= n:
-            return found
-        assert time.monotonic() < deadline, (found, unit.log())
-        time.sleep(0.02)
-
-
 def certificates(unit, **wanted):
     return [e for e in unit.entries() if e['kind'] == 'certificate' and wanted.items() <= e.items()]
 
@@ -105,7 +91,7 @@ def test_roles_are_taken_away_and_given_back(unit):
     assert unit.request('analyst', 'GET', '/audit/checkpoint')[0] == 403
     fp = fingerprint(unit.keys / 'analyst/client.crt')
     assert [e['change'] for e in certificates(unit, fp=fp)] == ['added', 'changed', 'changed']
-    denied = denials(unit, 2)
+    denied = unit.refusals(2)
     assert [(e['route'], e['reason'], e.get('fp') or e['who']['fp']) for e in denied] == [
         ('none', 'forbidden', fp), ('/audit/checkpoint', 'forbidden', fp)]
 
@@ -138,7 +124,7 @@ def test_tables(tmp_path):
         status, _, body = unit.request('analyst', 'GET', f'/v1/tables/{other}')
         assert (status, problem(body)) == (403, ('forbidden', 'the certificate may not read this table'))
         assert unit.request('analyst', 'GET', '/v1/tables')[0] == 200      # what there is, the study says anyway
-        last = denials(unit, 1)[-1]
+        last = unit.refusals(1)[-1]
         assert (last['kind'], last['route'], last['reason'], last['who']['client']) == (
             'refused', '/v1/tables/{}', 'forbidden', 'analyst')
 
@@ -157,7 +143,7 @@ def test_rates(unit):
         assert problem(body)[0] == 'too-many-requests'
         assert 1 <= int(headers['Retry-After']) <= 12
     assert unit.request('auditor', 'GET', '/healthz')[0] == 200       # others go on
-    logged = denials(unit, len(limited))
+    logged = unit.refusals(len(limited))
     assert {e['reason'] for e in logged} == {'too-many-requests'}
     assert len(logged) + sum(e.get('not_logged_before', 0) for e in logged) == len(limited)
 
@@ -171,7 +157,7 @@ def test_certificates_of_another_authority(unit, tmp_path):
     assert status == 200
     assert ask('/v1/tables')[0] == 403
     client = f'ward-{fingerprint(cert)[:16]}'
-    assert denials(unit, 2)[-1]['who'] == {'client': client, 'fp': fingerprint(cert), 'role': 'auditor'}
+    assert unit.refusals(2)[-1]['who'] == {'client': client, 'fp': fingerprint(cert), 'role': 'auditor'}
     assert b'Ann' not in json.dumps(unit.entries()).encode()          # a subject's name is nobody's business
     unit.renew('{}\n', IN_USE)
     assert ask('/audit/checkpoint')[0] == 403
@@ -210,13 +196,10 @@ def test_each_change_is_logged_once(tmp_path):
         first = unit.entries()
         tool('keys', 'cert', '--ca', unit.keys / 'ca', '--client', 'leaver', '--role', 'analyst', '-o', tmp_path / 'leaver')
         tool('keys', 'revoke', '--ca', unit.keys / 'ca', tmp_path / 'leaver.crt')
-        deadline = time.monotonic() + PATIENCE_S
-        while not certificates(unit, change='revoked'):
-            assert time.monotonic() < deadline, unit.log()
-            time.sleep(0.02)
+        wait_for(lambda: certificates(unit, change='revoked'), unit.log)
         with pytest.raises((ssl.SSLError, ConnectionError)):
             unit.request(None, 'GET', '/healthz', cert=tmp_path / 'leaver.crt', key=tmp_path / 'leaver.key')
-        refused = denials(unit, 1)
+        refused = unit.refusals(1)
         assert refused[0]['fp'] == fingerprint(tmp_path / 'leaver.crt') and refused[0]['reason'] == 'not-authenticated'
         unit.restart()
         unit.daemon.send_signal(signal.SIGHUP)

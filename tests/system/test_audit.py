@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from harness import STUDY, Unit, make_registers, study_file, tool
+from harness import PATIENCE_S, STUDY, Unit, make_registers, study_file, tool
 from log_server import Log, Server, canonical
 
 import tlog
@@ -367,5 +367,5 @@ def test_real_daemon_and_rollback(tmp_path):
     shutil.rmtree(unit.keys / 'daemon/store')
     shutil.copytree(tmp_path / 'backup', unit.keys / 'daemon/store')
     unit.start(ready=False)
-    assert unit.daemon.wait(60) == AUDIT_FAILED
+    assert unit.daemon.wait(PATIENCE_S) == AUDIT_FAILED
     assert 'fork' in unit.log() or 'rolled back' in unit.log() or 'older' in unit.log()

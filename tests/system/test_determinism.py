@@ -12,7 +12,7 @@ import secrets
 
 import pytest
 
-from harness import STUDY, Unit, batches_of, make_registers, read_csv, tool, write_csv
+from harness import PATIENCE_S, STUDY, Unit, batches_of, make_registers, read_csv, tool, wait_for, write_csv
 
 AS_OF = '2026-01-31'
 CPU_FLAGS = open('/proc/cpuinfo').read()
@@ -112,8 +112,7 @@ def test_killed_while_comparing(world, reference):
     """kill -9 in the middle of a first load: comparing goes on from the last durable slice, to the same release."""
     with Run(world, 'killed', compare_step_pairs='1M', worker_threads=1) as unit:
         unit.send(unit.pieces('treatment', 4096) + unit.pieces('prison', 4096))
-        while unit.status()['comparing']['comparisons_done'] == 0:
-            pass
+        wait_for(lambda: unit.status()['comparing']['comparisons_done'] > 0, unit.log)
         unit.kill()
         unit.start()
         assert unit.released() == reference
@@ -148,7 +147,7 @@ def test_an_injected_secret_needs_a_synthetic_study(world, tmp_path):
     study.write_text(STUDY.read_text().replace('synthetic: true', 'synthetic: false'))
     unit = Unit(tmp_path / 'unit', study, test_release_secret=world[0] / 'release.secret')
     unit.start(ready=False)
-    assert unit.daemon.wait(60) == 78
+    assert unit.daemon.wait(PATIENCE_S) == 78
     assert 'synthetic' in unit.log()
 
 

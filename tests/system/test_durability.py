@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import Unit, batches_of, make_registers
+from harness import PATIENCE_S, Unit, batches_of, make_registers, wait_for
 
 BATCH_RECORDS = 25
 
@@ -49,11 +49,13 @@ class Pusher(threading.Thread):
                 self.refused.append((code, body))
 
 
-def push_and_kill(unit, pieces, delay_s, n_threads=4):
+def push_and_kill(unit, pieces, delay_s, least=0, n_threads=4):
+    """Kill after so long, and not before so many batches were acknowledged."""
     pushers = [Pusher(unit, pieces[i::n_threads]) for i in range(n_threads)]
     for pusher in pushers:
         pusher.start()
     time.sleep(delay_s)
+    wait_for(lambda: sum(len(pusher.receipts) for pusher in pushers) >= least, unit.log)
     unit.kill()
     for pusher in pushers:
         pusher.join()
@@ -77,7 +79,7 @@ def test_kill_during_pushes(tmp_path, registers):
     known, size = {}, 0
     with unit:
         for round_ in range(4):
-            new = push_and_kill(unit, pieces, 0.15 + 0.15 * round_)
+            new = push_and_kill(unit, pieces, 0.15 + 0.15 * round_, least=round_ == 3)
             for key, receipt in new.items():        # a batch that is pushed again has one receipt for ever
                 assert known.setdefault(key, receipt) == receipt
             unit.start()
@@ -111,7 +113,7 @@ def test_kill_during_a_release(tmp_path, registers):
         assert (code, json.loads(body)['release']) == (202, 1)
         unit.kill()
         unit.start()
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         while unit.status()['release'] != {'number': 1, 'state': 'done', 'error': None}:
             assert time.monotonic() < deadline, unit.status()
             time.sleep(0.05)
@@ -142,7 +144,7 @@ def test_a_copy_from_yesterday_is_refused(tmp_path, registers):
         shutil.move(unit.keys / 'daemon' / 'store', tmp_path / 'today')
         shutil.copytree(tmp_path / 'yesterday', unit.keys / 'daemon' / 'store')
         unit.start(ready=False)
-        assert unit.daemon.wait(60) == 76, unit.log()
+        assert unit.daemon.wait(PATIENCE_S) == 76, unit.log()
         assert 'older copy' in unit.log()
         unit.daemon = None
         shutil.rmtree(unit.keys / 'daemon' / 'store')
@@ -155,7 +157,7 @@ def test_second_daemon_on_one_store(tmp_path):
     with Unit(tmp_path / 'unit') as unit:
         first = unit.daemon
         unit.start(ready=False)
-        assert unit.daemon.wait(60) != 0
+        assert unit.daemon.wait(PATIENCE_S) != 0
         assert 'another process' in unit.log()
         unit.daemon = first
         unit.port = int((unit.folder / 'port').read_text()) if (unit.folder / 'port').exists() else unit.port

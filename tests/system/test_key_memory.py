@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from harness import Unit, make_registers, tool
+from harness import Unit, descriptors, make_registers, tool
 
 
 def mappings(pid):
@@ -76,7 +76,7 @@ def test_keys_in_memory(tmp_path):
             check_guarded(core, key_bytes(path))
         assert not find(core, old[seal]), 'a sealing key that was rotated away is wiped'
         for pid in (core, front):
-            assert not [path for path in open_files(pid) if path.endswith('.key') or '.key ' in path]
+            assert not [path for path in descriptors(pid).values() if path.endswith('.key') or '.key ' in path]
         status = pathlib.Path(f'/proc/{core}/limits').read_text()
         assert re.search(r'Max core file size\s+0\s+0', status)
     with unit:
@@ -84,13 +84,3 @@ def test_keys_in_memory(tmp_path):
         assert not find(core, old[log]), 'the old log key is not read again'
         check_guarded(core, key_bytes(seal))
         check_guarded(core, key_bytes(log))
-
-
-def open_files(pid):
-    out = []
-    for fd in os.listdir(f'/proc/{pid}/fd'):
-        try:
-            out.append(os.readlink(f'/proc/{pid}/fd/{fd}'))
-        except FileNotFoundError:
-            pass
-    return out

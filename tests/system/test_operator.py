@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import Unit, batches_of, make_registers
+from harness import Unit, batches_of, make_registers, wait_for
 
 
 def metrics(unit):
@@ -19,13 +19,6 @@ def metrics(unit):
     found = {name: int(value) for name, value in (line.rsplit(' ', 1) for line in lines)}
     assert len(found) == len(lines), 'each figure once'
     return {name.removeprefix('throughcare_'): value for name, value in found.items()}
-
-
-def wait_for(condition, what, limit_s=60):
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 def ends_of(unit):

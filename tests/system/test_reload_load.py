@@ -8,10 +8,10 @@ import http.client
 import threading
 import time
 
-from harness import tool
-from test_access import WithAccess, fingerprint
+from harness import PATIENCE_S, tool, wait_for
+from test_access import WithAccess, certificates, fingerprint
 
-MARGIN_S = 20       # beside the one second, for a machine that is busy with other things
+MARGIN_S = 100      # beside the one second, for a machine that is busy with other things
 N_CLIENTS, N_RENEWALS, N_LEAVERS = 4, 15, 3
 
 
@@ -37,7 +37,7 @@ class Asker(threading.Thread):
         while not self.stop.is_set():
             connection = http.client.HTTPConnection('localhost', self.unit.port)
             try:
-                connection.sock = self.unit.tls(self.who, self.cert, self.key, timeout=60)
+                connection.sock = self.unit.tls(self.who, self.cert, self.key, timeout=PATIENCE_S)
                 for _ in range(10):
                     self.one(connection)
                     if self.stop.is_set():
@@ -50,7 +50,7 @@ class Asker(threading.Thread):
 
 def watch(leaver, change, margin=MARGIN_S):
     """Seconds from the change to the last request of the leaver that was sent and answered."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while leaver.n < 5:
         assert time.monotonic() < deadline and not leaver.wrong, leaver.wrong
         time.sleep(0.01)
@@ -107,7 +107,7 @@ def test_under_load(tmp_path):
                 asker.join()
         assert not [asker.wrong for asker in askers if asker.wrong], [asker.wrong[:3] for asker in askers]
         assert all(asker.n > 20 for asker in askers), [asker.n for asker in askers]
-        assert len([e for e in unit.entries() if e['kind'] == 'certificate' and e['change'] == 'revoked']) == N_LEAVERS
+        wait_for(lambda: len(certificates(unit, change='revoked')) == N_LEAVERS, unit.log)
     for how, seconds in took.items():
         print(f'{how}: last answered request {max(seconds):.3f} s after the change, beside '
               f'{sum(asker.n for asker in askers)} requests of others, none refused')

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from harness import THROUGHCARED, Unit
+from harness import PATIENCE_S, THROUGHCARED, Unit, wait_for
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_ready_is_said_when_requests_are_answered(unit, tmp_path):
     path = tmp_path / 'notify'
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(path))
-        notify.settimeout(60)
+        notify.settimeout(PATIENCE_S)
         unit.start(env={'NOTIFY_SOCKET': str(path)}, ready=False)
         try:
             assert 'READY=1' in notify.recv(4096).decode()
@@ -69,6 +69,7 @@ def test_privileges_are_dropped(open_folder):
         folder.chmod(0o755)
     unit.configure(user='nobody', store_directory=state / 'store', signer_state=state / 'signer.state')
     with unit:
+        wait_for(lambda: 'listening on' in unit.log(), unit.log)       # the front writes its port down before that
         for pid in unit.processes():
             status = pathlib.Path(f'/proc/{pid}/status').read_text()
             assert f'Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}\t' in status

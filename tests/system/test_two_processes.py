@@ -1,6 +1,5 @@
 # labels: quick once
 """The process that holds records has no network; the process that has the network holds no records."""
-import contextlib
 import os
 import pathlib
 import re
@@ -8,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import BINARY, SOURCE, THROUGHCARED, Unit, batches_of, make_registers
+from harness import BINARY, SOURCE, THROUGHCARED, Unit, batches_of, descriptors, make_registers
 
 
 @pytest.fixture(scope='module')
@@ -42,16 +41,7 @@ def test_the_daemon_cannot_encode():
 
 
 def sockets_of(pid):
-    return [target for target in open_files(pid) if target.startswith('socket:')]
-
-
-def open_files(pid):
-    """What its descriptors stand for; one that is closed meanwhile is none."""
-    out = []
-    for fd in os.listdir(f'/proc/{pid}/fd'):
-        with contextlib.suppress(FileNotFoundError):
-            out.append(os.readlink(f'/proc/{pid}/fd/{fd}'))
-    return out
+    return [target for target in descriptors(pid).values() if target.startswith('socket:')]
 
 
 def network_inodes(pid):
@@ -84,11 +74,8 @@ def test_the_front_has_no_file_of_the_store_and_no_key(unit):
     need_root()
     core, front = unit.processes()
 
-    def files(pid):
-        return open_files(pid)
-
-    assert any('store' in path for path in files(core)), 'control'
-    assert not [path for path in files(front) if 'store' in path or path.endswith('.key')]
+    assert any('store' in path for path in descriptors(core).values()), 'control'
+    assert not [path for path in descriptors(front).values() if 'store' in path or path.endswith('.key')]
     maps = pathlib.Path(f'/proc/{front}/maps').read_text()
     assert 'store' not in maps and 'liblmdb' in pathlib.Path(f'/proc/{core}/maps').read_text()
     seal = (unit.keys / 'daemon' / 'seal.key').read_text().strip().split(':')[1]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import STUDY, Unit, tool
+from harness import PATIENCE_S, STUDY, Unit, tool
 import log_server
 from log_server import Log, Server
 
@@ -60,6 +60,7 @@ def test_cosigned_and_verified(unit, tmp_path):
 
     # The log grows; the second witness signs what the first one did, so that both stand on one checkpoint.
     unit.request('analyst', 'GET', '/v1/status')
+    unit.refusals(1)
     assert 'cosigned 3 entries' in witness(auditor, unit.keys, tmp_path, 'w2').stdout
     assert '2 witnesses cosigned 3 entries' in tool(*verify, env=auditor).stdout
     # And the next round moves on.
@@ -147,4 +148,4 @@ def test_configuration(tmp_path):
                        (make_witness(tmp_path, 'w1').read_text() * 2, 2)):
         (tmp_path / 'witnesses').write_text(text)
         unit.start(ready=False)
-        assert unit.daemon.wait(60) == 78 and f'witnesses:{line}: expected the public key of a witness' in unit.log()
+        assert unit.daemon.wait(PATIENCE_S) == 78 and f'witnesses:{line}: expected the public key of a witness' in unit.log()
