@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* A name that this machine's libseccomp does not know belongs to another architecture, and is left out. */
@@ -85,6 +86,11 @@ static int allow_some(scmp_filter_ctx filter, enum confine_role role)
 	if (err == 0 && role == CONFINE_CORE)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
 				       SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	/* A thread may give way to the others. */
+	if (err == 0 && role == CONFINE_CORE)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 3,
+				       SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS), SCMP_A1(SCMP_CMP_EQ, 0),
+				       SCMP_A2(SCMP_CMP_EQ, PRIO_MAX - 1));
 	/* Asking the kernel for a limit is allowed, setting one is not. */
 	if (err == 0)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));

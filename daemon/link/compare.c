@@ -1,77 +1,20 @@
 /* All pairs above the study's floor, exactly.
  *
  * Rows that came long ago lie in sealed segments, each with an index; the rows since then are the tail, scanned as it
- * is or indexed for one call, whichever is less work. Every query asks every segment and the tail. Segments of like
- * size are merged, so that there are few. Each chunk of queries has its own list of pairs; all are sorted in the end,
- * so that the result depends neither on threads nor on segments. */
+ * is or indexed for one call, whichever is less work. Every query asks every segment and the tail. Each chunk of
+ * queries has its own list of pairs; all are sorted in the end, so that the result depends neither on threads nor on
+ * segments. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/link/order.h"
 #include "daemon/link/scan.h"
+#include "daemon/link/sealed.h"
 
 enum {
-	SEGMENT_MAX_SEALS = 16,    /* 4 M rows: bounds what a merge needs beside what it replaces */
 	INDEX_MIN_PAIRS = 1 << 23, /* below so many pairs an index costs more than the scan */
 	INDEX_MIN_QUERIES = 32,
 };
-
-/* ---- segments ---- */
-
-static enum rc replace_last(struct link_pool *pool, unsigned n_replaced, uint32_t end, const atomic_bool *cancel)
-{
-	unsigned at = pool->n_segments - n_replaced;
-	uint32_t first = at > 0 ? pool->segments[at - 1]->end : 0;
-	struct index *index;
-	enum rc rc = index_new(pool, first, end, true, cancel, &index);
-
-	if (rc != RC_OK)
-		return rc;
-	for (unsigned i = at; i < pool->n_segments; i++)
-		index_free(pool->segments[i]);
-	pool->segments[at] = index;
-	pool->n_segments = at + 1;
-	return RC_OK;
-}
-
-static uint32_t sealed_end(const struct link_pool *pool)
-{
-	return pool->n_segments > 0 ? pool->segments[pool->n_segments - 1]->end : 0;
-}
-
-/* Seal what is long enough, in one segment with those before it that are not longer. */
-static enum rc seal(struct link_pool *pool, uint32_t end, const atomic_bool *cancel)
-{
-	uint32_t most = SEGMENT_MAX_SEALS * pool->seal_rows;
-	enum rc rc = RC_OK;
-
-	while (rc == RC_OK && end > sealed_end(pool) && end - sealed_end(pool) >= pool->seal_rows) {
-		uint32_t left = end - sealed_end(pool);
-		uint32_t n_rows = (left < most ? left : most) / pool->seal_rows * pool->seal_rows;
-		uint32_t new_end = sealed_end(pool) + n_rows;
-		unsigned n_replaced = 0;
-
-		while (n_replaced < pool->n_segments) {
-			uint32_t last = index_n_rows(pool->segments[pool->n_segments - 1 - n_replaced]);
-
-			if (last > n_rows || n_rows + last > most)
-				break;
-			n_rows += last;
-			n_replaced++;
-		}
-		if (n_replaced == 0 && pool->n_segments == POOL_MAX_SEGMENTS)
-			return RC_NOMEM;
-		rc = replace_last(pool, n_replaced, new_end, cancel);
-	}
-	return rc;
-}
-
-void pool_free_segments(struct link_pool *pool)
-{
-	for (unsigned i = 0; i < pool->n_segments; i++)
-		index_free(pool->segments[i]);
-	pool->n_segments = 0;
-}
 
 /* ---- one comparison ---- */
 
@@ -91,40 +34,53 @@ static bool is_worth_an_index(const struct comparison *cmp, uint32_t n_rows)
 	return n_queries >= INDEX_MIN_QUERIES && (uint64_t)n_queries * n_rows >= INDEX_MIN_PAIRS;
 }
 
-static enum rc compare_tail(const struct comparison *cmp, const struct index *asking)
+static enum rc compare_tail(const struct comparison *cmp, const struct index *asking, uint32_t first)
 {
-	uint32_t first = sealed_end(cmp->pool);
-	struct scan_range range = {first, cmp->end, cmp->first_new, cmp->end};
+	struct scan_range scan = {first, cmp->end, cmp->first_new, cmp->end};
+	struct index_range range = {first, cmp->end, true, cmp->pool->options.n_threads};
 	struct index *tail;
 	enum rc rc;
 
 	if (first >= cmp->end)
 		return RC_OK;
 	if (asking == NULL || !is_worth_an_index(cmp, cmp->end - first))
-		return scan_run(cmp->pool, &range, cmp->cancel, cmp->chunks);
-	rc = index_new(cmp->pool, first, cmp->end, true, cmp->cancel, &tail);
-	if (rc == RC_OK)
-		rc = join_run(asking, tail, cmp->cancel, cmp->chunks);
-	else
+		return scan_run(cmp->pool, &scan, cmp->cancel, cmp->chunks);
+	rc = index_new(cmp->pool, &range, cmp->cancel, &tail);
+	if (rc != RC_OK)
 		return rc;
+	rc = join_run(asking, tail, cmp->cancel, cmp->chunks);
 	index_free(tail);
+	return rc;
+}
+
+static enum rc compare_with(const struct comparison *cmp, struct index *const *segments, unsigned n)
+{
+	struct index_range range = {cmp->first_new, cmp->end, false, cmp->pool->options.n_threads};
+	struct index *asking = NULL;
+	enum rc rc = RC_OK;
+
+	if (cmp->first_new == cmp->end)
+		return RC_OK;
+	if (n > 0 || is_worth_an_index(cmp, cmp->end))
+		rc = index_new(cmp->pool, &range, cmp->cancel, &asking);
+	for (unsigned i = 0; i < n && rc == RC_OK; i++)
+		rc = join_run(asking, segments[i], cmp->cancel, cmp->chunks);
+	if (rc == RC_OK)
+		rc = compare_tail(cmp, asking, n > 0 ? segments[n - 1]->end : 0);
+	index_free(asking);
 	return rc;
 }
 
 static enum rc compare_all(const struct comparison *cmp)
 {
-	struct link_pool *pool = cmp->pool;
-	struct index *asking = NULL;
-	/* All there are, those that are asked for later too: a first load then makes one index, not one a step. */
-	enum rc rc = seal(pool, link_pool_n_rows(pool), cmp->cancel);
+	struct index *const *segments;
+	unsigned n;
+	enum rc rc = sealed_use(cmp->pool->sealed, cmp->cancel, &segments, &n);
 
-	if (rc == RC_OK && (pool->n_segments > 0 || is_worth_an_index(cmp, cmp->end)))
-		rc = index_new(pool, cmp->first_new, cmp->end, false, cmp->cancel, &asking);
-	for (unsigned i = 0; i < pool->n_segments && rc == RC_OK; i++)
-		rc = join_run(asking, pool->segments[i], cmp->cancel, cmp->chunks);
-	if (rc == RC_OK)
-		rc = compare_tail(cmp, asking);
-	index_free(asking);
+	if (rc != RC_OK)
+		return rc;
+	rc = compare_with(cmp, segments, n);
+	sealed_release(cmp->pool->sealed);
 	return rc;
 }
 
@@ -183,6 +139,11 @@ static enum rc collect(struct comparison *cmp, struct link_pair **ret_pairs, siz
 	*ret_pairs = pairs;
 	*ret_n = n;
 	return RC_OK;
+}
+
+void link_pool_settle(struct link_pool *pool)
+{
+	sealed_settle(pool->sealed);
 }
 
 void link_pool_limit_pairs(struct link_pool *pool, size_t max_pairs)

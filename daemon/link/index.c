@@ -139,20 +139,20 @@ static void order_axes(struct index *index)
 	}
 }
 
-enum rc index_new(struct link_pool *pool, uint32_t first, uint32_t end, bool searchable, const atomic_bool *cancel,
+enum rc index_new(struct link_pool *pool, const struct index_range *range, const atomic_bool *cancel,
 		  struct index **ret)
 {
 	struct index *index = calloc(1, sizeof *index);
-	struct building b = {.index = index, .searchable = searchable, .cancel = cancel, .rc = RC_OK};
-	unsigned n_threads = pool->options.n_threads;
+	struct building b = {.index = index, .searchable = range->is_searchable, .cancel = cancel, .rc = RC_OK};
+	unsigned n_threads = range->n_threads;
 
 	if (index == NULL)
 		return RC_NOMEM;
 	index->pool = pool;
-	index->first = first;
-	index->end = end;
+	index->first = range->first;
+	index->end = range->end;
 	index->n_axes = pool->n_axes;
-	index->value_of_row = malloc(((size_t)(end - first) + 1) * index->n_axes * sizeof *index->value_of_row);
+	index->value_of_row = malloc(((size_t)index_n_rows(index) + 1) * index->n_axes * sizeof *index->value_of_row);
 	if (index->value_of_row == NULL)
 		fail(&b, RC_NOMEM);
 	parallel_for(n_threads, index->n_axes, build_dictionary, &b);
@@ -160,7 +160,7 @@ enum rc index_new(struct link_pool *pool, uint32_t first, uint32_t end, bool sea
 	for (unsigned axis = 0; axis < STUDY_MAX_FILTERS; axis++)
 		free(b.ids[axis]);
 	order_axes(index);
-	if (searchable) {
+	if (range->is_searchable) {
 		parallel_for(n_threads, index->n_axes, build_postings, &b);
 		free(index->value_of_row);
 		index->value_of_row = NULL;

@@ -25,9 +25,13 @@ struct index {
 	uint32_t *value_of_row; /* n_axes a row; NULL once there are postings, which say the same */
 };
 
-/* Build over rows first … end-1. A searchable index has postings and bit-sliced dictionaries, one that asks has values
- * of rows. Errors: NOMEM, IO, STOPPING (*cancel, which may be NULL). */
-enum rc index_new(struct link_pool *pool, uint32_t first, uint32_t end, bool searchable, const atomic_bool *cancel,
+struct index_range {
+	uint32_t first, end; /* rows */
+	bool is_searchable;  /* has postings and bit-sliced dictionaries; one that asks has values of rows */
+	unsigned n_threads;
+};
+/* Errors: NOMEM, IO, STOPPING (*cancel, which may be NULL). */
+enum rc index_new(struct link_pool *pool, const struct index_range *range, const atomic_bool *cancel,
 		  struct index **ret) MUST_CHECK;
 void index_free(struct index *index);
 

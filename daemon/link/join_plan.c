@@ -7,7 +7,9 @@
 
 enum {
 	SAMPLE_ASKED = 32,    /* values that ask … */
-	SAMPLE_VALUES = 2048, /* … against so many values of the index, evenly spread over both */
+	SAMPLE_VALUES = 2048, /* … against so many values of the index at most, evenly spread over both … */
+	MIN_VALUES = 64,      /* … or so many where that few pairs are compared … */
+	PAIRS_A_SAMPLE = 500, /* … that one sampled digit in so many of them would be much of the work */
 	LIST_COST = 4,        /* of a listed value that serves one record only, in entries read */
 	TABLE_COST = 1,       /* of a listed value that has to be set in a table */
 	FEW_MISSING = 256,    /* one record in so many without a value is rare */
@@ -168,13 +170,22 @@ struct digits_seen {
 	uint64_t per_row; /* thousandths of a list that a record that asks has built for it */
 };
 
+/* How many values of the index are sampled on each axis. */
+static uint32_t sample_size(const struct index *asking, const struct index *indexed)
+{
+	uint64_t n = (uint64_t)index_n_rows(asking) * index_n_rows(indexed) /
+		     (PAIRS_A_SAMPLE * SAMPLE_ASKED * (uint64_t)indexed->n_axes);
+
+	return n > SAMPLE_VALUES ? SAMPLE_VALUES : n < MIN_VALUES ? MIN_VALUES : (uint32_t)n;
+}
+
 static void sample_digits(const struct index *asking, const struct index *indexed, unsigned axis,
 			  struct digits_seen *seen)
 {
 	const struct index_postings *postings = &indexed->postings[axis];
 	uint32_t n = indexed->dictionaries[axis].n, n_asking = asking->dictionaries[axis].n;
 	uint32_t n_asked = n_asking < SAMPLE_ASKED ? n_asking : SAMPLE_ASKED;
-	uint32_t n_values = n < SAMPLE_VALUES ? n : SAMPLE_VALUES;
+	uint32_t most = sample_size(asking, indexed), n_values = n < most ? n : most;
 
 	memset(seen, 0, sizeof *seen);
 	for (uint32_t i = 0; i < n_asked; i++) {

@@ -43,6 +43,10 @@ void link_pool_free(struct link_pool *pool); /* wipes */
 /* How many pairs one link_compare may make room for, up to twice as many as it finds; 0 = no limit, as at first. */
 void link_pool_limit_pairs(struct link_pool *pool, size_t max_pairs);
 
+/* Wait until the indexes that link_compare keeps are not being merged: for tests and benchmarks, since nobody else
+ * needs to. Not while link_compare runs. */
+void link_pool_settle(struct link_pool *pool);
+
 /* One record as it arrives. Filters are borrowed for the call and copied. */
 struct link_row {
 	uint16_t source;
@@ -77,7 +81,8 @@ struct link_pair {
  * is paired, and stands for the others in link_run; rows that say too little to link are not paired (same.h). Runs on
  * options.n_threads; polls *cancel (may be NULL) every few milliseconds while it compares, and between the steps of
  * building an index (a second for a million rows). The caller frees *ret_pairs with free(). Rows 0 … end-1 must not
- * change meanwhile; rows may be added. One call at a time: it keeps indexes of the rows in the pool.
+ * change meanwhile; rows may be added. One call at a time: it keeps indexes of the rows in the pool,
+ * and has them merged on a thread of the pool.
  * Errors: NOMEM, STOPPING (cancelled), TOO_LARGE (link_pool_limit_pairs: ask for fewer rows), IO (memory that must
  * be locked was not). */
 enum rc link_compare(struct link_pool *pool, uint32_t first_new, uint32_t end, const atomic_bool *cancel,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/link/locked.h"
+#include "daemon/link/sealed.h"
 
 static size_t round_up(size_t n, size_t to)
 {
@@ -129,6 +130,9 @@ enum rc link_pool_new(const struct study_domain *domain, const struct link_optio
 	if (pool->blocks == NULL)
 		goto fail;
 	atomic_store(&pool->not_locked, options->memory == LINK_MEMORY_PLAIN);
+	rc = sealed_new(pool, &pool->sealed);
+	if (rc != RC_OK)
+		goto fail;
 	for (unsigned f = 0; f < domain->n_filters; f++) {
 		pool->n_lines[f] = round_up(domain->filters[f].bits / 8, KERNEL_LINE) / KERNEL_LINE;
 		rc = level_inverse_init(&pool->inverse[f], domain->filters[f].bits, domain->filters[f].diffusion);
@@ -151,7 +155,7 @@ void link_pool_free(struct link_pool *pool)
 {
 	if (pool == NULL)
 		return;
-	pool_free_segments(pool);
+	sealed_free(pool->sealed);
 	for (size_t i = 0; pool->blocks != NULL && i < POOL_MAX_BLOCKS && pool->blocks[i] != NULL; i++)
 		block_free(pool->blocks[i]);
 	free(pool->blocks);
@@ -159,15 +163,6 @@ void link_pool_free(struct link_pool *pool)
 	for (unsigned f = 0; f < STUDY_MAX_FILTERS; f++)
 		level_inverse_deinit(&pool->inverse[f]);
 	free(pool);
-}
-
-static uint16_t popcount(const uint8_t *bytes, size_t len)
-{
-	unsigned n = 0;
-
-	for (size_t i = 0; i < len; i++)
-		n += (unsigned)__builtin_popcount(bytes[i]);
-	return (uint16_t)n;
 }
 
 enum rc link_pool_add(struct link_pool *pool, const struct link_row *row, uint32_t *ret_row)
@@ -194,7 +189,7 @@ enum rc link_pool_add(struct link_pool *pool, const struct link_row *row, uint32
 		/* A filter without a bit set says nothing, whatever its flag: it would agree with every other empty
 		 * one. */
 		memcpy(to, row->filters[f], len);
-		block->popcounts[f][at] = popcount(to, len);
+		pool->kernel->count_run(to, to, pool->n_lines[f], 1, &block->popcounts[f][at]);
 		if (row->missing[f] || block->popcounts[f][at] == 0) {
 			memset(to, 0, len);
 			block->popcounts[f][at] = 0;
@@ -207,6 +202,7 @@ enum rc link_pool_add(struct link_pool *pool, const struct link_row *row, uint32
 	meta->tie = row->tie;
 	memcpy(meta->record_id, row->record_id, RECORD_ID_LEN);
 	memcpy(meta->person_id, row->person_id, PERSON_ID_LEN);
+	meta->hash = same_hash_row(pool, n);
 	rc = same_rows_add(&pool->same, pool, n, &meta->lead);
 	if (rc != RC_OK)
 		return rc;

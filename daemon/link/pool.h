@@ -10,8 +10,7 @@
 enum {
 	POOL_BLOCK_ROWS = 4096,
 	POOL_MAX_BLOCKS = 1 << 16,
-	POOL_MAX_SEGMENTS = 1 << 10,
-	POOL_SEAL_ROWS = 64 * POOL_BLOCK_ROWS, /* 262,144: smaller segments cost more than they save */
+	POOL_SEAL_ROWS = 8 * POOL_BLOCK_ROWS, /* 32,768: so many are indexed anew for each batch at most */
 };
 
 struct pool_meta {
@@ -20,6 +19,7 @@ struct pool_meta {
 	uint8_t person_id[PERSON_ID_LEN];
 	uint64_t revision, tie;
 	uint32_t lead; /* the first row with this source and these filters (same.h), or SAME_NO_LEAD */
+	uint32_t hash; /* of source and filters */
 };
 
 /* POOL_BLOCK_ROWS rows in one mapping that never moves. Filter f of row i is at filters[f] + i * n_lines[f] lines. */
@@ -37,7 +37,7 @@ struct pool_axis {
 	uint8_t place; /* among the filters of the comparison */
 };
 
-struct index;
+struct sealed;
 struct link_pool {
 	const struct study_domain *domain;
 	const struct kernel *kernel;
@@ -50,11 +50,9 @@ struct link_pool {
 	struct pool_block **blocks; /* POOL_MAX_BLOCKS pointers, so that the directory does not move either */
 	_Atomic uint32_t n_rows;    /* published after the row is written: readers may run beside link_pool_add */
 	atomic_bool not_locked;
-	/* Sealed segments, of rows 0 … in order; only link_compare reads and changes them. */
-	struct index *segments[POOL_MAX_SEGMENTS];
-	unsigned n_segments;
+	struct sealed *sealed;
 	struct same_rows same; /* of the thread that adds */
-	uint32_t seal_rows; /* of the shortest segment, a multiple of POOL_BLOCK_ROWS; tests make it small */
+	uint32_t seal_rows;    /* of the shortest segment, a multiple of POOL_BLOCK_ROWS; tests make it small */
 };
 
 static inline const struct pool_block *pool_block_of(const struct link_pool *pool, uint32_t row)
@@ -85,7 +83,6 @@ static inline bool pool_is_lead(const struct link_pool *pool, uint32_t row)
 
 /* Order of record keys: source, then record_id. */
 int pool_compare_keys(const struct link_pool *pool, uint32_t a, uint32_t b);
-void pool_free_segments(struct link_pool *pool);
 bool pool_has_person_id(const struct link_pool *pool, uint32_t row);
 
 #endif

@@ -53,18 +53,19 @@ int32_t same_weight(const struct link_pool *pool, uint32_t row)
 	return weight;
 }
 
-static uint64_t hash_row(const struct link_pool *pool, uint32_t row)
+uint32_t same_hash_row(const struct link_pool *pool, uint32_t row)
 {
 	uint64_t h = pool_meta_of(pool, row)->source;
 
 	for (unsigned f = 0; f < pool->domain->n_filters; f++)
 		h = same_hash_filter(pool, h, row, f);
-	return h;
+	return (uint32_t)h;
 }
 
 static bool same_row(const struct link_pool *pool, uint32_t a, uint32_t b)
 {
-	if (pool_meta_of(pool, a)->source != pool_meta_of(pool, b)->source)
+	if (pool_meta_of(pool, a)->hash != pool_meta_of(pool, b)->hash ||
+	    pool_meta_of(pool, a)->source != pool_meta_of(pool, b)->source)
 		return false;
 	for (unsigned f = 0; f < pool->domain->n_filters; f++) {
 		if (!same_filter(pool, a, b, f))
@@ -75,7 +76,7 @@ static bool same_row(const struct link_pool *pool, uint32_t a, uint32_t b)
 
 static size_t find(const struct same_rows *same, const struct link_pool *pool, uint32_t row)
 {
-	size_t at = hash_row(pool, row) & (same->cap - 1);
+	size_t at = pool_meta_of(pool, row)->hash & (same->cap - 1);
 
 	while (same->table[at] != 0 && !same_row(pool, same->table[at] - 1, row))
 		at = (at + 1) & (same->cap - 1);

@@ -29,7 +29,8 @@ struct same_rows {
 };
 
 void same_rows_deinit(struct same_rows *same);
-/* The lead of `row`, whose source and filters stand in the pool already: itself, or the first one like it.
+uint32_t same_hash_row(const struct link_pool *pool, uint32_t row); /* of source and filters */
+/* The lead of `row`, whose source, filters and hash stand in the pool already: itself, or the first one like it.
  * Errors: NOMEM. */
 enum rc same_rows_add(struct same_rows *same, const struct link_pool *pool, uint32_t row,
 		      uint32_t *ret_lead) MUST_CHECK;

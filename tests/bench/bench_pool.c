@@ -4,7 +4,7 @@
  * ones, which are only indexed. Prints JSON lines: after each stage its seconds, by the clock and of the processor, and
  * the peak of memory so far.
  *
- *     bench_pool [N-RECORDS [THREADS]] */
+ *     bench_pool [N-RECORDS [THREADS [BATCHES]]] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +101,7 @@ static enum rc batch(struct link_pool *pool, uint32_t n, uint32_t n_new, const c
 	return rc;
 }
 
-static enum rc run(struct link_pool *pool, uint32_t n)
+static enum rc run(struct link_pool *pool, uint32_t n, unsigned n_batches)
 {
 	const uint32_t step = 1 << 20;
 	struct stage stage = begin();
@@ -118,12 +118,13 @@ static enum rc run(struct link_pool *pool, uint32_t n)
 			rc = link_compare(pool, end, end, NULL, &pairs, &n_pairs);
 		free(pairs);
 	}
+	link_pool_settle(pool);
 	if (rc == RC_OK)
 		report("resident", n, 0, &stage);
-	for (unsigned i = 0; i < 3 && rc == RC_OK; i++)
+	for (unsigned i = 0; i < n_batches && rc == RC_OK; i++)
 		rc = batch(pool, n + i * 1000, 1000, "a batch");
 	if (rc == RC_OK)
-		rc = batch(pool, n + 3000, 1, "one record");
+		rc = batch(pool, n + n_batches * 1000, 1, "one record");
 	return rc;
 }
 
@@ -140,7 +141,7 @@ int main(int argc, char **argv)
 	make_domain(&domain);
 	rc = link_pool_new(&domain, &options, &pool);
 	if (rc == RC_OK)
-		rc = run(pool, n);
+		rc = run(pool, n, argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 3);
 	link_pool_free(pool);
 	if (rc != RC_OK)
 		fprintf(stderr, "bench_pool: %s\n", rc_text(rc));

@@ -2,6 +2,8 @@
 /* labels: quick threads */
 /* The pool keeps what it is given; the comparison finds exactly the pairs of a brute-force loop, whatever the kernel,
  * the number of threads or the order in which rows came. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +11,7 @@
 
 #include "daemon/link/index.h"
 #include "daemon/link/pool.h"
+#include "daemon/link/sealed.h"
 #include "tests/unit/link_fixture.h"
 
 enum { N_ROWS = 700 };
@@ -97,7 +100,7 @@ static void test_equals_brute_force(void **state)
 {
 	static struct link_pair expected[N_ROWS * N_ROWS / 2];
 	struct study_domain domain;
-	size_t n_expected;
+	size_t n_expected = 0;
 
 	fixture_domain(&domain, NULL);
 	for (enum link_kernel id = LINK_KERNEL_AUTO; id <= LINK_KERNEL_AVX512; id++) {
@@ -109,7 +112,8 @@ static void test_equals_brute_force(void **state)
 			if (!link_kernel_is_available(id))
 				continue;
 			pool = make_pool(&domain, id, n_threads, N_ROWS, 30);
-			n_expected = brute_force(&domain, pool, expected);
+			if (n_expected == 0) /* the same records each time */
+				n_expected = brute_force(&domain, pool, expected);
 			assert_true(n_expected > N_ROWS / 4);
 			assert_int_equal(link_compare(pool, 0, N_ROWS, NULL, &pairs, &n), RC_OK);
 			assert_same_pairs(pairs, n, expected, n_expected);
@@ -166,6 +170,19 @@ static void test_incremental_equals_all_at_once(void **state)
 	link_pool_free(pool);
 }
 
+/* How the sealed rows of a pool lie. */
+static unsigned n_segments_of(struct link_pool *pool, uint32_t *ret_rows)
+{
+	struct index *const *segments;
+	unsigned n;
+
+	assert_int_equal(sealed_use(pool->sealed, NULL, &segments, &n), RC_OK);
+	for (unsigned i = 0; i < n && ret_rows != NULL; i++)
+		ret_rows[i] = index_n_rows(segments[i]);
+	sealed_release(pool->sealed);
+	return n;
+}
+
 /* Rows in many segments, merged as they come, with a tail: the same pairs as without any. */
 static void test_segments_change_nothing(void **state)
 {
@@ -179,7 +196,7 @@ static void test_segments_change_nothing(void **state)
 	domain.floor = 22 * 256;
 	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, MANY, 200);
 	assert_int_equal(link_compare(pool, 0, MANY, NULL, &all, &n_all), RC_OK);
-	assert_int_equal(pool->n_segments, 0);
+	assert_int_equal(n_segments_of(pool, NULL), 0);
 	assert_true(n_all > MANY / 4);
 	link_pool_free(pool);
 	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, 0, 200);
@@ -198,11 +215,91 @@ static void test_segments_change_nothing(void **state)
 		free(some);
 	}
 	assert_int_equal(at, n_all);
-	assert_int_equal(pool->n_segments, 2);
-	assert_int_equal(index_n_rows(pool->segments[0]), 2 * POOL_BLOCK_ROWS); /* two, merged */
-	assert_int_equal(index_n_rows(pool->segments[1]), POOL_BLOCK_ROWS);
 	free(all);
 	link_pool_free(pool);
+}
+
+/* Of like sizes, side by side, until they are as long as segments become. */
+static void test_segments_are_merged(void **state)
+{
+	enum { MANY = 7 * POOL_BLOCK_ROWS + 11 };
+	static const uint32_t expected[] = {4, 2, 1};
+	struct study_domain domain;
+	struct link_pool *pool;
+	uint32_t n_rows[SEALED_MAX_SEGMENTS];
+
+	fixture_domain(&domain, NULL);
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 1, 0, 200);
+	pool->seal_rows = POOL_BLOCK_ROWS;
+	for (uint32_t end = POOL_BLOCK_ROWS; end <= MANY; end += POOL_BLOCK_ROWS) {
+		struct link_pair *none = NULL;
+		size_t n_none;
+
+		add_rows(pool, end + 11, 200);
+		assert_int_equal(link_compare(pool, end, end, NULL, &none, &n_none), RC_OK);
+		free(none);
+		link_pool_settle(pool);
+	}
+	assert_int_equal(n_segments_of(pool, n_rows), 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(n_rows[i], expected[i] * POOL_BLOCK_ROWS);
+	link_pool_free(pool);
+}
+
+/* ---- everything at once ---- */
+
+struct beside {
+	struct link_pool *pool;
+	uint32_t n;
+};
+
+static void *add_beside(void *arg)
+{
+	struct beside *beside = arg;
+
+	add_rows(beside->pool, beside->n, 200);
+	return NULL;
+}
+
+/* Rows come while others are compared and segments are merged: the pairs are those of a pool that had all at once. */
+static void test_merging_beside_all_else(void **state)
+{
+	enum { MANY = 5 * POOL_BLOCK_ROWS + 5, STEP = POOL_BLOCK_ROWS / 2 + 7 };
+	struct study_domain domain;
+	struct link_pair *all = NULL;
+	struct link_pool *pool;
+	pthread_t adder;
+	size_t n_all = 0, at = 0;
+	uint32_t first = 0;
+
+	fixture_domain(&domain, NULL);
+	domain.floor = 26 * 256;
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, MANY, 200);
+	assert_int_equal(link_compare(pool, 0, MANY, NULL, &all, &n_all), RC_OK);
+	assert_true(n_all > MANY / 8);
+	link_pool_free(pool);
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, 0, 200);
+	pool->seal_rows = POOL_BLOCK_ROWS;
+	struct beside beside = {pool, MANY};
+	assert_int_equal(pthread_create(&adder, NULL, add_beside, &beside), 0);
+	while (first < MANY) {
+		struct link_pair *some = NULL;
+		size_t n_some = 0;
+		uint32_t end = first + STEP < MANY ? first + STEP : MANY;
+
+		while (link_pool_n_rows(pool) < end)
+			sched_yield();
+		assert_int_equal(link_compare(pool, first, end, NULL, &some, &n_some), RC_OK);
+		assert_true(at + n_some <= n_all);
+		assert_same_pairs(some, n_some, all + at, n_some);
+		at += n_some;
+		first = end;
+		free(some);
+	}
+	assert_int_equal(pthread_join(adder, NULL), 0);
+	assert_int_equal(at, n_all);
+	free(all);
+	link_pool_free(pool); /* with a merge under way, perhaps */
 }
 
 static void test_cancel_and_bad_bounds(void **state)
@@ -314,6 +411,8 @@ int main(void)
 		cmocka_unit_test(test_equals_brute_force),
 		cmocka_unit_test(test_incremental_equals_all_at_once),
 		cmocka_unit_test(test_segments_change_nothing),
+		cmocka_unit_test(test_segments_are_merged),
+		cmocka_unit_test(test_merging_beside_all_else),
 		cmocka_unit_test(test_cancel_and_bad_bounds),
 		cmocka_unit_test(test_unusable_domains_are_refused),
 		cmocka_unit_test(test_empty_filters_are_missing),

@@ -250,8 +250,8 @@ static size_t check_join(struct link_pool *pool, uint32_t indexed_end, uint32_t 
 	size_t n_found = 0, at = 0;
 	struct link_pair *found;
 
-	assert_int_equal(index_new(pool, asking_first, end, false, NULL, &asking), RC_OK);
-	assert_int_equal(index_new(pool, 0, indexed_end, true, NULL, &indexed), RC_OK);
+	assert_int_equal(index_new(pool, &(struct index_range){asking_first, end, false, 2}, NULL, &asking), RC_OK);
+	assert_int_equal(index_new(pool, &(struct index_range){0, indexed_end, true, 2}, NULL, &indexed), RC_OK);
 	assert_int_equal(join_run(asking, indexed, NULL, chunks), RC_OK);
 	for (size_t i = 0; i < MAX_ROWS / JOIN_CHUNK + 1; i++)
 		n_found += chunks[i].n;
@@ -323,10 +323,10 @@ static void test_join_stops(void **state)
 
 	fixture_domain(&domain, NULL);
 	pool = random_pool(&domain, LINK_KERNEL_AUTO, 300, &r);
-	assert_int_equal(index_new(pool, 0, 300, true, &cancel, &index), RC_STOPPING);
+	assert_int_equal(index_new(pool, &(struct index_range){0, 300, true, 2}, &cancel, &index), RC_STOPPING);
 	assert_null(index);
-	assert_int_equal(index_new(pool, 0, 300, true, NULL, &index), RC_OK);
-	assert_int_equal(index_new(pool, 0, 300, false, NULL, &asking), RC_OK);
+	assert_int_equal(index_new(pool, &(struct index_range){0, 300, true, 2}, NULL, &index), RC_OK);
+	assert_int_equal(index_new(pool, &(struct index_range){0, 300, false, 2}, NULL, &asking), RC_OK);
 	assert_int_equal(join_run(asking, index, &cancel, chunks), RC_STOPPING);
 	index_free(asking);
 	free(chunks[0].pairs);
@@ -356,8 +356,8 @@ static void test_plan_is_the_same_in_any_order(void **state)
 			fixture_person(&domain, &row, 0, record, record / 2, 40, 3, 9);
 			assert_int_equal(link_pool_add(pool, &row.row, &number), RC_OK);
 		}
-		assert_int_equal(index_new(pool, 0, 500, true, NULL, &index), RC_OK);
-		assert_int_equal(index_new(pool, 0, 500, false, NULL, &asking), RC_OK);
+		assert_int_equal(index_new(pool, &(struct index_range){0, 500, true, 2}, NULL, &index), RC_OK);
+		assert_int_equal(index_new(pool, &(struct index_range){0, 500, false, 2}, NULL, &asking), RC_OK);
 		assert_int_equal(join_plan_make(asking, index, &plans[turn]), RC_OK);
 		index_free(asking);
 		index_free(index);

@@ -29,10 +29,12 @@ enum rc lab_plan(struct link_pool *pool, json_t **ret)
 	struct index *index = NULL, *asking = NULL;
 	struct join_plan *plan = NULL;
 	json_t *all = json_array();
-	enum rc rc = index_new(pool, 0, link_pool_n_rows(pool), true, NULL, &index);
+	struct index_range searched = {0, link_pool_n_rows(pool), true, pool->options.n_threads};
+	struct index_range asks = {0, link_pool_n_rows(pool), false, pool->options.n_threads};
+	enum rc rc = index_new(pool, &searched, NULL, &index);
 
 	if (rc == RC_OK)
-		rc = index_new(pool, 0, link_pool_n_rows(pool), false, NULL, &asking);
+		rc = index_new(pool, &asks, NULL, &asking);
 	if (rc == RC_OK) {
 		plan = malloc(sizeof *plan);
 		rc = plan == NULL ? RC_NOMEM : join_plan_make(asking, index, plan);
