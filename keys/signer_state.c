@@ -1,7 +1,13 @@
-/* One line: "throughcare-signer-state-v1 SIZE ROOT MAC". While a rotation of the log key lasts, a second one for the new
- * key: "throughcare-signer-next-v1 SIZE ROOT HANDOVER OLD-PUBLIC OLD-SIGNATURE MAC", so that either key opens it. Written to a temporary file, synced, renamed, and the folder
- * synced: after a crash there is either the old state or the new, never a mixture, and never a signature that is newer
- * than both. A temporary file left by a crash is overwritten by the next. */
+/* One line: "throughcare-signer-state-v1 SIZE ROOT MAC". While a rotation of the log key lasts, a second one for the
+ * new key: "throughcare-signer-next-v1 SIZE ROOT HANDOVER OLD-PUBLIC OLD-SIGNATURE MAC", so that either key opens it.
+ * Written to a temporary file, synced, renamed, and the folder synced: after a crash there is either the old state or
+ * the new, never a mixture, and never a signature that is newer than both. A temporary file left by a crash is
+ * overwritten by the next.
+ *
+ * A text that is as long as the one that is there, and fits a disk's sector, is written over it and synced, which is
+ * one sync of data instead of two with a rename between them. A sector is written whole or not at all (LMDB rests its
+ * root on the same); where a disk breaks that, the MAC does not fit and the signer refuses: it never goes on from an
+ * older state. */
 #include "keys/signer_state.h"
 
 #include <errno.h>
@@ -17,7 +23,10 @@
 
 #include "keys/key_file.h"
 
-enum { STATE_LINE_CAP = 1024 }; /* of the whole file */
+enum {
+	STATE_LINE_CAP = 1024, /* of the whole file */
+	SECTOR_BYTES = 512,
+};
 
 static const char state_magic[] = "throughcare-signer-state-v1", next_magic[] = "throughcare-signer-next-v1";
 
@@ -221,19 +230,40 @@ static enum rc write_temporary(const struct signer_state *state, const char *nam
 	return rc;
 }
 
-enum rc signer_state_save(struct signer_state *state, uint64_t size, const struct tlog_hash *root, bool exclusive)
+/* Over the file that is there, if it is ours alone and the text takes the same bytes of one sector; else *ret_done is
+ * false and nothing was done. */
+static enum rc write_in_place(const struct signer_state *state, const char *text, bool *ret_done)
 {
-	char text[2 * STATE_LINE_CAP], next[STATE_LINE_CAP], temporary[sizeof state->name + 8];
+	enum rc rc = RC_OK;
+	size_t len = strlen(text);
+	struct stat st;
 
-	enum rc rc = format_line(state, size, root, text);
-	if (rc == RC_OK && state->has_next)
-		rc = format_next(state, size, root, &state->next, state->next.mac_key, next);
-	if (rc != RC_OK)
-		return rc;
-	if (state->has_next)
-		strcat(text, next);
+	*ret_done = false;
+	int fd = len > SECTOR_BYTES
+			 ? -1
+			 : openat(state->folder_fd, state->name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return RC_OK;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_size == (off_t)len) {
+		*ret_done = true;
+		ssize_t n = write(fd, text, len);
+		if (n != (ssize_t)len)
+			rc = n < 0 && errno == ENOSPC ? RC_NOSPACE : RC_IO;
+		else if (fdatasync(fd) != 0)
+			rc = RC_IO;
+	}
+	if (close(fd) != 0 && rc == RC_OK && *ret_done)
+		rc = RC_IO;
+	return rc;
+}
+
+/* A new file in the place of the one that is there. */
+static enum rc write_anew(const struct signer_state *state, const char *text, bool exclusive)
+{
+	char temporary[sizeof state->name + 8];
+
 	snprintf(temporary, sizeof temporary, "%s.new", state->name);
-	rc = write_temporary(state, temporary, text);
+	enum rc rc = write_temporary(state, temporary, text);
 	if (rc == RC_OK && exclusive && linkat(state->folder_fd, temporary, state->folder_fd, state->name, 0) != 0)
 		rc = errno == EEXIST ? RC_CONFLICT : RC_IO;
 	if (rc == RC_OK && !exclusive && renameat(state->folder_fd, temporary, state->folder_fd, state->name) != 0)
@@ -242,6 +272,25 @@ enum rc signer_state_save(struct signer_state *state, uint64_t size, const struc
 		unlinkat(state->folder_fd, temporary, 0);
 	if (rc == RC_OK && fsync(state->folder_fd) != 0)
 		rc = RC_IO;
+	return rc;
+}
+
+enum rc signer_state_save(struct signer_state *state, uint64_t size, const struct tlog_hash *root, bool exclusive)
+{
+	char text[2 * STATE_LINE_CAP], next[STATE_LINE_CAP];
+	bool done = false;
+
+	enum rc rc = format_line(state, size, root, text);
+	if (rc == RC_OK && state->has_next)
+		rc = format_next(state, size, root, &state->next, state->next.mac_key, next);
+	if (rc != RC_OK)
+		return rc;
+	if (state->has_next)
+		strcat(text, next);
+	if (!exclusive)
+		rc = write_in_place(state, text, &done);
+	if (rc == RC_OK && !done)
+		rc = write_anew(state, text, exclusive);
 	if (rc != RC_OK)
 		return rc;
 	state->size = size;

@@ -40,7 +40,8 @@ void signer_state_deinit(struct signer_state *state);
 enum rc signer_state_load(struct signer_state *state) MUST_CHECK;
 /* The MAC key of another log key for the same origin. */
 enum rc signer_state_mac_key(const char *origin, const uint8_t seed[32], uint8_t ret[32]) MUST_CHECK;
-/* Make (size, root) durable, then take it over; a failure leaves the old one. With `exclusive`, an existing file is
+/* Make (size, root) durable, then take it over; a failure leaves the old one, or where the disk failed (IO) one of the
+ * two, whole. With `exclusive`, an existing file is
  * CONFLICT. Errors: IO, NOSPACE, CRYPTO. */
 enum rc signer_state_save(struct signer_state *state, uint64_t size, const struct tlog_hash *root,
 			  bool exclusive) MUST_CHECK;

@@ -12,7 +12,7 @@ static const struct handler handlers[REQUEST_TYPE_COUNT] = {
 	[REQUEST_WITHDRAWAL] = {.run = withdrawal_run, .max_body = WITHDRAWAL_BODY},
 	[REQUEST_STUDY] = {.run = study_run},
 	[REQUEST_TABLES] = {.run = tables_run},
-	[REQUEST_TABLE] = {.run = table_run},
+	[REQUEST_TABLE] = {.quick = table_quick, .run = table_run},
 	[REQUEST_CHECKPOINT] = {.run = checkpoint_run},
 	[REQUEST_TILE] = {.run = tile_run},
 	[REQUEST_RELEASE_BODY] = {.run = release_body_run},
@@ -27,7 +27,7 @@ static const struct handler handlers[REQUEST_TYPE_COUNT] = {
 	[REQUEST_PURGE] = {.run = purge_run, .max_body = SMALL_BODY},
 	[REQUEST_STATUS] = {.run = status_run},
 	[REQUEST_METRICS] = {.run = metrics_run},
-	[REQUEST_HEALTH] = {.run = health_run},
+	[REQUEST_HEALTH] = {.quick = health_quick, .run = health_run},
 };
 
 const struct handler *handler_of(enum request_type type)

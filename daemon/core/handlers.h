@@ -7,6 +7,7 @@
 /* tables.c */
 void tables_run(struct request *request, const uint8_t *body, size_t len);
 void table_run(struct request *request, const uint8_t *body, size_t len);
+bool table_quick(struct request *request);
 /* audit_routes.c */
 void checkpoint_run(struct request *request, const uint8_t *body, size_t len);
 void tile_run(struct request *request, const uint8_t *body, size_t len);
@@ -30,5 +31,6 @@ void study_run(struct request *request, const uint8_t *body, size_t len);
 void status_run(struct request *request, const uint8_t *body, size_t len);
 void metrics_run(struct request *request, const uint8_t *body, size_t len);
 void health_run(struct request *request, const uint8_t *body, size_t len);
+bool health_quick(struct request *request);
 
 #endif

@@ -44,6 +44,7 @@ struct loop {
 	struct buffer out; /* being sent, from out_at */
 	size_t out_at;
 	bool front_gone, stop_sent, protocol_error;
+	bool has_answered; /* what was collected answered requests that may be forgotten */
 	int64_t stop_deadline, next_schedule, next_reload_ms;
 	struct reload *reload;
 	struct watch watch;
@@ -77,7 +78,9 @@ static void wake_on_fault(void *ctx)
 	wake(ctx);
 }
 
-/* ---- the port: called from workers and the writer ---- */
+/* ---- the port: called from workers and the writer ----
+ *
+ * Whoever puts the first message into an empty outbox wakes the loop; those after it are collected with that one. */
 
 static void port_reply(void *ctx, uint64_t id, const struct pipe_reply *reply, const void *body, size_t len)
 {
@@ -102,18 +105,21 @@ static void port_reply(void *ctx, uint64_t id, const struct pipe_reply *reply, c
 	pthread_mutex_unlock(&loop->lock);
 	if (rc != RC_OK)
 		log_error("an answer could not be handed to the front: %s", rc_text(rc));
-	wake(loop);
+	if (before == 0)
+		wake(loop);
 }
 
 static void port_credit(void *ctx, uint64_t id, uint32_t bytes)
 {
 	struct loop *loop = ctx;
 	pthread_mutex_lock(&loop->lock);
+	size_t before = loop->outbox.len;
 	enum rc rc = pipe_put_credit(&loop->outbox, id, bytes);
 	pthread_mutex_unlock(&loop->lock);
 	if (rc != RC_OK)
 		log_error("credit could not be given to the front: %s", rc_text(rc));
-	wake(loop);
+	if (before == 0)
+		wake(loop);
 }
 
 /* ---- messages from the front ---- */
@@ -159,9 +165,13 @@ static enum rc on_request(struct loop *loop, const struct pipe_message *m)
 		return RC_PROTOCOL;
 	struct request *request = NULL;
 	rc = request_new(loop->core, m->id, &head, &port, &request);
-	if (rc == RC_OK)
+	if (rc != RC_OK)
+		return rc;
+	if (request_is_answered(request))
+		request_unref(request);
+	else
 		loop->table[loop->n_table++] = request;
-	return rc;
+	return RC_OK;
 }
 
 /* Messages for a request that is gone are late, not wrong: its answer crossed them. */
@@ -275,6 +285,7 @@ static void collect_outbox(struct loop *loop)
 	loop->out = loop->outbox;
 	loop->outbox = empty;
 	pthread_mutex_unlock(&loop->lock);
+	loop->has_answered |= loop->out.len > 0;
 	/* One large answer must not pin its memory for good. */
 	if (empty.cap > READ_BYTES * 4) {
 		pthread_mutex_lock(&loop->lock);
@@ -400,11 +411,13 @@ static void run(struct loop *loop)
 			uint64_t count;
 			if (read(loop->event_fd, &count, sizeof count) < 0 && errno != EAGAIN)
 				break;
-			sweep(loop);
 		}
 		if (n > 0 && (fds[2].revents & POLLIN) != 0)
 			on_signal(loop);
 		write_pipe(loop);
+		if (loop->has_answered)
+			sweep(loop);
+		loop->has_answered = false;
 		if (n > 0 && (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && waiting < outbox_high)
 			read_pipe(loop);
 		on_tick(loop);
@@ -433,7 +446,8 @@ static enum rc open_fds(struct loop *loop)
 /* A store on a file that was cut short under the map: say so, and end, rather than die in silence. */
 static void on_sigbus(int sig)
 {
-	log_from_handler("the store's map cannot be read (SIGBUS): its file is shorter than it was, or the disk failed");
+	log_from_handler(
+		"the store's map cannot be read (SIGBUS): its file is shorter than it was, or the disk failed");
 	_exit(74);
 }
 

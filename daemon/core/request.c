@@ -64,6 +64,18 @@ static enum rc schedule(struct request *request)
 	return rc;
 }
 
+/* What ends or asks for it again meanwhile finds it finished. */
+static bool answer_quickly(struct request *request)
+{
+	if (request->handler->quick == NULL)
+		return false;
+	request->ended = request->finished = true;
+	if (request->handler->quick(request))
+		return true;
+	request->ended = request->finished = false;
+	return false;
+}
+
 enum rc request_new(struct core *core, uint64_t id, const struct pipe_request *head, const struct request_port *port,
 		    struct request **ret_request)
 {
@@ -85,7 +97,7 @@ enum rc request_new(struct core *core, uint64_t id, const struct pipe_request *h
 		request_problem(request, RC_STOPPING, NULL);
 	else if (n >= CORE_MAX_REQUESTS)
 		request_problem(request, RC_BUSY, NULL);
-	else if (!route_get(head->type)->has_body)
+	else if (!route_get(head->type)->has_body && !answer_quickly(request))
 		request_end(request);
 	*ret_request = request;
 	return RC_OK;

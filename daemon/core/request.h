@@ -26,6 +26,9 @@ struct request_port {
 
 /* What answers a request type. */
 struct handler {
+	/* For routes without a body, on the main loop's thread, before a worker is asked: answer, or hand the answer over
+	 * to the writer, if that takes neither waiting nor work; false = not so, and nothing was done. NULL = never. */
+	bool (*quick)(struct request *request);
 	/* NULL: the body is collected up to max_body and given to `run`. Otherwise called for each piece; an error ends
 	 * the request, which the handler has then answered. */
 	enum rc (*feed)(struct request *request, const uint8_t *data, size_t len);

@@ -274,6 +274,12 @@ void health_run(struct request *request, const uint8_t *body, size_t len)
 		request_reply(request, &reply, "ok\n", 3);
 }
 
+bool health_quick(struct request *request)
+{
+	health_run(request, NULL, 0);
+	return true;
+}
+
 void study_run(struct request *request, const uint8_t *body, size_t len)
 {
 	struct core *core = request_core(request);

@@ -63,6 +63,11 @@ void tables_run(struct request *request, const uint8_t *body, size_t len)
  *
  * No worker waits for the log: as many queries as come while one group of entries is made durable go into the next. */
 
+static enum pipe_accept form_of(const struct pipe_request *head)
+{
+	return head->accept == ACCEPT_CSV ? ACCEPT_CSV : ACCEPT_JSON;
+}
+
 struct query_job {
 	struct write_job job;
 	struct request *request;
@@ -91,7 +96,7 @@ static void query_done(struct write_job *job, enum rc rc)
 	struct query_job *q = (struct query_job *)job;
 	if (rc == RC_OK)
 		request_reply_text(q->request, 200,
-				   request_head(q->request)->accept == ACCEPT_CSV ? MEDIA_CSV : MEDIA_JSON,
+				   form_of(request_head(q->request)) == ACCEPT_CSV ? MEDIA_CSV : MEDIA_JSON,
 				   answer_text_body(q->answer));
 	else
 		request_problem(q->request, rc, NULL);
@@ -198,12 +203,40 @@ static enum rc canonical_text(const struct stats_query *query, uint32_t number, 
 	return rc == RC_OK && out->failed ? RC_NOMEM : rc;
 }
 
+/* A hit is logged and answered without a worker; everything else, refusals too, is a worker's. */
+bool table_quick(struct request *request)
+{
+	struct core *core = request_core(request);
+	const struct pipe_request *head = request_head(request);
+	struct release_name name;
+	struct stats_query query;
+	struct answer_text *answer = NULL;
+	struct buffer canonical;
+	uint32_t number = 0;
+	buffer_init(&canonical);
+	enum rc rc = stats_query_parse(core->study, head->argument, head->query, &query, &number, NULL);
+	if (rc == RC_OK && number == 0)
+		number = last_published(core);
+	if (rc == RC_OK)
+		rc = name_published(core, number, &name, NULL);
+	if (rc == RC_OK)
+		rc = canonical_text(&query, number, &canonical);
+	if (rc == RC_OK)
+		answer = answers_find(core->answers, &name, form_of(head), (const char *)canonical.data);
+	if (answer != NULL) {
+		rc = log_and_answer(request, (const char *)canonical.data, number, answer);
+		if (rc != RC_OK)
+			request_problem(request, rc, NULL);
+	}
+	buffer_deinit(&canonical);
+	return answer != NULL;
+}
+
 /* On RC_OK the answer is on its way. */
 static enum rc answer_query(struct request *request, struct buffer *canonical, struct diag *diag)
 {
 	struct core *core = request_core(request);
 	const struct pipe_request *head = request_head(request);
-	enum pipe_accept accept = head->accept == ACCEPT_CSV ? ACCEPT_CSV : ACCEPT_JSON;
 	struct release_name name;
 	struct stats_query query;
 	struct answer_text *answer = NULL;
@@ -220,7 +253,7 @@ static enum rc answer_query(struct request *request, struct buffer *canonical, s
 	if (rc == RC_OK)
 		rc = canonical_text(&query, number, canonical);
 	if (rc == RC_OK)
-		rc = find_answer(core, &name, &query, accept, (const char *)canonical->data, &answer, diag);
+		rc = find_answer(core, &name, &query, form_of(head), (const char *)canonical->data, &answer, diag);
 	return rc == RC_OK ? log_and_answer(request, (const char *)canonical->data, number, answer) : rc;
 }
 

@@ -72,16 +72,34 @@ static void set_fault(struct write_queue *q, enum rc rc)
 
 /* ---- one group ---- */
 
+/* The store's room as it was before the transaction, looked up once for a group. */
+struct room {
+	bool is_known;
+	uint64_t map_free, disk_free;
+	size_t taken; /* by the jobs so far that leave room */
+};
+
+static enum rc check_room(struct write_queue *q, struct room *room, const struct write_job *job)
+{
+	if (job->leave == NULL)
+		return RC_OK;
+	enum rc rc = room->is_known ? RC_OK : store_space(q->store, &room->map_free, &room->disk_free);
+	if (rc != RC_OK)
+		return rc;
+	room->is_known = true;
+	return store_room_leaves(room->map_free, room->disk_free, room->taken + job->bytes, job->leave);
+}
+
 static enum rc apply_all(struct write_queue *q, struct job_list *group, struct txn *txn)
 {
-	size_t bytes = 0; /* of those before it that leave room: the store's is as it was before the transaction */
+	struct room room = {.is_known = false};
 	for (struct write_job *job = group->first; job != NULL; job = job->next) {
 		uint64_t size = audit_log_size(q->log);
-		job->rc = job->leave == NULL ? RC_OK : store_check_room(q->store, bytes + job->bytes, job->leave);
+		job->rc = check_room(q, &room, job);
 		if (job->rc == RC_OK)
 			job->rc = job->apply(job, txn);
 		if (job->rc == RC_OK && job->leave != NULL)
-			bytes += job->bytes;
+			room.taken += job->bytes;
 		if (txn_status(txn) != RC_OK)
 			return txn_status(txn);
 		/* A job that refuses has written nothing (write_queue.h). One that has appended its entry all the same

@@ -54,8 +54,10 @@ enum rc store_space(struct store *store, uint64_t *ret_map_free, uint64_t *ret_d
 struct store_reserve {
 	uint64_t map_bytes, disk_bytes;
 };
-/* NOSPACE unless `bytes` more leave the reserve untouched. */
+/* NOSPACE unless `bytes` more leave the reserve untouched; the second of what store_space() said. */
 enum rc store_check_room(struct store *store, uint64_t bytes, const struct store_reserve *reserve) MUST_CHECK;
+enum rc store_room_leaves(uint64_t map_free, uint64_t disk_free, uint64_t bytes,
+                          const struct store_reserve *reserve) MUST_CHECK;
 
 /* A transaction has a sticky error: after the first failure every call returns it and commit fails. */
 enum rc txn_begin_read(struct store *store, struct txn **ret) MUST_CHECK;

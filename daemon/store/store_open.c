@@ -116,8 +116,7 @@ static enum rc make_head(struct store *store)
 	return rc;
 }
 
-enum rc store_head_check(struct store *store, const char *directory, const uint8_t *head, size_t len,
-			 struct diag *diag)
+enum rc store_head_check(struct store *store, const char *directory, const uint8_t *head, size_t len, struct diag *diag)
 {
 	uint8_t text[HEAD_CHECK_LEN];
 	struct reader r;
@@ -127,10 +126,11 @@ enum rc store_head_check(struct store *store, const char *directory, const uint8
 		return diag_set(diag, RC_DAMAGED, "%s: not a store of throughcared", directory);
 	uint32_t format = read_u32(&r);
 	if (!r.failed && format > STORE_FORMAT)
-		return diag_set(diag, RC_CONFIG,
-				"%s: the store has format %u, which a later version of throughcared made; this one reads "
-				"up to format %d. Start the later version; nothing was changed",
-				directory, format, STORE_FORMAT);
+		return diag_set(
+			diag, RC_CONFIG,
+			"%s: the store has format %u, which a later version of throughcared made; this one reads "
+			"up to format %d. Start the later version; nothing was changed",
+			directory, format, STORE_FORMAT);
 	if (!r.failed && format < STORE_OLDEST_FORMAT)
 		return diag_set(diag, RC_CONFIG, "%s: the store has format %u, this version reads formats %d to %d",
 				directory, format, STORE_OLDEST_FORMAT, STORE_FORMAT);
@@ -338,14 +338,17 @@ enum rc store_space(struct store *store, uint64_t *ret_map_free, uint64_t *ret_d
 	return engine_space(store->engine, ret_map_free, ret_disk_free);
 }
 
-enum rc store_check_room(struct store *store, uint64_t bytes, const struct store_reserve *reserve)
+enum rc store_room_leaves(uint64_t map_free, uint64_t disk_free, uint64_t bytes, const struct store_reserve *reserve)
 {
-	uint64_t map_free, disk_free;
-	enum rc rc = store_space(store, &map_free, &disk_free);
-	if (rc != RC_OK)
-		return rc;
 	if (map_free < reserve->map_bytes || map_free - reserve->map_bytes < bytes || disk_free < reserve->disk_bytes ||
 	    disk_free - reserve->disk_bytes < bytes)
 		return RC_NOSPACE;
 	return RC_OK;
+}
+
+enum rc store_check_room(struct store *store, uint64_t bytes, const struct store_reserve *reserve)
+{
+	uint64_t map_free, disk_free;
+	enum rc rc = store_space(store, &map_free, &disk_free);
+	return rc == RC_OK ? store_room_leaves(map_free, disk_free, bytes, reserve) : rc;
 }

@@ -263,7 +263,7 @@ static void test_state_of_another_key(void **state)
 }
 
 /* A crash between writing the new state and renaming it leaves a stray file: the old state holds, and the next
- * signature overwrites the stray one. */
+ * state with more digits overwrites the stray one. */
 static void test_crash_between(void **state)
 {
 	char stray[80];
@@ -284,13 +284,13 @@ static void test_crash_between(void **state)
 	signer = open_signer();
 	log_signer_state(signer, &size, &root);
 	assert_int_equal(size, 4);
-	grow(tree, 1, 2);
+	grow(tree, 6, 2);
 	assert_int_equal(sign(signer, tree, 4, &out), RC_OK);
 	assert_int_not_equal(access(stray, F_OK), 0);
 	log_signer_close(signer);
 	signer = open_signer();
 	log_signer_state(signer, &size, &root);
-	assert_int_equal(size, 5);
+	assert_int_equal(size, 10);
 	log_signer_close(signer);
 	tree_free(tree);
 	buffer_deinit(&out);
@@ -308,7 +308,7 @@ static void test_unwritable_state(void **state)
 
 	buffer_init(&out);
 	assert_int_equal(tree_new(&tree), RC_OK);
-	grow(tree, 4, 1);
+	grow(tree, 10, 1);
 	/* A folder in the place of the temporary file: works for root too, whom modes do not stop. */
 	snprintf(stray, sizeof stray, "%s.new", state_path);
 	assert_int_equal(mkdir(stray, 0700), 0);
@@ -318,6 +318,65 @@ static void test_unwritable_state(void **state)
 	assert_int_equal(size, 0);
 	assert_int_equal(rmdir(stray), 0);
 	assert_int_equal(sign(signer, tree, 0, &out), RC_OK);
+	log_signer_close(signer);
+	tree_free(tree);
+	buffer_deinit(&out);
+}
+
+static ino_t inode_of(const char *path)
+{
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_ino;
+}
+
+/* With as many digits the state is written over the one before; with more of them, or where the file has another name
+ * too, it is a new file. */
+static void test_state_in_place(void **state)
+{
+	char copy[80], before[512], after[512];
+	struct log_signer *signer = open_signer();
+	struct tree *tree = NULL;
+	struct buffer out;
+	struct tlog_hash root;
+	uint64_t size;
+
+	buffer_init(&out);
+	assert_int_equal(tree_new(&tree), RC_OK);
+	ino_t first = inode_of(state_path);
+	grow(tree, 4, 1);
+	assert_int_equal(sign(signer, tree, 0, &out), RC_OK);
+	assert_int_equal(inode_of(state_path), first);
+	log_signer_close(signer);
+	signer = open_signer();
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 4);
+
+	snprintf(copy, sizeof copy, "%s.copy", state_path);
+	assert_int_equal(link(state_path, copy), 0);
+	size_t len = get_bytes(copy, before, sizeof before);
+	grow(tree, 1, 2);
+	assert_int_equal(sign(signer, tree, 4, &out), RC_OK);
+	assert_int_equal(get_bytes(copy, after, sizeof after), len);
+	assert_memory_equal(before, after, len);
+	assert_int_equal(unlink(copy), 0);
+
+	ino_t fifth = inode_of(state_path);
+	assert_int_not_equal(fifth, first);
+	grow(tree, 4, 3);
+	assert_int_equal(sign(signer, tree, 5, &out), RC_OK);
+	assert_int_equal(inode_of(state_path), fifth);
+	grow(tree, 1, 4);
+	/* Held open, so that its number is not given out again. */
+	int held = open(state_path, O_RDONLY);
+	assert_true(held >= 0);
+	assert_int_equal(sign(signer, tree, 9, &out), RC_OK);
+	assert_int_not_equal(inode_of(state_path), fifth);
+	close(held);
+	log_signer_close(signer);
+	signer = open_signer();
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 10);
 	log_signer_close(signer);
 	tree_free(tree);
 	buffer_deinit(&out);
@@ -532,9 +591,16 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
-		T(test_golden),           T(test_grows_and_refuses),    T(test_missing_state),
-		T(test_state_tampering),  T(test_state_of_another_key), T(test_crash_between),
-		T(test_unwritable_state), T(test_one_signer_at_a_time), T(test_create_from_checkpoint),
+		T(test_golden),
+		T(test_grows_and_refuses),
+		T(test_missing_state),
+		T(test_state_tampering),
+		T(test_state_of_another_key),
+		T(test_crash_between),
+		T(test_unwritable_state),
+		T(test_state_in_place),
+		T(test_one_signer_at_a_time),
+		T(test_create_from_checkpoint),
 		T(test_bad_keys),
 		cmocka_unit_test_setup(test_rotation, setup),
 		cmocka_unit_test_setup(test_rotation_state_damage, setup),
