@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
+#include <event2/bufferevent_struct.h>
 #include <event2/event.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
@@ -23,15 +24,16 @@ enum { LINGER_MS = 2000, LINGER_MAX_BYTES = 16 << 20 };
 
 /* ---- the end of a connection ---- */
 
+/* The socket stays: it lingers, or is closed with the connection. */
 static void release_stream(struct connection *c)
 {
 	if (c->bev != NULL) {
 		bufferevent_disable(c->bev, EV_READ | EV_WRITE);
-		bufferevent_free(c->bev); /* with socket and SSL */
+		bufferevent_free(c->bev);
+		SSL_free(c->ssl);
 	}
 	c->bev = NULL;
 	c->ssl = NULL;
-	c->fd = -1;
 }
 
 void connection_free(struct connection *c)
@@ -40,10 +42,9 @@ void connection_free(struct connection *c)
 
 	session_abandon(c);
 	release_stream(c);
-	if (c->linger != NULL) {
-		close(event_get_fd(c->linger));
+	if (c->linger != NULL)
 		event_free(c->linger);
-	}
+	close(c->fd);
 	event_free(c->timer);
 	http_parser_free(c->parser);
 	TAILQ_REMOVE(&server->connections, c, link);
@@ -72,18 +73,12 @@ static void on_linger(evutil_socket_t fd, short what, void *ctx)
  * connection and could take our last answer, or the TLS alert, with it. */
 static void begin_linger(struct connection *c)
 {
-	int fd = dup(c->fd);
-
 	session_abandon(c);
-	if (fd >= 0) {
-		shutdown(fd, SHUT_WR);
-		c->linger = event_new(c->server->base, fd, EV_READ | EV_PERSIST, on_linger, c);
-		if (c->linger != NULL)
-			event_add(c->linger, NULL);
-		else
-			close(fd);
-	}
 	release_stream(c);
+	shutdown(c->fd, SHUT_WR);
+	c->linger = event_new(c->server->base, c->fd, EV_READ | EV_PERSIST, on_linger, c);
+	if (c->linger != NULL)
+		event_add(c->linger, NULL);
 	c->phase = PHASE_LINGER;
 	c->moved = 0;
 	/* Where lingering is impossible the end comes in the next turn; callers may still hold `c` in this one. */
@@ -245,6 +240,14 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	}
 }
 
+/* The event is one that libevent has added for what is queued; run in this turn, it writes and takes itself back before
+ * epoll has heard of it. */
+void connection_flush(struct connection *c)
+{
+	if (evbuffer_get_length(bufferevent_get_output(c->bev)) > 0)
+		event_active(&c->bev->ev_write, EV_WRITE, 0);
+}
+
 void connection_set_timer(struct connection *c, int64_t ms)
 {
 	struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
@@ -287,7 +290,7 @@ static struct connection *connection_new(struct server *server, evutil_socket_t 
 	if (c->timer == NULL || c->ssl == NULL || http_parser_new(&c->parser) != RC_OK)
 		goto fail;
 	c->bev = bufferevent_openssl_socket_new(server->base, fd, c->ssl, BUFFEREVENT_SSL_ACCEPTING,
-						BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+						BEV_OPT_DEFER_CALLBACKS);
 	if (c->bev == NULL)
 		goto fail;
 	return c;

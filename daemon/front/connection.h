@@ -45,9 +45,9 @@ struct connection {
 	struct server *server;
 	TAILQ_ENTRY(connection) link;
 	LIST_ENTRY(connection) by_request; /* while now.id is not 0 */
-	evutil_socket_t fd;
-	SSL *ssl;                /* the bufferevent's; NULL once it is freed */
-	struct bufferevent *bev; /* NULL while lingering */
+	evutil_socket_t fd;      /* open as long as the connection lives */
+	SSL *ssl;                /* NULL while lingering, as the next */
+	struct bufferevent *bev;
 	struct event *linger;
 	struct event *timer;
 	enum phase phase;
@@ -78,6 +78,8 @@ unsigned connections_reconsider(struct server *server);
 void connections_drain(struct server *server);
 void connections_free_all(struct server *server);
 
+/* Begin to send what is queued in this turn of the loop, without waiting for the socket to be ready. */
+void connection_flush(struct connection *c);
 /* Ring after `ms`; replaces what was set before. */
 void connection_set_timer(struct connection *c, int64_t ms);
 /* Send what is queued, then close_notify, then wait a moment for the client to read it. */

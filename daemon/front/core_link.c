@@ -1,10 +1,10 @@
 /* The front's end of the pipe: see core_link.h. Output is bounded by the flow control of bodies: each running request
- * has at most its credit in flight. */
+ * has at most its credit in flight. What is sent in one turn of the loop leaves at its end in one write; libevent's own
+ * buffered socket would read 4 KiB at a time and ask epoll before each write. */
 #include "daemon/front/core_link.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
+#include <event2/event.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +17,16 @@
 #include "daemon/front/session.h"
 #include "proto/bytes.h"
 
+enum { READ_BYTES = 256 * 1024, OUT_KEEP_BYTES = 1 << 20 };
+
 struct core_link {
 	struct server *server;
-	struct bufferevent *bev;
+	struct event *readable, *writable;
+	bool is_flushing; /* `writable` will run */
 	uint64_t last_id;
+	struct buffer in;  /* the beginning of a message whose end has not come */
+	struct buffer out; /* from out_at not yet written */
+	size_t out_at;
 	struct buffer file; /* pieces of a revocation list or access file */
 };
 
@@ -75,7 +81,12 @@ static void send_scratch(struct core_link *core, enum rc rc)
 {
 	struct buffer *scratch = &core->server->scratch;
 
-	if (rc != RC_OK || bufferevent_write(core->bev, scratch->data, scratch->len) != 0) {
+	buffer_append(&core->out, scratch->data, scratch->len);
+	if (!core->is_flushing) {
+		core->is_flushing = true;
+		event_active(core->writable, EV_WRITE, 0);
+	}
+	if (rc != RC_OK || core->out.failed) {
 		log_error("cannot write to the core: %s", rc_text(rc == RC_OK ? RC_NOMEM : rc));
 		server_abort(core->server, RC_INTERNAL);
 	}
@@ -185,60 +196,108 @@ static enum rc on_message(struct core_link *core, const struct pipe_message *m)
 	}
 }
 
-/* Take one message off the buffer, if it is all there. */
-static enum rc take_message(struct core_link *core, struct evbuffer *input, bool *ret_more)
+/* Take what whole messages there are; *ret_used is how much that was. */
+static enum rc take_messages(struct core_link *core, const uint8_t *data, size_t len, size_t *ret_used)
 {
-	uint8_t header[PIPE_HEADER_LEN];
-	struct pipe_message m;
-	struct reader r;
-	size_t used = 0;
+	size_t at = 0, used = 1;
+	enum rc rc = RC_OK;
 
-	*ret_more = false;
-	if (evbuffer_copyout(input, header, sizeof header) != (ev_ssize_t)sizeof header)
-		return RC_OK;
-	enum rc rc = pipe_next(PIPE_FRONT, header, sizeof header, &m, &used);
-	if (rc != RC_OK)
-		return rc;
-	reader_init(&r, header + 4, 4);
-	size_t total = PIPE_HEADER_LEN + (size_t)read_u32(&r);
-	if (evbuffer_get_length(input) < total)
-		return RC_OK;
-	const uint8_t *bytes = evbuffer_pullup(input, (ev_ssize_t)total);
-	if (bytes == NULL)
-		return RC_NOMEM;
-	rc = pipe_next(PIPE_FRONT, bytes, total, &m, &used);
-	if (rc == RC_OK)
-		rc = on_message(core, &m);
-	evbuffer_drain(input, total);
-	*ret_more = true;
+	while (rc == RC_OK && used > 0) {
+		struct pipe_message m;
+		rc = pipe_next(PIPE_FRONT, data + at, len - at, &m, &used);
+		if (rc == RC_OK && used > 0)
+			rc = on_message(core, &m);
+		at += used;
+	}
+	*ret_used = at;
 	return rc;
 }
 
-static void on_readable(struct bufferevent *bev, void *ctx)
+/* Most reads end with a whole message, so that nothing has to be put aside. */
+static enum rc take_bytes(struct core_link *core, const uint8_t *data, size_t len)
 {
-	struct core_link *core = ctx;
-	bool more = true;
+	struct buffer *in = &core->in;
+	size_t used = 0;
 
-	while (more) {
-		enum rc rc = take_message(core, bufferevent_get_input(bev), &more);
-		if (rc != RC_OK) {
-			log_error("the core does not keep to the pipe's protocol");
-			server_abort(core->server, RC_PROTOCOL);
-			return;
-		}
+	if (in->len > 0) {
+		buffer_append(in, data, len);
+		data = in->data;
+		len = in->len;
+		if (in->failed)
+			return RC_NOMEM;
 	}
+	enum rc rc = take_messages(core, data, len, &used);
+	if (rc != RC_OK)
+		return rc;
+	if (in->len > 0) {
+		memmove(in->data, in->data + used, len - used);
+		in->len = len - used;
+	} else if (used < len) {
+		buffer_append(in, data + used, len - used);
+	}
+	return in->failed ? RC_NOMEM : RC_OK;
 }
 
-static void on_event(struct bufferevent *bev, short what, void *ctx)
+static void on_end(struct core_link *core)
 {
-	struct core_link *core = ctx;
-
+	event_del(core->readable);
+	event_del(core->writable);
+	core->is_flushing = true; /* nothing is written any more */
 	if (!core->server->stopping)
 		log_error("the core has ended");
 	server_abort(core->server, core->server->stopping ? RC_OK : RC_INTERNAL);
 }
 
+static void on_readable(evutil_socket_t fd, short what, void *ctx)
+{
+	struct core_link *core = ctx;
+	static uint8_t bytes[READ_BYTES]; /* one thread; too large for a stack */
+	ssize_t n = read(fd, bytes, sizeof bytes);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		on_end(core);
+		return;
+	}
+	enum rc rc = take_bytes(core, bytes, (size_t)n);
+	if (rc != RC_OK) {
+		event_del(core->readable);
+		log_error("the core does not keep to the pipe's protocol");
+		server_abort(core->server, RC_PROTOCOL);
+	}
+}
+
 /* ---- sending ---- */
+
+/* At the end of a turn in which something was put into `out`, and whenever the pipe has room again for the rest. */
+static void on_writable(evutil_socket_t fd, short what, void *ctx)
+{
+	struct core_link *core = ctx;
+
+	core->is_flushing = false;
+	while (core->out_at < core->out.len) {
+		ssize_t n = write(fd, core->out.data + core->out_at, core->out.len - core->out_at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			core->is_flushing = event_add(core->writable, NULL) == 0;
+			return;
+		}
+		if (n <= 0) {
+			on_end(core);
+			return;
+		}
+		core->out_at += (size_t)n;
+	}
+	core->out_at = 0;
+	buffer_reset(&core->out);
+	/* One large body must not pin its memory for good. */
+	if (core->out.cap > OUT_KEEP_BYTES) {
+		buffer_deinit(&core->out);
+		buffer_init(&core->out);
+	}
+}
 
 void core_link_ready(struct core_link *core, uint16_t port)
 {
@@ -299,17 +358,16 @@ enum rc core_link_open(struct server *server, int pipe_fd, struct core_link **re
 	if (core == NULL)
 		return RC_NOMEM;
 	core->server = server;
+	buffer_init(&core->in);
+	buffer_init(&core->out);
 	buffer_init(&core->file);
 	evutil_make_socket_nonblocking(pipe_fd);
-	core->bev = bufferevent_socket_new(server->base, pipe_fd, BEV_OPT_DEFER_CALLBACKS);
-	if (core->bev == NULL) {
-		free(core);
+	core->readable = event_new(server->base, pipe_fd, EV_READ | EV_PERSIST, on_readable, core);
+	core->writable = event_new(server->base, pipe_fd, EV_WRITE, on_writable, core);
+	if (core->readable == NULL || core->writable == NULL || event_add(core->readable, NULL) != 0) {
+		core_link_close(core);
 		return RC_NOMEM;
 	}
-	bufferevent_setcb(core->bev, on_readable, NULL, on_event, core);
-	bufferevent_set_max_single_read(core->bev, PIPE_MAX_PAYLOAD);
-	bufferevent_set_max_single_write(core->bev, PIPE_MAX_PAYLOAD);
-	bufferevent_enable(core->bev, EV_READ | EV_WRITE);
 	*ret = core;
 	return RC_OK;
 }
@@ -318,7 +376,12 @@ void core_link_close(struct core_link *core)
 {
 	if (core == NULL)
 		return;
-	bufferevent_free(core->bev);
+	if (core->readable != NULL)
+		event_free(core->readable);
+	if (core->writable != NULL)
+		event_free(core->writable);
+	buffer_deinit(&core->in);
+	buffer_deinit(&core->out);
 	buffer_deinit(&core->file);
 	free(core);
 }

@@ -117,7 +117,7 @@ static enum rc write_port_file(const char *path, uint16_t port, struct diag *dia
 	return RC_OK;
 }
 
-/* Each connection takes a descriptor, two for a moment at its end. */
+/* Each connection takes a descriptor. */
 static void raise_descriptors(const struct conf *conf)
 {
 	struct rlimit limit;
@@ -139,7 +139,10 @@ static enum rc make_loop(struct server *server)
 	struct event_config *config = event_config_new();
 
 	if (config != NULL) {
-		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
+		/* What is added and removed within a turn is no system call; no descriptor may be a dup() of another.
+		 */
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
+						      EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 		server->base = event_base_new_with_config(config);
 		event_config_free(config);
 	}

@@ -16,6 +16,7 @@
 enum {
 	ANSWER_LIMIT_S = 300,         /* for the core to answer */
 	READ_AHEAD_BYTES = 16 * 1024, /* of requests that wait behind the present one */
+	RECORD_BYTES = 16 * 1024,     /* of TLS */
 };
 
 /* ---- answers ---- */
@@ -74,6 +75,7 @@ static void answer_problem(struct connection *c, enum rc rc, const char *detail,
 	http_reply_problem(out, rc, detail, &options);
 	send_bytes(c, out->data, out->len);
 	buffer_reset(out);
+	connection_flush(c);
 }
 
 /* Answer and close: the rest of what the client sends cannot be or need not be understood. */
@@ -433,6 +435,10 @@ enum rc session_on_reply(struct connection *c, const struct pipe_reply *reply)
 	server->reply_bytes += reply->length;
 	struct http_reply_options options = {.now = time(NULL), .keep_alive = c->now.keep_alive};
 	http_reply_head(out, reply, &options);
+	/* In one piece with its body, as far as that fits a record: a record each costs a write each. Without memory
+	 * for it there are two. */
+	(void)evbuffer_expand(bufferevent_get_output(c->bev),
+			      out->len + (size_t)(reply->length < RECORD_BYTES ? reply->length : RECORD_BYTES));
 	send_bytes(c, out->data, out->len);
 	buffer_reset(out);
 	return RC_OK;
@@ -455,6 +461,8 @@ enum rc session_on_reply_end(struct connection *c)
 	connection_set_request(c, 0);
 	if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
 		session_drained(c);
+	else
+		connection_flush(c);
 	return RC_OK;
 }
 

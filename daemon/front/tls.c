@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/base/pipe.h"
+#include "daemon/front/crl.h"
 
 enum {
 	MAX_AUTHORITIES = 16,
@@ -20,6 +21,7 @@ enum {
 
 struct tls {
 	SSL_CTX *ctx;
+	X509_CRL_METHOD *crl_method;
 	STACK_OF(X509) * authorities;
 	STACK_OF(X509_CRL) * revoked;  /* NULL = no list */
 	STACK_OF(X509_CRL) * reported; /* the list whose certificates were visited last; NULL = none yet */
@@ -86,6 +88,28 @@ static enum rc load_own(SSL_CTX *ctx, const struct conf *conf, struct diag *diag
 
 /* ---- the clients' authority and its revocation list ---- */
 
+/* The authority of ours that signed the list, or NULL. */
+static X509 *signer_of(const struct tls *tls, X509_CRL *crl)
+{
+	for (int i = 0; i < sk_X509_num(tls->authorities); i++) {
+		X509 *ca = sk_X509_value(tls->authorities, i);
+		if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
+		    X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
+			return ca;
+	}
+	return NULL;
+}
+
+static bool store_add_list(const struct tls *tls, X509_STORE *store, X509_CRL *crl)
+{
+	X509 *ca = signer_of(tls, crl);
+	X509_CRL *copy = ca == NULL ? NULL : crl_remember(tls->crl_method, crl, X509_get0_pubkey(ca));
+	bool ok = copy != NULL && X509_STORE_add_crl(store, copy) == 1;
+
+	X509_CRL_free(copy);
+	return ok;
+}
+
 /* A store that trusts our authorities, with the list where there is one. */
 static X509_STORE *store_new(const struct tls *tls, STACK_OF(X509_CRL) * revoked)
 {
@@ -96,7 +120,7 @@ static X509_STORE *store_new(const struct tls *tls, STACK_OF(X509_CRL) * revoked
 		if (X509_STORE_add_cert(store, sk_X509_value(tls->authorities, i)) != 1)
 			goto fail;
 	for (int i = 0; revoked != NULL && i < sk_X509_CRL_num(revoked); i++)
-		if (X509_STORE_add_crl(store, sk_X509_CRL_value(revoked, i)) != 1)
+		if (!store_add_list(tls, store, sk_X509_CRL_value(revoked, i)))
 			goto fail;
 	if (revoked != NULL && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) != 1)
 		goto fail;
@@ -128,18 +152,6 @@ static enum rc load_authorities(struct tls *tls, const char *path, struct diag *
 out:
 	BIO_free(bio);
 	return rc;
-}
-
-/* The authority of ours that signed the list, or NULL. */
-static X509 *signer_of(const struct tls *tls, X509_CRL *crl)
-{
-	for (int i = 0; i < sk_X509_num(tls->authorities); i++) {
-		X509 *ca = sk_X509_value(tls->authorities, i);
-		if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
-		    X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
-			return ca;
-	}
-	return NULL;
 }
 
 /* An older list would bring revoked clients back. */
@@ -355,7 +367,8 @@ enum rc tls_open(const struct conf *conf, struct tls **ret, struct diag *diag)
 		return RC_NOMEM;
 	tls->ctx = context_new();
 	tls->authorities = sk_X509_new_null();
-	if (tls->ctx == NULL || tls->authorities == NULL) {
+	tls->crl_method = crl_method_new();
+	if (tls->ctx == NULL || tls->authorities == NULL || tls->crl_method == NULL) {
 		rc = tls_error(diag, RC_CRYPTO, "TLS", "cannot be set up");
 		goto out;
 	}
@@ -379,6 +392,7 @@ void tls_close(struct tls *tls)
 	sk_X509_pop_free(tls->authorities, X509_free);
 	sk_X509_CRL_pop_free(tls->revoked, X509_CRL_free);
 	sk_X509_CRL_pop_free(tls->reported, X509_CRL_free);
+	X509_CRL_METHOD_free(tls->crl_method); /* after the context, whose store has lists with it */
 	OPENSSL_free(tls);
 }
 
