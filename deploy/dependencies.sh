@@ -32,9 +32,9 @@ fi
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo
 echo "installing from Debian:$missing" >&2
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 update -qq
 # shellcheck disable=SC2086  # the lists are words
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >/dev/null
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -y -qq --no-install-recommends $wanted >/dev/null
 version=$(dpkg-query -W -f '${Version}' libevent-core-2.1-7)
 if ! dpkg --compare-versions "$version" ge "$libevent_fixed"; then
 	echo "libevent $version has known security holes; $libevent_fixed or later is needed (Debian's security archive has it)" >&2

@@ -41,7 +41,8 @@ PATH=$build/tools:$build/daemon:$PATH
 stop_daemon() {
 	[ -s "$run/daemon.pid" ] || return 0
 	pid=$(cat "$run/daemon.pid")
-	if kill "$pid" 2>/dev/null; then
+	# After a reboot the number may be that of another process.
+	if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = throughcared ] && kill "$pid" 2>/dev/null; then
 		while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 	fi
 	rm -f "$run/daemon.pid"
@@ -74,7 +75,7 @@ echo $! >"$run/daemon.pid"
 tries=0
 until [ -s "$run/port" ]; do
 	tries=$((tries + 1))
-	kill -0 "$(cat "$run/daemon.pid")" 2>/dev/null && [ $tries -lt 300 ] || exit 70
+	kill -0 "$(cat "$run/daemon.pid")" 2>/dev/null && [ $tries -lt 1200 ] || exit 70
 	sleep 0.1
 done
 THROUGHCARE_URL=https://localhost:$(cat "$run/port")
