@@ -194,7 +194,7 @@ static enum rc encode_rows(struct clk_job *c, struct diag *diag)
 {
 	enum rc rc = RC_OK;
 	for (unsigned i = 0; i < c->run.n_blocks && rc == RC_OK; i++) {
-		rc = row_block_new_clks(encoder_record_bytes(c->encoder), &c->run.blocks[i]);
+		rc = row_block_new_clks(encoder_record_bytes(c->encoder), c->run.block_rows, &c->run.blocks[i]);
 		c->texts[i] = rc == RC_OK ? malloc(text_cap(c->run.blocks[i])) : NULL;
 		if (c->texts[i] == NULL)
 			return diag_set(diag, RC_NOMEM, "out of memory");

@@ -3,13 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum rc row_block_new(const struct study *study, int domain, struct row_block **ret)
+/* The share that a block of so many rows has of what a full one may take. */
+static size_t share(size_t bytes, size_t max_rows)
+{
+	return bytes * max_rows / ROW_BLOCK_ROWS;
+}
+
+enum rc row_block_new(const struct study *study, int domain, size_t max_rows, struct row_block **ret)
 {
 	struct row_block *block = calloc(1, sizeof *block);
 	if (block == NULL)
 		return RC_NOMEM;
-	block->max_rows = ROW_BLOCK_ROWS;
-	enum rc rc = batch_chunk_new(study, domain, ROW_BLOCK_ROWS, &block->chunk);
+	block->max_rows = max_rows;
+	block->max_bytes = share(ROW_BLOCK_BYTES, max_rows);
+	enum rc rc = batch_chunk_new(study, domain, (uint32_t)max_rows, &block->chunk);
 	if (rc != RC_OK) {
 		row_block_free(block);
 		return rc;
@@ -18,14 +25,14 @@ enum rc row_block_new(const struct study *study, int domain, struct row_block **
 	return RC_OK;
 }
 
-enum rc row_block_new_clks(size_t clk_bytes, struct row_block **ret)
+enum rc row_block_new_clks(size_t clk_bytes, size_t max_rows, struct row_block **ret)
 {
 	struct row_block *block = calloc(1, sizeof *block);
 	if (block == NULL)
 		return RC_NOMEM;
-	block->max_rows = clk_bytes * ROW_BLOCK_ROWS <= ROW_BLOCK_CLK_BYTES ? ROW_BLOCK_ROWS
-			  : clk_bytes <= ROW_BLOCK_CLK_BYTES                ? ROW_BLOCK_CLK_BYTES / clk_bytes
-									    : 1;
+	size_t fit = share(ROW_BLOCK_CLK_BYTES, max_rows) / clk_bytes;
+	block->max_rows = fit > max_rows ? max_rows : fit > 0 ? fit : 1;
+	block->max_bytes = share(ROW_BLOCK_BYTES, max_rows);
 	block->clk_bytes = clk_bytes;
 	block->clks = calloc(block->max_rows, clk_bytes);
 	if (block->clks == NULL) {
@@ -131,7 +138,7 @@ enum rc row_block_fill(struct row_block *block, struct encode_input *in, bool *r
 	enum rc rc = RC_OK;
 	bool more = true;
 	reset(block);
-	while (block->n < block->max_rows && block->n_bytes < ROW_BLOCK_BYTES) {
+	while (block->n < block->max_rows && block->n_bytes < block->max_bytes) {
 		rc = encode_input_next(in, &row, &more, diag);
 		if (rc != RC_OK || !more)
 			break;
@@ -153,7 +160,7 @@ enum rc row_block_take_clks(struct row_block *block, struct clk_file *clks, size
 	bool more = true;
 	enum rc rc = RC_OK;
 	if (block->clks == NULL)
-		block->clks = reallocarray(NULL, ROW_BLOCK_ROWS, clk_bytes);
+		block->clks = reallocarray(NULL, block->max_rows, clk_bytes);
 	if (block->clks == NULL)
 		return diag_set(diag, RC_NOMEM, "out of memory");
 	block->clk_bytes = clk_bytes;
@@ -213,6 +220,9 @@ void row_run_workers(struct row_run *run, uint64_t threads)
 	if (run->n_workers > PIPELINE_MAX_WORKERS)
 		run->n_workers = PIPELINE_MAX_WORKERS;
 	run->n_blocks = run->n_workers + ROW_MAX_BLOCKS - PIPELINE_MAX_WORKERS;
+	run->block_rows = ROW_RUN_ROWS / run->n_blocks;
+	if (run->block_rows > ROW_BLOCK_ROWS)
+		run->block_rows = ROW_BLOCK_ROWS;
 }
 
 static enum rc run_pipeline(struct row_run *run, struct pipeline *pipeline, struct encode_input *in, struct diag *diag)

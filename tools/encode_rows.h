@@ -14,9 +14,10 @@
 #include "tools/pipeline.h"
 
 enum {
-	ROW_BLOCK_ROWS = 1024,
-	ROW_BLOCK_BYTES = 1 << 18,                 /* a block ends after the row that passes this */
-	ROW_BLOCK_CLK_BYTES = 1 << 21,             /* of filters; they may be long */
+	ROW_BLOCK_ROWS = 1024,                     /* at most; of many blocks each has fewer */
+	ROW_RUN_ROWS = 4 * ROW_BLOCK_ROWS,         /* of all blocks: memory does not grow with threads */
+	ROW_BLOCK_BYTES = 1 << 18,                 /* a block of so many rows ends after the row that passes this */
+	ROW_BLOCK_CLK_BYTES = 1 << 21,             /* and has so many bytes of filters; they may be long */
 	ROW_MAX_BLOCKS = PIPELINE_MAX_WORKERS + 2, /* one that is being read or written, and one to come */
 };
 
@@ -29,8 +30,7 @@ struct row_result {
 struct row_block {
 	struct register_row rows[ROW_BLOCK_ROWS];
 	struct row_result results[ROW_BLOCK_ROWS];
-	size_t n;
-	size_t max_rows;
+	size_t n, max_rows, max_bytes;
 	struct batch_chunk *chunk; /* record i is that of row i; NULL without a study */
 	char *bytes;
 	size_t n_bytes, cap_bytes;
@@ -42,10 +42,10 @@ struct row_block {
 	uint8_t *clks;    /* one a row: given, or made without a study */
 };
 
-/* Errors: NOMEM. */
-enum rc row_block_new(const struct study *study, int domain, struct row_block **ret) MUST_CHECK;
+/* `max_rows` is 1 … ROW_BLOCK_ROWS. Errors: NOMEM. */
+enum rc row_block_new(const struct study *study, int domain, size_t max_rows, struct row_block **ret) MUST_CHECK;
 /* Without a study: `clks` takes the filters. Errors: NOMEM. */
-enum rc row_block_new_clks(size_t clk_bytes, struct row_block **ret) MUST_CHECK;
+enum rc row_block_new_clks(size_t clk_bytes, size_t max_rows, struct row_block **ret) MUST_CHECK;
 void row_block_free(struct row_block *block); /* wipes */
 /* Fill with the next rows; *ret_more is false when the register has ended. On failure the rows before the error are in
  * the block. Errors as encode_input_next(), NOMEM. */
@@ -67,13 +67,15 @@ enum rc row_block_report(const struct row_block *block, size_t i, struct encode_
 struct row_run {
 	struct row_block *blocks[ROW_MAX_BLOCKS]; /* owned; n_workers + 2 of them, see row_run_workers() */
 	unsigned n_workers, n_blocks;
+	size_t block_rows;     /* of each block */
 	pipeline_work *encode; /* piece i is block i */
 	/* NULL, or called with every block once it has its rows; *more may become false. */
 	enum rc (*filled)(void *ctx, struct row_block *block, bool *more, struct diag *diag);
 	enum rc (*take)(void *ctx, unsigned block, struct diag *diag);
 	void *ctx; /* of all three */
 };
-/* How many workers and blocks, for a number of threads that was asked for (0 = one a processor). */
+/* How many workers and blocks, and of how many rows, for a number of threads that was asked for (0 = one a processor).
+ */
 void row_run_workers(struct row_run *run, uint64_t threads);
 /* An error of the file comes after those of the rows before it. Errors: of the callbacks, of the register, NOMEM. */
 enum rc row_run(struct row_run *run, struct encode_input *in, struct diag *diag) MUST_CHECK;

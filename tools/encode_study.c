@@ -331,7 +331,7 @@ static enum rc prepare_workers(struct study_job *s, const struct record_options 
 	if (rc != RC_OK)
 		return diag_set(diag, rc, "%s: %s", s->in.name, inner.text);
 	for (unsigned i = 0; i < s->run.n_blocks && rc == RC_OK; i++)
-		rc = row_block_new(s->study, s->domain, &s->run.blocks[i]);
+		rc = row_block_new(s->study, s->domain, s->run.block_rows, &s->run.blocks[i]);
 	if (rc == RC_OK)
 		rc = record_ledger_new(s->study, s->domain, &s->ledger);
 	if (rc == RC_OK && s->job->report != NULL)

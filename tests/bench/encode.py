@@ -9,6 +9,7 @@ asserted: the figures of docs/benchmarks.md are from it. With --rows the registe
 with `quality`, and the peak memory is printed.
 """
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -47,11 +48,18 @@ def encode(tool, keys, register, folder, threads):
 
 
 def enlarge(register, out, rows):
-    header, *lines = register.read_text().splitlines(keepends=True)
-    with open(out, 'w') as f:
-        f.write(header)
-        for i in range(rows):
-            f.write(f'{i // len(lines)}x{lines[i % len(lines)]}')
+    """Line by line: the peak memory of a child is never below what its parent held when it was started."""
+    written = 0
+    with open(out, 'w') as to:
+        while written < rows:
+            with open(register) as lines:
+                header = next(lines)
+                if written == 0:
+                    to.write(header)
+                first = written
+                for line in itertools.islice(lines, rows - written):
+                    to.write(f'{first}x{line}')
+                    written += 1
 
 
 def main():

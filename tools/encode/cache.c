@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_SLOTS = 1 << 15, MAX_ENTRIES = N_SLOTS / 2, MAX_TOKEN = 64, MAX_BITS = 256, ARENA_WORDS = 1 << 19 };
+enum { MIN_SLOTS = 1 << 10, MAX_SLOTS = 1 << 15, SLOT_WORDS = 16 /* of the arena */, MAX_TOKEN = 64, MAX_BITS = 256 };
 
 struct entry {
 	uint32_t hash; /* 0 = free */
@@ -13,17 +13,27 @@ struct entry {
 };
 
 struct cache {
-	struct entry entries[N_SLOTS];
+	struct entry *entries;
+	uint32_t n_slots; /* a power of two; at most half of them are taken */
 	uint32_t n_entries, used;
 	uint32_t *arena;
 	size_t cap;
 };
 
-enum rc cache_new(struct cache **ret)
+enum rc cache_new(size_t n_bytes, struct cache **ret)
 {
 	struct cache *cache = calloc(1, sizeof *cache);
 	if (cache == NULL)
 		return RC_NOMEM;
+	cache->n_slots = MIN_SLOTS;
+	while (cache->n_slots < MAX_SLOTS &&
+	       2 * (size_t)cache->n_slots * (sizeof *cache->entries + SLOT_WORDS * sizeof *cache->arena) <= n_bytes)
+		cache->n_slots *= 2;
+	cache->entries = calloc(cache->n_slots, sizeof *cache->entries);
+	if (cache->entries == NULL) {
+		free(cache);
+		return RC_NOMEM;
+	}
 	*ret = cache;
 	return RC_OK;
 }
@@ -35,7 +45,8 @@ void cache_free(struct cache *cache)
 	if (cache->arena != NULL)
 		explicit_bzero(cache->arena, cache->cap * sizeof *cache->arena);
 	free(cache->arena);
-	explicit_bzero(cache, sizeof *cache);
+	explicit_bzero(cache->entries, cache->n_slots * sizeof *cache->entries);
+	free(cache->entries);
 	free(cache);
 }
 
@@ -52,7 +63,7 @@ static uint32_t hash_token(const uint8_t *token, size_t len, uint32_t k)
 /* The entry of the token, or the free one where it belongs. The table is never more than half full. */
 static const struct entry *find(const struct cache *cache, const uint8_t *token, size_t len, uint32_t k, uint32_t hash)
 {
-	for (uint32_t i = hash % N_SLOTS;; i = (i + 1) % N_SLOTS) {
+	for (uint32_t i = hash & (cache->n_slots - 1);; i = (i + 1) & (cache->n_slots - 1)) {
 		const struct entry *e = &cache->entries[i];
 		if (e->hash == 0 ||
 		    (e->hash == hash && e->k == k && e->len == len && memcmp(cache->arena + e->at, token, len) == 0))
@@ -75,8 +86,8 @@ const uint32_t *cache_get(const struct cache *cache, const uint8_t *token, size_
 
 static int reserve(struct cache *cache, size_t words)
 {
-	if (cache->n_entries == MAX_ENTRIES || cache->used + words > ARENA_WORDS) {
-		memset(cache->entries, 0, sizeof cache->entries);
+	if (cache->n_entries == cache->n_slots / 2 || cache->used + words > (size_t)cache->n_slots * SLOT_WORDS) {
+		memset(cache->entries, 0, cache->n_slots * sizeof *cache->entries);
 		cache->n_entries = cache->used = 0;
 	}
 	if (cache->used + words <= cache->cap)

@@ -9,7 +9,8 @@
 #include "proto/rc.h"
 
 struct cache;
-enum rc cache_new(struct cache **ret) MUST_CHECK;
+/* `n_bytes` is what the cache may take; 80 KiB at least, 2.5 MiB at most. Errors: NOMEM. */
+enum rc cache_new(size_t n_bytes, struct cache **ret) MUST_CHECK;
 void cache_free(struct cache *cache); /* wipes: it is a dictionary of the secret */
 
 /* The k positions of a token, NULL when they are not known. Borrowed until the next cache_put(). */

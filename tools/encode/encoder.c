@@ -15,7 +15,9 @@
 enum {
 	MAX_K = 1 << 16,         /* bits of a token or feature; a filter has no more */
 	MAX_HASH_BITS = 1 << 22, /* of a filter before folding */
-	CACHE_BYTES = 24 << 20,  /* of the value caches of all workers together */
+	/* Of all workers together, so that memory does not grow with threads: of many, none is short of time. */
+	VALUE_CACHE_BYTES = 24 << 20,
+	TOKEN_CACHE_BYTES = 16 << 20,
 };
 
 /* One feature in one filter. */
@@ -46,7 +48,7 @@ struct encoder {
 	uint32_t n_filters, folds;
 	bool used[SCHEMA_MAX_FEATURES], hardened;
 	size_t n_words[SCHEMA_MAX_FEATURES]; /* bits of a feature in all of its filters, before folding */
-	uint32_t n_used, n_workers;
+	uint32_t n_used, n_parts /* of all filters */, n_workers;
 	bool sorted[SCHEMA_MAX_FEATURES]; /* some filter wants the sorted digits of this feature */
 };
 
@@ -127,6 +129,7 @@ static enum rc add_part(struct encoder *e, struct filter *filter, uint16_t featu
 	};
 	e->n_words[feature] += hash_words(filter);
 	e->n_used += !e->used[feature];
+	e->n_parts++;
 	e->used[feature] = true;
 	e->sorted[feature] |= filter->sorted_digits;
 	return RC_OK;
@@ -307,7 +310,8 @@ static enum rc worker_init(struct encoder_worker *w, const struct encoder *e, st
 		rc = format_new(&e->schema->features[i], &e->rules, &w->features[i].format, rule);
 		if (rc != RC_OK)
 			return diag_set(diag, rc, "feature %s: %s", e->schema->features[i].identifier, rule);
-		rc = value_cache_new(e->n_words[i], CACHE_BYTES / e->n_workers / e->n_used, &w->features[i].values);
+		rc = value_cache_new(e->n_words[i], VALUE_CACHE_BYTES / e->n_workers / e->n_used,
+				     &w->features[i].values);
 		if (rc != RC_OK)
 			return diag_set(diag, rc, "out of memory");
 	}
@@ -315,7 +319,7 @@ static enum rc worker_init(struct encoder_worker *w, const struct encoder *e, st
 		size_t wide = hash_words(&e->filters[f]) * sizeof *w->wide;
 		w->wide_cap = wide > w->wide_cap ? wide : w->wide_cap;
 		for (uint16_t i = 0; i < e->filters[f].n_parts && rc == RC_OK; i++)
-			rc = cache_new(&w->caches[f][i]);
+			rc = cache_new(TOKEN_CACHE_BYTES / e->n_workers / e->n_parts, &w->caches[f][i]);
 		if (rc != RC_OK)
 			return diag_set(diag, rc, "out of memory");
 	}
