@@ -285,6 +285,8 @@ int study_find_filter(const struct study_domain *domain, const char *name);
 int study_find_code(const struct study_dimension *dimension, const char *code); /* 0 for "unknown" */
 /* The code of an age in completed years on the day of the event; 0 below the first band. */
 uint8_t study_age_code(const struct study_dimension *dimension, int age);
+/* Whether a feature is a date: by its format, its role, or as the only one of a filter with sorted digits. */
+bool study_feature_is_date(const struct study_domain *domain, unsigned feature);
 /* Whether dates are hashed into the filter (it decides the default levels and weights). */
 bool study_filter_is_date(const struct study_domain *domain, int filter);
 bool study_rule_holds(const struct study_rule *rule, const uint8_t codes[STUDY_MAX_DIMENSIONS]);

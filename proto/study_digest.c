@@ -6,7 +6,8 @@
 #include "proto/json.h"
 #include "proto/study_internal.h"
 
-/* A part that could not be made, or added, makes the whole NULL, and no digest: one of less would be another study's. */
+/* A part that could not be made, or added, makes the whole NULL, and no digest: one of less would be another study's.
+ */
 static void append(json_t **array, json_t *value)
 {
 	if (json_array_append_new(*array, value) != 0) {
@@ -176,14 +177,37 @@ static json_t *event_names_json(const struct study *study)
 	return names;
 }
 
+/* The rules for dates change text that the study calls a date, which roles may say. */
+static json_t *text_dates_json(const struct study_domain *domain)
+{
+	json_t *features = json_array();
+	bool acts = domain->normalise.sentinel_dates || domain->normalise.date_forms;
+
+	for (unsigned i = 0; acts && i < domain->schema->n_features; i++) {
+		if (domain->schema->features[i].format == FORMAT_STRING && study_feature_is_date(domain, i))
+			append(&features, json_integer(i));
+	}
+	return features;
+}
+
 /* What decides the bytes of a batch: filters, and what the numbers in it that stand for events and codes mean. */
 static json_t *encoding_json(const struct study *study, const struct study_domain *domain)
 {
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "domain", domain->name, "schema",
-			 schema_json(domain->schema), "filters", filters_json(domain), "normalise",
-			 study_normalise_json(&domain->normalise), "key_check",
-			 domain->has_key_check ? hex_or_null(domain->key_check, sizeof domain->key_check) : json_null(),
-			 "events", event_names_json(study), "dimensions", dimensions_json(study));
+	json_t *text_dates = text_dates_json(domain);
+	json_t *json = json_pack(
+		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "domain", domain->name, "schema", schema_json(domain->schema),
+		"filters", filters_json(domain), "normalise", study_normalise_json(&domain->normalise), "key_check",
+		domain->has_key_check ? hex_or_null(domain->key_check, sizeof domain->key_check) : json_null(),
+		"events", event_names_json(study), "dimensions", dimensions_json(study));
+	bool failed = json == NULL || text_dates == NULL;
+
+	if (!failed && json_array_size(text_dates) > 0)
+		failed = json_object_set(json, "text_dates", text_dates) != 0;
+	json_decref(text_dates);
+	if (!failed)
+		return json;
+	json_decref(json);
+	return NULL;
 }
 
 static json_t *comparison_json(const struct study_domain *domain, const struct study_comparison *c)
@@ -219,14 +243,13 @@ static json_t *sent_json(const struct study *study)
 	for (unsigned i = 0; i < study->n_sources; i++) {
 		const struct study_source *s = &study->sources[i];
 		append(&sources,
-				      json_pack("{s:s, s:s, s:s, s:i}", "name", s->name, "kind",
-						study_source_kinds[s->kind], "domain", study->domains[s->domain].name,
-						"lag", (int)s->reporting_lag_days));
+		       json_pack("{s:s, s:s, s:s, s:i}", "name", s->name, "kind", study_source_kinds[s->kind], "domain",
+				 study->domains[s->domain].name, "lag", (int)s->reporting_lag_days));
 	}
 	for (unsigned i = 0; i < study->n_events; i++) {
 		const struct study_event *e = &study->events[i];
-		append(&events, json_pack("{s:s, s:s, s:i}", "name", e->name, "role",
-							study_event_roles[e->role], "kinds", (int)e->kinds));
+		append(&events, json_pack("{s:s, s:s, s:i}", "name", e->name, "role", study_event_roles[e->role],
+					  "kinds", (int)e->kinds));
 	}
 	return json_pack("{s:o, s:o, s:o}", "sources", sources, "events", events, "dimensions", dimensions_json(study));
 }
@@ -292,10 +315,9 @@ static json_t *published_json(const struct study *study)
 		json_t *by = json_array();
 		for (unsigned j = 0; j < t->n_by; j++)
 			append(&by, json_string(study->dimensions[t->by[j]].name));
-		append(&tables,
-				      json_pack("{s:s, s:s, s:s, s:o, s:I}", "name", t->name, "measure",
-						study->measures[t->measure].name, "period", study_periods[t->period],
-						"by", by, "sigma2_milli", (json_int_t)t->sigma2_milli));
+		append(&tables, json_pack("{s:s, s:s, s:s, s:o, s:I}", "name", t->name, "measure",
+					  study->measures[t->measure].name, "period", study_periods[t->period], "by",
+					  by, "sigma2_milli", (json_int_t)t->sigma2_milli));
 	}
 	return json_pack("{s:o, s:o}", "measures", measures, "tables", tables);
 }
@@ -347,8 +369,8 @@ enum rc study_fill_digests(struct study *study)
 		append(&domains, domain_json(study, domain));
 	}
 	json_t *whole = json_pack("{s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "version", 1, "name", study->name,
-				  "title", study->title, "synthetic", (int)study->synthetic, "domains", domains,
-				  "sent", sent_json(study), "published", published_json(study), "disclosure",
+				  "title", study->title, "synthetic", (int)study->synthetic, "domains", domains, "sent",
+				  sent_json(study), "published", published_json(study), "disclosure",
 				  disclosure_json(study), "retention_years", (int)study->retention_years);
 	if (study->witnesses.needed > 0)
 		set(&whole, "witnesses", witness_rule_json(&study->witnesses));

@@ -83,6 +83,18 @@ static enum rc read_schema(const struct study_reader *r, const struct scope *sco
 
 /* ---- filters ---- */
 
+bool study_feature_is_date(const struct study_domain *domain, unsigned feature)
+{
+	if (domain->schema->features[feature].format == FORMAT_DATE || domain->roles[feature] == ROLE_DATE)
+		return true;
+	for (unsigned f = 0; f < domain->n_filters; f++) {
+		const struct study_filter *filter = &domain->filters[f];
+		if (filter->sorted_digits && filter->n_features == 1 && filter->features[0] == feature)
+			return true;
+	}
+	return false;
+}
+
 bool study_filter_is_date(const struct study_domain *domain, int filter)
 {
 	const struct study_filter *f = &domain->filters[filter];

@@ -94,15 +94,7 @@ static void count_value(struct report_field *f, uint64_t hash)
 
 bool encode_report_is_date(const struct encode_report *r, uint16_t feature)
 {
-	const struct study_domain *d = &r->study->domains[r->domain];
-	if (d->schema->features[feature].format == FORMAT_DATE || d->roles[feature] == ROLE_DATE)
-		return true;
-	for (int f = 0; f < d->n_filters; f++) {
-		const struct study_filter *filter = &d->filters[f];
-		if (filter->sorted_digits && filter->n_features == 1 && filter->features[0] == feature)
-			return true;
-	}
-	return false;
+	return study_feature_is_date(&r->study->domains[r->domain], feature);
 }
 
 static bool is_placeholder(const struct encode_value *v)

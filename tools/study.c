@@ -87,6 +87,22 @@ static void print_by(const struct study *study, const struct study_table *table)
 	printf(": %u row%s a period, sigma2 %g\n", rows, rows == 1 ? "" : "s", table->sigma2_milli / 1000.0);
 }
 
+/* The rules for dates act on dates alone: on text only where the study says that it is one. */
+static void warn_dates(const struct study_domain *domain)
+{
+	const struct study_normalise *n = &domain->normalise;
+
+	for (unsigned i = 0; i < domain->schema->n_features; i++) {
+		if (!domain->schema->features[i].ignored && study_feature_is_date(domain, i))
+			return;
+	}
+	if (n->sentinel_dates || n->date_forms)
+		printf("warning: domain %s: normalise has %s%s%s, and no feature is a date: give one the format or the "
+		       "role date\n",
+		       domain->name, n->sentinel_dates ? "sentinel_dates" : "",
+		       n->sentinel_dates && n->date_forms ? " and " : "", n->date_forms ? "date_forms" : "");
+}
+
 static void warn_domain(const struct study_domain *domain)
 {
 	uint32_t compared = 0;
@@ -100,6 +116,7 @@ static void warn_domain(const struct study_domain *domain)
 	if (domain->schema->has_xorFolds)
 		printf("warning: domain %s: clkConfig.xorFolds has no effect, as in clkhash; it reads xor_folds\n",
 		       domain->name);
+	warn_dates(domain);
 	for (unsigned i = 0; i < domain->n_comparisons; i++) {
 		for (unsigned j = 0; j < domain->comparisons[i].n_filters; j++)
 			compared |= 1u << domain->comparisons[i].filters[j];

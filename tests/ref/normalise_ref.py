@@ -225,7 +225,23 @@ def sex_of(text, language):
     return {**SEX, **SEX_OF_LANGUAGE.get(language[:2], {})}.get(lower)
 
 
-def format_value(feature, value, rules, language=''):
+def format_text_date(text, rules):
+    """A date in text: what cannot be read, or has a part that is zero, stays as it is."""
+    if 'sentinel_dates' in rules and re.fullmatch(r'[-/. ]*0[-/. 0]*', text):
+        return ''
+    try:
+        date = national_date(text)
+    except Invalid:
+        return text
+    if not exists(date):
+        return text
+    if 'sentinel_dates' in rules and date in SENTINELS:
+        return ''
+    return f'{date[0]:04}{date[1]:02}{date[2]:02}' if 'date_forms' in rules else text
+
+
+def format_value(feature, value, rules, language='', is_date=False):
+    """`is_date`: the study calls the feature a date, whatever its format."""
     missing, form = feature['hashing'].get('missingValue'), feature['format']
     for trimmed in (False, True):
         if trimmed and 'trim' in rules:
@@ -248,4 +264,5 @@ def format_value(feature, value, rules, language=''):
             raise Invalid('enum')
     else:
         clkhash_ref.check_string({**form, 'case': 'mixed'} if 'lower' in rules else form, value)
+        value = format_text_date(value, rules) if is_date else value
     return normalise(value, rules)

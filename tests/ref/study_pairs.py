@@ -49,9 +49,13 @@ def random_date(rng):
     return form.format(y=y, m=m, d=d, name=rng.choice([name, name.title()]), short=name[:3] + rng.choice(['', '.']))
 
 
-def random_value(rng, form, rules):
+def random_value(rng, feature, role, rules):
+    form = feature['format']
     if rng.random() < .15:
         return ''
+    if form['type'] == 'string' and role == 'date':
+        date = random_date(rng) if rng.random() < .8 else rng.choice(VALUES['date'])
+        return mutate(rng, date) if rng.random() < .2 else date
     if form['type'] == 'date':
         if rng.random() < (.7 if 'date_forms' in rules else .9):
             date = datetime.date(rng.choice([1900, 1901, 1753, *range(1920, 2010)]), rng.randint(1, 12), rng.randint(1, 28))
@@ -68,7 +72,7 @@ def random_value(rng, form, rules):
 def random_study(rng):
     features = [test_harden.random_feature(rng, f'f{i}', role) for i, role in enumerate(ROLES)]
     for feature, role in zip(features, ROLES):
-        if role == 'date':
+        if role == 'date' and rng.random() < .5:
             feature['format'] = {'type': 'date', 'format': rng.choice(['%Y-%m-%d', '%d/%m/%Y'])}
         elif role is None:
             feature['format'] = {'type': 'enum', 'values': ['female', 'male']}
@@ -84,10 +88,10 @@ def check(folder, seed, n_records):
     """Encode random records of one random study both ways; how many there were, and how many of them either refused."""
     rng = random.Random(seed)
     schema, filters, rules, language = random_study(rng)
-    records = [[random_value(rng, feature['format'], rules) for feature in schema['features']] for _ in range(n_records)]
+    records = [[random_value(rng, *what, rules) for what in zip(schema['features'], ROLES)] for _ in range(n_records)]
 
     def form(feature, value):
-        return normalise_ref.format_value(feature, value, rules, language or '')
+        return normalise_ref.format_value(feature, value, rules, language or '', ROLES[int(feature['identifier'][1:])] == 'date')
     expected, refused = [], set()
     text = test_harden.study_text(schema, filters, ROLES, test_harden.hardening_of(rng, filters),
                                   f'[{", ".join(sorted(rules))}]' if rules else 'none', language)

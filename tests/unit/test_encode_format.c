@@ -327,6 +327,35 @@ static void test_date_values(void **state)
 	check_value(&f, &study, "32-01-1985", NULL);
 }
 
+/* A string that the study calls a date: its sentinels are missing too, and what cannot be read stays text. */
+static void test_dates_in_text(void **state)
+{
+	struct schema_feature f = {.identifier = (char *)"d", .format = FORMAT_STRING, .max_length = UINT32_MAX};
+	struct format_rules plain = {.normalise = {.drop_punctuation = true, .sentinel_dates = true},
+				     .empty_is_missing = true};
+	struct format_rules date = plain, forms = plain, off = {.is_date = true};
+	(void)state;
+	date.is_date = forms.is_date = true;
+	forms.normalise.date_forms = true;
+	check_value(&f, &plain, "1900-01-01", "19000101");
+	check_value(&f, &off, "1900-01-01", "1900-01-01");
+	check_value(&f, &date, "1900-01-01", "");
+	check_value(&f, &date, "19000101", "");
+	check_value(&f, &date, "01/01/1900", "");
+	check_value(&f, &date, "31.12.9999", "");
+	check_value(&f, &date, "0000-00-00", "");
+	check_value(&f, &date, "00000000", "");
+	check_value(&f, &date, "1931-99-24", "19319924"); /* most of its digits are right */
+	check_value(&f, &date, "1931-00-00", "19310000");
+	check_value(&f, &date, "0000-12-31", "00001231");
+	check_value(&f, &date, "31.1.1980", "3111980");
+	check_value(&f, &forms, "31.1.1980", "19800131");
+	check_value(&f, &forms, "31 janvier 1980", "19800131");
+	check_value(&f, &forms, "1 January 1900", "");
+	check_value(&f, &forms, "1931-02-30", "19310230");
+	check_value(&f, &forms, "not known", "not known");
+}
+
 static void test_utf8(void **state)
 {
 	static const char *const bad[] = {"\x80",
@@ -371,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_integers),
 		cmocka_unit_test(test_strings_and_missing),
 		cmocka_unit_test(test_date_values),
+		cmocka_unit_test(test_dates_in_text),
 		cmocka_unit_test(test_utf8),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

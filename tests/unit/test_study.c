@@ -431,6 +431,32 @@ static void hardening_refines_a_profile(void **state)
 		study_free(all[i]);
 }
 
+/* Whether text is a date decides what the rules for dates make of it, so custodians must agree on it. */
+static void text_that_is_a_date_is_in_the_digest(void **state)
+{
+	static const char line[] = "  normalise: [trim, lower]\n", rule[] = "  normalise: [sentinel_dates]\n",
+			  role[] = "  normalise: [sentinel_dates]\n  roles: {place: date}\n",
+			  other[] = "  normalise: [sentinel_dates]\n  roles: {place: place}\n",
+			  idle[] = "  normalise: [trim, lower]\n  roles: {place: date}\n";
+	enum { BORN = 2, PLACE = 3 };
+	struct study *plain = parse_edited(line, line), *ruled = parse_edited(line, rule),
+		     *dated = parse_edited(line, role), *placed = parse_edited(line, other),
+		     *off = parse_edited(line, idle);
+	struct study *sorted =
+		parse_edited("where: {features: [place]}", "where: {features: [place], sorted_digits: true}");
+
+	assert_true(study_feature_is_date(&ruled->domains[0], BORN));
+	assert_false(study_feature_is_date(&ruled->domains[0], PLACE));
+	assert_true(study_feature_is_date(&dated->domains[0], PLACE));
+	assert_true(study_feature_is_date(&sorted->domains[0], PLACE));
+	assert_memory_not_equal(dated->domains[0].encoding_id, ruled->domains[0].encoding_id, 32);
+	assert_memory_equal(placed->domains[0].encoding_id, ruled->domains[0].encoding_id, 32);
+	assert_memory_equal(off->domains[0].encoding_id, plain->domains[0].encoding_id, 32);
+	struct study *all[] = {plain, ruled, dated, placed, off, sorted};
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+		study_free(all[i]);
+}
+
 /* Filters that are written, and clkhash's own: each takes what it does not say itself. */
 static void hardening_of_filters(void **state)
 {
@@ -1090,6 +1116,7 @@ int main(void)
 		cmocka_unit_test(composite_profiles),
 		cmocka_unit_test(profiles_of_all_roles),
 		cmocka_unit_test(hardening_refines_a_profile),
+		cmocka_unit_test(text_that_is_a_date_is_in_the_digest),
 		cmocka_unit_test(hardening_of_filters),
 		cmocka_unit_test(clk_without_profile),
 		cmocka_unit_test(weights_are_monotone),

@@ -46,7 +46,7 @@ struct encoder {
 	size_t keys_len;
 	struct filter filters[STUDY_MAX_FILTERS];
 	uint32_t n_filters, folds;
-	bool used[SCHEMA_MAX_FEATURES], hardened;
+	bool used[SCHEMA_MAX_FEATURES], is_date[SCHEMA_MAX_FEATURES], hardened;
 	size_t n_words[SCHEMA_MAX_FEATURES]; /* bits of a feature in all of its filters, before folding */
 	uint32_t n_used, n_parts /* of all filters */, n_workers;
 	bool sorted[SCHEMA_MAX_FEATURES]; /* some filter wants the sorted digits of this feature */
@@ -229,6 +229,8 @@ enum rc encoder_new_domain(const struct study_domain *domain, const uint8_t *sec
 		return rc;
 	e->rules.normalise = domain->normalise;
 	e->rules.empty_is_missing = true;
+	for (uint16_t i = 0; i < domain->schema->n_features; i++)
+		e->is_date[i] = study_feature_is_date(domain, i);
 	for (uint8_t i = 0; i < domain->n_filters && rc == RC_OK; i++)
 		rc = add_study_filter(e, &domain->filters[i], secret, secret_len, diag);
 	if (rc != RC_OK) {
@@ -307,7 +309,9 @@ static enum rc worker_init(struct encoder_worker *w, const struct encoder *e, st
 	for (uint16_t i = 0; i < e->schema->n_features; i++) {
 		if (!e->used[i])
 			continue;
-		rc = format_new(&e->schema->features[i], &e->rules, &w->features[i].format, rule);
+		struct format_rules rules = e->rules;
+		rules.is_date = e->is_date[i];
+		rc = format_new(&e->schema->features[i], &rules, &w->features[i].format, rule);
 		if (rc != RC_OK)
 			return diag_set(diag, rc, "feature %s: %s", e->schema->features[i].identifier, rule);
 		rc = value_cache_new(e->n_words[i], VALUE_CACHE_BYTES / e->n_workers / e->n_used,

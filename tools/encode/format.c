@@ -256,6 +256,30 @@ static enum rc format_missing(const struct schema_feature *f, struct formatted *
 	return text_decode(&out->text, text, strlen(text));
 }
 
+/* A date that comes as text, since its register has days that do not exist. One that can be read is put down as
+ * YYYYMMDD; what cannot be, or has a part that is zero, stays text, so that the digits that are right can still agree.
+ */
+static enum rc format_text_date(const struct format *format, struct text *text)
+{
+	const struct study_normalise *n = &format->rules.normalise;
+	struct date d;
+	char digits[40];
+	if (n->sentinel_dates && normalise_is_zero_date(text)) {
+		text->len = 0;
+		return RC_OK;
+	}
+	if (date_parse_national(text, &d) != RC_OK || d.year == 0 || d.month == 0 || d.day == 0)
+		return RC_OK;
+	if (n->sentinel_dates && normalise_is_sentinel_date(&d)) {
+		text->len = 0;
+		return RC_OK;
+	}
+	if (!n->date_forms)
+		return RC_OK;
+	int len = snprintf(digits, sizeof digits, "%04d%02d%02d", d.year, d.month, d.day);
+	return text_set_ascii(text, digits, (size_t)len);
+}
+
 static enum rc format_text(struct format *format, struct formatted *out, char rule[RULE_TEXT_CAP])
 {
 	const struct schema_feature *f = format->feature;
@@ -268,6 +292,8 @@ static enum rc format_text(struct format *format, struct formatted *out, char ru
 	if (!format->rules.no_validation)
 		rc = f->format == FORMAT_ENUM ? check_enum(f, &out->text, rule)
 					      : check_string(format, &out->text, rule);
+	if (rc == RC_OK && f->format == FORMAT_STRING && format->rules.is_date)
+		rc = format_text_date(format, &out->text);
 	if (rc != RC_OK)
 		return rc;
 	rc = normalise_text(&format->rules.normalise, &out->text, &format->scratch);

@@ -21,6 +21,7 @@ struct format;
 
 struct format_rules {
 	struct study_normalise normalise;
+	bool is_date;          /* a string is what the study calls a date, in text */
 	bool empty_is_missing; /* an empty field is missing whatever its format, as in a study */
 	bool no_validation;    /* skip what clkhash skips with validate=False */
 };
