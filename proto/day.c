@@ -50,12 +50,24 @@ static int digits(const char *text, size_t n)
 	return v;
 }
 
-enum rc day_parse(const char *text, int32_t *ret_day)
+bool day_parse_civil(const char *text, int *ret_year, int *ret_month, int *ret_day_of_month)
 {
 	if (strlen(text) != 10 || text[4] != '-' || text[7] != '-')
-		return RC_INVALID;
+		return false;
 	int year = digits(text, 4), month = digits(text + 5, 2), day_of_month = digits(text + 8, 2);
 	if (!day_is_valid_civil(year, month, day_of_month))
+		return false;
+	*ret_year = year;
+	*ret_month = month;
+	*ret_day_of_month = day_of_month;
+	return true;
+}
+
+enum rc day_parse(const char *text, int32_t *ret_day)
+{
+	int year, month, day_of_month;
+
+	if (!day_parse_civil(text, &year, &month, &day_of_month))
 		return RC_INVALID;
 	int32_t day = day_from_civil(year, month, day_of_month);
 	if (day < DAY_MIN || day > DAY_MAX)

@@ -15,7 +15,9 @@
 int32_t day_from_civil(int year, int month, int day_of_month);          /* the date must be valid */
 void day_to_civil(int32_t day, int *ret_year, int *ret_month, int *ret_day_of_month);
 bool day_is_valid_civil(int year, int month, int day_of_month);
-/* Exactly "YYYY-MM-DD", a real date within DAY_MIN … DAY_MAX. Errors: INVALID. */
+/* Whether the text is exactly "YYYY-MM-DD", a real date of the years 1 … 9999. */
+bool day_parse_civil(const char *text, int *ret_year, int *ret_month, int *ret_day_of_month);
+/* The same within DAY_MIN … DAY_MAX. Errors: INVALID. */
 enum rc day_parse(const char *text, int32_t *ret_day) MUST_CHECK;
 void day_format(int32_t day, char out[DAY_TEXT_LEN]);
 

@@ -48,6 +48,19 @@ static void test_known_days(void **state)
 	assert_int_equal(day, 19782);
 }
 
+static void test_civil_dates_reach_beyond_days(void **state)
+{
+	int year = 0, month = 0, day_of_month = 0;
+
+	assert_true(day_parse_civil("9999-12-31", &year, &month, &day_of_month));
+	assert_int_equal(year * 10000 + month * 100 + day_of_month, 99991231);
+	assert_true(day_parse_civil("0001-01-01", &year, &month, &day_of_month));
+	assert_int_equal(year * 10000 + month * 100 + day_of_month, 10101);
+	assert_false(day_parse_civil("0000-01-01", &year, &month, &day_of_month));
+	assert_false(day_parse_civil("2023-02-29", &year, &month, &day_of_month));
+	assert_int_equal(year * 10000 + month * 100 + day_of_month, 10101);
+}
+
 static void test_bad_dates(void **state)
 {
 	static const char *const bad[] = {"", "2024", "2023-02-29", "1900-02-29", "2024-13-01", "2024-00-10", "2024-01-00",
@@ -104,6 +117,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_day_follows_the_last),
 		cmocka_unit_test(test_known_days),
+		cmocka_unit_test(test_civil_dates_reach_beyond_days),
 		cmocka_unit_test(test_bad_dates),
 		cmocka_unit_test(test_periods_tile),
 		cmocka_unit_test(test_period_texts),

@@ -112,6 +112,8 @@ static void test_bad_files(void **state)
 	CHECK("\xff\xfe"
 	      "a\0,\0b\0\n\0",
 	      RC_INVALID, "UTF-16");
+	CHECK("a,b\r1,2\r3,4\r", RC_INVALID, "the header (line 1): ends with a carriage return alone");
+	CHECK("\"a\r\nx\",b\r1,2\r", RC_INVALID, "carriage return alone");
 	CHECK("a,\xff\n", RC_INVALID, "the header (line 1): field 2 is not UTF-8");
 	CHECK("a,b\n1,\"2\n3,4\n", RC_INVALID, "row 1 (line 2): a quote is open");
 	CHECK("a,b\n1,2\n1,x\"y\n", RC_INVALID, "row 2 (line 3): a quote is not where");

@@ -226,7 +226,7 @@ static enum rc read_event(const struct record_reader *r, const struct register_r
 {
 	const struct study *study = r->options.study;
 	char text[STUDY_NAME_CAP];
-	int32_t day;
+	int year, month, day_of_month;
 	int event = field_text(row, r->event, text, sizeof text) ? study_find_event(study, text) : -1;
 	if (event < 0) {
 		char names[200] = "";
@@ -241,8 +241,11 @@ static enum rc read_event(const struct record_reader *r, const struct register_r
 	if (!study_source_may_send(study, r->options.source, event))
 		return refuse(error, "event", "the study does not let this source send '%s'",
 			      study->events[event].name);
-	if (!field_text(row, r->event_date, text, sizeof text) || day_parse(text, &day) != RC_OK || day < BATCH_DAY_MIN)
-		return refuse(error, "event_date", "expected a date YYYY-MM-DD from 1900-01-01 on");
+	if (!field_text(row, r->event_date, text, sizeof text) || !day_parse_civil(text, &year, &month, &day_of_month))
+		return refuse(error, "event_date", "expected a date YYYY-MM-DD");
+	int32_t day = day_from_civil(year, month, day_of_month);
+	if (day < BATCH_DAY_MIN)
+		return refuse(error, "event_date", "lies before 1900-01-01");
 	if (day > r->options.latest_day)
 		return refuse(error, "event_date", "lies in the future");
 	chunk->events[i] = (uint8_t)event;

@@ -217,6 +217,21 @@ static bool parse_piece(struct register_file *f, const uint8_t *piece, size_t le
 	return true;
 }
 
+/* Whether the first line outside of quotes ends with a carriage return that no line feed follows. */
+static bool ends_lines_with_cr(const uint8_t *piece, size_t len)
+{
+	bool quoted = false;
+	for (size_t i = 0; i + 1 < len; i++) {
+		if (piece[i] == '"')
+			quoted = !quoted;
+		if (!quoted && piece[i] == CSV_LF)
+			return false;
+		if (!quoted && piece[i] == CSV_CR)
+			return piece[i + 1] != CSV_LF;
+	}
+	return false;
+}
+
 /* Read and parse one more piece. */
 static enum rc fill(struct register_file *f, struct diag *diag)
 {
@@ -233,8 +248,15 @@ static enum rc fill(struct register_file *f, struct diag *diag)
 		return finish(f, diag);
 	if (f->number == 0 && f->n_spans == 0 && f->row_bytes == 0 && len >= 3 && memcmp(piece, "\xEF\xBB\xBF", 3) == 0)
 		from = 3; /* a byte order mark, as spreadsheets write it */
-	f->row_bytes += len - from;
 	enum rc rc = RC_OK;
+	if (f->number == 0 && f->row_bytes == 0 && ends_lines_with_cr(piece, len)) {
+		explicit_bzero(piece, sizeof piece);
+		return row_error(f, RC_INVALID,
+				 "ends with a carriage return alone; save the file with line feeds (as CSV for Unix or "
+				 "Windows)",
+				 diag);
+	}
+	f->row_bytes += len - from;
 	if (!parse_piece(f, piece + from, len - from))
 		rc = csv_error(&f->parser) == CSV_EPARSE ? row_error(f, RC_INVALID, QUOTE_RULE, diag)
 							 : diag_set(diag, RC_NOMEM, "out of memory");
