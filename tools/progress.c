@@ -7,13 +7,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BAR_WIDTH = 24, REDRAW_MS = 100 };
+enum { BAR_WIDTH = 24, REDRAW_US = 100000 };
 
-int64_t monotonic_ms(void)
+int64_t monotonic_us(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t monotonic_ms(void)
+{
+	return monotonic_us() / 1000;
 }
 
 const char *bytes_text(uint64_t n, char out[BYTES_TEXT_CAP])
@@ -50,15 +55,15 @@ const char *count_text(uint64_t n, char out[COUNT_TEXT_CAP])
 
 void progress_init(struct progress *p, const char *label, uint64_t total)
 {
-	*p = (struct progress){.label = label, .total = total, .start_ms = monotonic_ms()};
+	*p = (struct progress){.label = label, .total = total, .start_us = monotonic_us(), .drawn_us = INT64_MIN};
 	p->is_terminal = isatty(STDERR_FILENO) == 1;
 }
 
-static void draw(const struct progress *p, int64_t elapsed_ms)
+static void draw(const struct progress *p, int64_t elapsed_us)
 {
 	char bar[BAR_WIDTH + 1], rate_text[BYTES_TEXT_CAP];
 	uint64_t moved = p->done - p->skipped, left = p->total - p->done;
-	uint64_t rate = elapsed_ms > 0 ? moved * 1000 / (uint64_t)elapsed_ms : 0;
+	uint64_t rate = moved * 1000000 / (elapsed_us > 0 ? (uint64_t)elapsed_us : 1);
 	size_t full = p->total > 0 ? (size_t)(p->done * BAR_WIDTH / p->total) : BAR_WIDTH;
 
 	memset(bar, '.', BAR_WIDTH);
@@ -75,18 +80,18 @@ static void draw(const struct progress *p, int64_t elapsed_ms)
 
 void progress_set(struct progress *p, uint64_t done)
 {
-	int64_t now = monotonic_ms();
+	int64_t now = monotonic_us();
 
 	p->done = done < p->total ? done : p->total;
-	if (!p->is_terminal || now - p->drawn_ms < REDRAW_MS)
+	if (!p->is_terminal || now < p->drawn_us + REDRAW_US)
 		return;
-	p->drawn_ms = now;
-	draw(p, now - p->start_ms);
+	p->drawn_us = now;
+	draw(p, now - p->start_us);
 }
 
 void progress_clear(struct progress *p)
 {
 	if (p->is_terminal)
 		fprintf(stderr, "\r\033[K");
-	p->drawn_ms = 0;
+	p->drawn_us = INT64_MIN;
 }

@@ -9,17 +9,18 @@ struct progress {
 	const char *label;    /* borrows */
 	uint64_t total, done; /* bytes */
 	uint64_t skipped;     /* of done: not moved in this run, so not part of the rate */
-	int64_t start_ms, drawn_ms;
+	int64_t start_us, drawn_us;
 	bool is_terminal;
 };
 
 void progress_init(struct progress *p, const char *label, uint64_t total);
-/* `done` bytes in all; draws at most ten times a second. */
+/* `done` bytes in all; draws the first time, and then at most ten times a second. */
 void progress_set(struct progress *p, uint64_t done);
 /* Take the bar away, so that a line can be printed. */
 void progress_clear(struct progress *p);
 
-/* Milliseconds of a clock that never runs back. */
+/* Of a clock that never runs back. */
+int64_t monotonic_us(void);
 int64_t monotonic_ms(void);
 /* "12.3 MB", "1.5 kB", "17 B". */
 #define BYTES_TEXT_CAP 48

@@ -350,7 +350,7 @@ static void clean_up(struct push *p)
 static void print_summary(const struct push *p)
 {
 	char records[COUNT_TEXT_CAP], bytes[BYTES_TEXT_CAP];
-	int64_t ms = monotonic_ms() - p->progress.start_ms;
+	int64_t ms = monotonic_ms() - p->progress.start_us / 1000;
 
 	printf("%zu %s, %s records: %llu sent (%s in %lld.%lld s), %llu already known", p->n_items,
 	       p->n_items == 1 ? "batch" : "batches", count_text(p->n_records, records), (unsigned long long)p->n_sent,
