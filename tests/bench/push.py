@@ -29,12 +29,12 @@ def main():
     source = pathlib.Path(__file__).resolve().parents[2]
     os.environ['TC_BINARY_DIR'] = str(pathlib.Path(args.build).resolve())
     sys.path.insert(0, str(source / 'tests' / 'system'))
-    from harness import Unit, make_registers
+    from harness import FIELDS, Unit, make_registers
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         registers = make_registers(folder / 'registers', args.records // 3, 1)
-        first = Unit(folder / 'first')
+        first = Unit(folder / 'first', FIELDS)
         first.encode('prison', registers / 'prison.csv', folder / 'prison.batch', '--batch-records', args.batch_records)
         records = sum(1 for _ in open(registers / 'prison.csv')) - 1
         size = (folder / 'prison.batch').stat().st_size

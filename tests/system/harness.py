@@ -23,6 +23,7 @@ BINARY = pathlib.Path(os.environ.get('TC_BINARY_DIR', SOURCE / 'build' / 'releas
 THROUGHCARE = BINARY / 'tools' / 'throughcare'
 THROUGHCARED = BINARY / 'daemon' / 'throughcared'
 STUDY = SOURCE / 'deploy' / 'study-two-registers.yaml'
+FIELDS = SOURCE / 'tests' / 'data' / 'study-fields.yaml'          # the same with a filter a field
 SHARED = SOURCE.parent / 'shared'
 # Sanitizer builds are several times slower; a limit is there to end a hang, not to measure.
 PATIENCE_S = 300

@@ -192,7 +192,7 @@ def test_batch_of_another_secret(place, tmp_path):
 
 
 def test_batch_of_another_schema(place, tmp_path):
-    study = study_file(tmp_path / 'study.yaml', place.study, given_name='{features: [given_name], bits: 256}')
+    study = study_file(tmp_path / 'study.yaml', place.study, profile='hardened')
     tool('encode', '--study', study, '--secret', place.keys / 'custodians' / 'main.secret', '--record-key',
          place.keys / 'prison' / 'record.key', '--source', 'prison', place.registers / 'prison.csv', '-o', tmp_path / 'x.batch')
     refused(place, place.post_batch('prison', batches_of(tmp_path / 'x.batch')[0]), 422, 'wrong-schema')

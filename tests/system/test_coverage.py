@@ -4,7 +4,7 @@ and no step depends on the machine: the figures are the same every time."""
 import json
 import subprocess
 
-from harness import STUDY, THROUGHCARE, study_file
+from harness import FIELDS, STUDY, THROUGHCARE, study_file
 
 SECRET = 'throughcare-linkage-v1:' + bytes(range(7, 39)).hex() + '\n'
 
@@ -13,7 +13,7 @@ def coverage(folder, repetitions, persons, *options):
     secret = folder / 'main.secret'
     secret.write_text(SECRET)
     secret.chmod(0o600)
-    study = study_file(folder / 'study.yaml', rho_limit='4\n  linkage_sigma2: 10\n  linkage_by: intervention')
+    study = study_file(folder / 'study.yaml', FIELDS, rho_limit='4\n  linkage_sigma2: 10\n  linkage_by: intervention')
     done = subprocess.run([THROUGHCARE, 'lab', 'coverage', '--study', study, '--secret', secret, '--repetitions', str(repetitions),
                            '--persons', str(persons), *options], capture_output=True, text=True, timeout=7200)
     assert done.returncode == 0, done.stderr

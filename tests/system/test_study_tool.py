@@ -32,7 +32,7 @@ def test_pinned_key_check_is_no_warning(tmp_path):
 
 
 def test_misspelled_key_names_line_and_the_nearest_key(tmp_path):
-    text = STUDY.read_text().replace('  filters:', '  filtrs:')
+    text = STUDY.read_text().replace('  roles:', '  filtrs: {}\n  roles:')
     (tmp_path / 'study.yaml').write_text(text)
     line = next(n for n, l in enumerate(text.splitlines(), 1) if 'filtrs' in l)
     done = tool('study', 'check', tmp_path / 'study.yaml', check=False)
@@ -52,6 +52,15 @@ def test_folds_that_clkhash_ignores_are_a_warning(tmp_path):
     text = STUDY.read_text().replace('{"l": 512,', '{"l": 512, "xorFolds": 1,')
     (tmp_path / 'study.yaml').write_text(text)
     assert 'clkConfig.xorFolds has no effect' in tool('study', 'check', tmp_path / 'study.yaml').stdout
+
+
+def test_rules_for_dates_without_a_date_are_a_warning(tmp_path):
+    text = STUDY.read_text().replace('{"type": "date", "format": "%Y-%m-%d"}', '{"type": "string"}')
+    assert text != STUDY.read_text()
+    (tmp_path / 'role.yaml').write_text(text)
+    assert 'sentinel_dates' not in tool('study', 'check', tmp_path / 'role.yaml').stdout      # the role says that it is one
+    (tmp_path / 'none.yaml').write_text(re.sub(r'  profile: .*\n  roles: .*\n', '  profile: quality\n', text))
+    assert 'normalise has sentinel_dates, and no feature is a date' in tool('study', 'check', tmp_path / 'none.yaml').stdout
 
 
 def test_plan_adds_up():
