@@ -11,7 +11,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from harness import PATIENCE_S, SOURCE, Unit, make_registers, read_csv, study_file, write_csv
+from harness import FIELDS, PATIENCE_S, SOURCE, Unit, make_registers, read_csv, study_file, write_csv
 from npm import npm_packages
 
 sys.path.insert(0, str(SOURCE / 'tests' / 'ref'))
@@ -208,7 +208,7 @@ def test_corrected_rates(tmp_path):
     the crude one, and its interval lies around it. How often an interval of one draw of noise covers the truth is a question for many
     draws (test_coverage), not for this one: the interval widened by its own width must."""
     registers = make_registers(tmp_path / 'registers', 3000, 3, '--typos', 25, '--typos-by', 'ost=50')
-    study = study_file(tmp_path / 'study.yaml', rho_limit='4\n  linkage_sigma2: 20\n  linkage_by: intervention')
+    study = study_file(tmp_path / 'study.yaml', FIELDS, rho_limit='4\n  linkage_sigma2: 20\n  linkage_by: intervention')
     with Unit(tmp_path / 'unit', study, fixed=True) as unit:
         unit.push_registers(registers)
         unit.publish('--as-of', '2025-06-30')
