@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Records a second of `throughcare encode`, one core and all, beside what the bare hash calls would take.
 
-    python3 tests/bench/encode.py [--build build/release] [--persons 150000] [--repeat 3] [--rows 10000000]
+    python3 tests/bench/encode.py [--build build/release] [--persons 150000] [--repeat 3] [--rows 10000000 [--threads 16]]
 
 A synthetic register of the six-field sample schema (tests/data/study-labelled.yaml) is encoded under the profiles `quality`
 and `balanced`. One-core figures are by processor time, so that other load on the machine counts for little. Nothing here is
@@ -68,6 +68,7 @@ def main():
     args.add_argument('--persons', default=150_000, type=int)
     args.add_argument('--repeat', default=3, type=int)
     args.add_argument('--rows', type=int)
+    args.add_argument('--threads', type=int, default=0)
     args = args.parse_args()
     tool = args.build / 'tools/throughcare'
     with tempfile.TemporaryDirectory() as name:
@@ -82,7 +83,7 @@ def main():
         if args.rows:
             enlarge(register, folder / 'large.csv', args.rows)
             subprocess.run([tool, 'keys', 'init', folder / 'k', '--study', folder / 'quality.yaml'], check=True, capture_output=True)
-            _, by_clock, peak = encode(tool, folder / 'k', folder / 'large.csv', folder, 0)
+            _, by_clock, peak = encode(tool, folder / 'k', folder / 'large.csv', folder, args.threads)
             print(f'{args.rows:,} rows: at most {peak / 1024:.0f} MiB of memory; {by_clock:,.0f} records/s by the clock')
             return
         for profile in ('quality', 'balanced'):
