@@ -63,7 +63,7 @@ static enum rc read_retention(const struct study_reader *r, const struct yaml_no
 static enum rc read_witnesses(const struct study_reader *r, const struct yaml_node *node, struct study *study)
 {
 	static const char *const keys[] = {"needed", "keys", NULL};
-	const struct yaml_node *needed, *list;
+	const struct yaml_node *needed = NULL, *list = NULL;
 	int64_t n = 0;
 
 	if (node == NULL)
@@ -77,7 +77,7 @@ static enum rc read_witnesses(const struct study_reader *r, const struct yaml_no
 		rc = read_sequence(r, list, 1, WITNESS_MAX);
 	if (rc == RC_OK)
 		rc = read_integer(r, needed, 1, list->n_children, &n);
-	for (const struct yaml_node *item = list->first; rc == RC_OK && item != NULL; item = item->next) {
+	for (const struct yaml_node *item = rc == RC_OK ? list->first : NULL; rc == RC_OK && item != NULL; item = item->next) {
 		char vkey[TLOG_VKEY_CAP];
 		rc = read_text(r, item, vkey, sizeof vkey);
 		if (rc == RC_OK && witness_rule_add(&study->witnesses, vkey) != RC_OK)

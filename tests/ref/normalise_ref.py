@@ -174,8 +174,8 @@ def national_date(text):
         raise Invalid('date')
     if re.fullmatch('[0-9]{1,2}', plain[1]):
         return int(plain[0]), int(plain[1]), int(plain[2])
-    months = {month for name, month in MONTHS if len(plain[1]) >= 3 and name.startswith(plain[1])}
-    if len(months) != 1:
+    months = {month for name, month in MONTHS if plain[1].startswith(name[:4 if name.startswith('jui') else 3])}
+    if len(months) != 1 or not re.fullmatch('[a-z]{3,15}', plain[1]):
         raise Invalid('date')
     return int(plain[0]), months.pop(), int(plain[2])
 

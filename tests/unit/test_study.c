@@ -708,6 +708,8 @@ static const struct {
 	/* the top */
 	{"study: 1\n", "study: 2\n", "study.yaml:1: study: 2 is above 1"},
 	{"study: 1\n", "\n", "study.yaml:2: the key study is missing"},
+	{"study: 1\n", "study: 1\nwitnesses: {needed: 1}\n", "witnesses: the key keys is missing"},
+	{"study: 1\n", "study: 1\nwitnesses: {}\n", "witnesses: the key keys is missing"},
 	{"name: example", "name: Example", "study.yaml:2: name: a name is needed here"},
 	{"name: example", "name:", "study.yaml:2: name: a name is needed here"},
 	{"name: example", "name: [a]", "study.yaml:2: name: a single value is needed here, not a list"},

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include <utf8proc.h>
+
 #include "proto/day.h"
 
 /* Beginnings that only one month has in all of the languages, marks removed; longest first where one contains another.
@@ -17,31 +19,19 @@ static const struct {
 	{"ott", 10}, {"out", 10}, {"nov", 11}, {"dec", 12}, {"dez", 12}, {"dic", 12},
 };
 
-/* The letters of month names with their marks: é è û ä ç. */
-static char plain_letter(uint32_t c)
+enum { NO_LETTER = 0, MARK = -1 };
+
+/* A letter without its case and marks; marks may stand by themselves behind it. */
+static int plain_letter(uint32_t c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return (char)(c + 32);
-	if (c >= 'a' && c <= 'z')
-		return (char)c;
-	switch (c) {
-	case 0xE9:
-	case 0xC9:
-	case 0xE8:
-	case 0xC8:
-		return 'e';
-	case 0xFB:
-	case 0xDB:
-		return 'u';
-	case 0xE4:
-	case 0xC4:
-		return 'a';
-	case 0xE7:
-	case 0xC7:
-		return 'c';
-	default:
-		return 0;
-	}
+	utf8proc_int32_t plain[8];
+	int boundary = 0;
+	utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+	if (category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_ME)
+		return MARK;
+	utf8proc_ssize_t n =
+		utf8proc_decompose_char(utf8proc_tolower((utf8proc_int32_t)c), plain, 8, UTF8PROC_DECOMPOSE, &boundary);
+	return n >= 1 && n <= 8 && plain[0] >= 'a' && plain[0] <= 'z' ? plain[0] : NO_LETTER;
 }
 
 struct part {
@@ -76,8 +66,13 @@ static bool split(const struct text *t, struct part parts[3], size_t *ret_n)
 		} else {
 			char word[16];
 			size_t len = 0;
-			for (; i < t->len && plain_letter(t->cp[i]) != 0 && len + 1 < sizeof word; i++)
-				word[len++] = plain_letter(t->cp[i]);
+			for (; i < t->len && len + 1 < sizeof word; i++) {
+				int letter = plain_letter(t->cp[i]);
+				if (letter == NO_LETTER)
+					break;
+				if (letter != MARK)
+					word[len++] = (char)letter;
+			}
 			word[len] = '\0';
 			if (strcmp(word, "de") == 0)
 				continue;
