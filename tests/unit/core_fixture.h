@@ -47,6 +47,7 @@ static inline void cf_write_study(struct cf *f, const char *from, const char *to
 	FILE *in = fopen(TC_SOURCE_DIR "/deploy/study-two-registers.yaml", "r");
 	FILE *out = fopen(f->conf.study, "w");
 	char line[4096];
+	bool found = from == NULL;
 	if (in == NULL || out == NULL)
 		abort();
 	while (fgets(line, sizeof line, in) != NULL) {
@@ -55,12 +56,17 @@ static inline void cf_write_study(struct cf *f, const char *from, const char *to
 			snprintf(at, sizeof line - (size_t)(at - line),
 				 "key_check: 00112233445566778899aabbccddeeff\n");
 		at = from != NULL ? strstr(line, from) : NULL;
+		found = found || at != NULL;
 		if (at != NULL)
 			snprintf(at, sizeof line - (size_t)(at - line), "%s\n", to);
 		fputs(line, out);
 	}
 	fclose(in);
 	fclose(out);
+	if (!found) { /* the study has changed, and the test with it */
+		fprintf(stderr, "the study does not have '%s'\n", from);
+		abort();
+	}
 	study_free(f->study);
 	f->study = NULL;
 	int fd = open(f->conf.study, O_RDONLY);

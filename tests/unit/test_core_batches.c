@@ -311,7 +311,7 @@ static void test_study_that_no_longer_fits(void **state)
 	cf_write_study(f, "  prison: {kind", "  prison2: {kind: prison, reporting_lag_days: 30}");
 	assert_int_equal(cf_open(f), RC_CONFIG);
 	assert_non_null(strstr(f->diag.text, "source prison"));
-	cf_write_study(f, "surname: {features", "surname: {features: [surname], bits: 1024}");
+	cf_write_study(f, "profile: balanced", "profile: hardened");
 	assert_int_equal(cf_open(f), RC_CONFIG);
 	assert_non_null(strstr(f->diag.text, "encoding"));
 	/* Another table is no obstacle, and stands in the log. */
