@@ -1,15 +1,17 @@
 /* libs: tc_proto OpenSSL::SSL */
-/* A client for tests/bench/serve.py: as many requests as fit into some seconds, over mutual TLS 1.3, on kept connections
- * or with a new connection for each. The same client asks every server, so that only servers differ.
+/* A client for tests/bench/serve.py: as many requests as fit into some seconds, over mutual TLS 1.3, on kept
+ * connections or with a new connection for each. The same client asks every server, so that only servers differ.
  *
- * usage: bench_http PORT CA CERT KEY PATH CONNECTIONS SECONDS keep|handshake
- * prints: REQUESTS SECONDS */
+ * usage: bench_http PORT CA CERT KEY PATH[|PATH]... CONNECTIONS SECONDS keep|handshake
+ * prints: REQUESTS SECONDS P50_MS P99_MS MAX_MS. Each connection asks for the paths in turn; the last three are of the
+ * times from a request (with `handshake`, from the connection) to the end of its answer. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +20,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_CONNECTIONS = 512, ANSWER_CAP = 1 << 20 };
+enum { MAX_CONNECTIONS = 512, MAX_PATHS = 64, ANSWER_CAP = 1 << 20, BUCKET_US = 10, N_BUCKETS = 1000000 };
+
+static char requests[MAX_PATHS][1024];
+static unsigned n_paths;
+static atomic_uint times[N_BUCKETS]; /* how many answers took so many BUCKET_US; the last: that or longer */
 
 struct job {
 	SSL_CTX *tls;
 	uint16_t port;
-	char request[1024];
+	unsigned first; /* path */
 	double until;
 	bool keep;
 	unsigned long n_requests;
@@ -96,15 +102,19 @@ static void *run(void *arg)
 	struct job *job = arg;
 	char *buffer = malloc(ANSWER_CAP);
 	SSL *ssl = NULL;
+	unsigned path = job->first;
 
 	if (buffer == NULL)
 		fail("memory");
-	while (now() < job->until) {
+	for (double began; (began = now()) < job->until; path++) {
+		const char *request = requests[path % n_paths];
 		if (ssl == NULL)
 			ssl = connect_to(job);
-		if (SSL_write(ssl, job->request, (int)strlen(job->request)) <= 0)
+		if (SSL_write(ssl, request, (int)strlen(request)) <= 0)
 			fail("write");
 		read_answer(ssl, buffer);
+		size_t bucket = (size_t)((now() - began) * 1e6 / BUCKET_US);
+		atomic_fetch_add(&times[bucket < N_BUCKETS ? bucket : N_BUCKETS - 1], 1);
 		job->n_requests++;
 		if (!job->keep) {
 			hang_up(ssl);
@@ -115,6 +125,30 @@ static void *run(void *arg)
 		hang_up(ssl);
 	free(buffer);
 	return NULL;
+}
+
+static void take_paths(char *paths)
+{
+	for (char *path = strtok(paths, "|"); path != NULL; path = strtok(NULL, "|")) {
+		if (n_paths == MAX_PATHS ||
+		    (size_t)snprintf(requests[n_paths], sizeof requests[0],
+				     "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path) >= sizeof requests[0])
+			fail("paths");
+		n_paths++;
+	}
+	if (n_paths == 0)
+		fail("no path");
+}
+
+/* The least time, in milliseconds, within which `n` answers came. */
+static double time_of(unsigned long n)
+{
+	unsigned long sum = 0;
+	size_t i = 0;
+
+	while (i < N_BUCKETS - 1 && (sum += times[i]) < n)
+		i++;
+	return (double)(i + 1) * BUCKET_US / 1e3;
 }
 
 static SSL_CTX *new_tls(const char *ca, const char *cert, const char *key)
@@ -137,19 +171,19 @@ int main(int argc, char **argv)
 	unsigned long n_requests = 0;
 
 	if (argc != 9)
-		fail("usage: bench_http PORT CA CERT KEY PATH CONNECTIONS SECONDS keep|handshake");
+		fail("usage: bench_http PORT CA CERT KEY PATH[|PATH]... CONNECTIONS SECONDS keep|handshake");
 	SSL_CTX *tls = new_tls(argv[2], argv[3], argv[4]);
 	unsigned n = (unsigned)strtoul(argv[6], NULL, 10);
 	if (n == 0 || n > MAX_CONNECTIONS)
 		fail("1 to 512 connections");
+	take_paths(argv[5]);
 	double start = now();
 	for (unsigned i = 0; i < n; i++) {
 		jobs[i] = (struct job){.tls = tls,
 				       .port = (uint16_t)strtoul(argv[1], NULL, 10),
+				       .first = i,
 				       .until = start + strtod(argv[7], NULL),
 				       .keep = strcmp(argv[8], "keep") == 0};
-		snprintf(jobs[i].request, sizeof jobs[i].request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n",
-			 argv[5]);
 		if (pthread_create(&threads[i], NULL, run, &jobs[i]) != 0)
 			fail("thread");
 	}
@@ -157,7 +191,8 @@ int main(int argc, char **argv)
 		pthread_join(threads[i], NULL);
 		n_requests += jobs[i].n_requests;
 	}
-	printf("%lu %.3f\n", n_requests, now() - start);
+	printf("%lu %.3f %.2f %.2f %.2f\n", n_requests, now() - start, time_of((n_requests + 1) / 2),
+	       time_of(n_requests - n_requests / 100), time_of(n_requests));
 	SSL_CTX_free(tls);
 	return 0;
 }

@@ -1,11 +1,15 @@
 """The front beside nginx, in one run: the same certificates, the same client, mutual TLS 1.3.
 
-usage: python3 tests/bench/serve.py [--seconds 3] [--rounds 5] [BUILD]
+usage: python3 tests/bench/serve.py [--seconds 3] [--rounds 5] [--connections 8] [--persons 600] [--only-queries] [BUILD]
 
 `/healthz` and a small table on kept connections, against nginx with one worker serving files of the same size; and
 connections opened anew for each request. Rounds take turns, medians are printed. Needs Debian's nginx-light.
+
+Then 50 clients ask for every table, whole, by each dimension and by period, in turn, and how long they wait is printed. The
+first answer to each is rendered, the others are from memory. --persons: of the registers that the release is made of.
 """
 import argparse
+import json
 import os
 import pathlib
 import shutil
@@ -50,11 +54,73 @@ def start_nginx(folder, keys, files):
     raise SystemExit('nginx did not start')
 
 
+def bench_http(unit, port, path, connections, seconds, how):
+    """What bench_http prints, as numbers."""
+    client = unit.keys / 'analyst'
+    done = subprocess.run([os.environ['TC_BINARY_DIR'] + '/tests/bench_http', str(port), unit.keys / 'ca' / 'ca.crt',
+                           client / 'client.crt', client / 'client.key', path, str(connections), str(seconds), how],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f'{path}: {done.stderr}')
+    return [float(number) for number in done.stdout.split()]
+
+
+def all_queries(unit):
+    """Paths of the tables of the study that the release has, whole, by each of their dimensions and by each period."""
+    paths = []
+    for table in json.loads(unit.request('analyst', 'GET', '/v1/tables')[2])['tables']:
+        path = f'/v1/tables/{table["name"]}'
+        status, _, body = unit.request('analyst', 'GET', path)
+        if status != 200:
+            continue
+        answer = json.loads(body)
+        periods = answer['dimension']['period']['category']['index']
+        dimensions = [d for d in answer['id'] if d not in ('period', 'outcome')]
+        paths += [path, *(f'{path}?by={d}' for d in dimensions), *(f'{path}?period={p}' for p in periods)]
+    return paths[:64]
+
+
+def waiting_times(unit, args):
+    paths = all_queries(unit)
+    runs, busy, n = [], 0, 0
+    for _ in range(args.rounds):
+        before = unit.processor_seconds()
+        runs.append(bench_http(unit, unit.port, '|'.join(paths), 50, args.seconds, 'keep'))
+        busy += unit.processor_seconds() - before
+        n += runs[-1][0]
+    rate = statistics.median(r[0] / r[1] for r in runs)
+    p50, p99, longest = (statistics.median(r[i] for r in runs) for i in (2, 3, 4))
+    print(f'50 clients, {len(paths)} different queries: {rate:,.0f}/s, half within {p50:.1f} ms, 99 % within {p99:.1f} ms, all within '
+          f'{longest:.1f} ms   ({1e6 * busy / n:,.0f} µs of processor time each)', flush=True)
+
+
+def compare(unit, nginx_port, args, sizes):
+    table = '/v1/tables/continuity_by_quarter'
+    print(f'{args.connections} connections, {args.seconds} s a round, medians of {args.rounds}:')
+    for name, mine, theirs, how in (('/healthz', '/healthz', '/healthz', 'keep'),
+                                    (f'a table of {sizes[table]} bytes', table, '/table', 'keep'),
+                                    ('a connection for each request', '/healthz', '/healthz', 'handshake')):
+        rates, busy, n = [], 0, 0
+        for _ in range(args.rounds):
+            before = unit.processor_seconds()
+            ours = bench_http(unit, unit.port, mine, args.connections, args.seconds, how)
+            busy += unit.processor_seconds() - before
+            n += ours[0]
+            nginx = bench_http(unit, nginx_port, theirs, args.connections, args.seconds, how)
+            rates.append((ours[0] / ours[1], nginx[0] / nginx[1]))
+        us, nginx_rate = (statistics.median(r[i] for r in rates) for i in (0, 1))
+        ratio = statistics.median(a / b for a, b in rates)
+        print(f'{name:34} throughcared {us:9,.0f}/s   nginx {nginx_rate:9,.0f}/s   {ratio:.2f} x   '
+              f'({1e6 * busy / n:,.0f} µs of processor time each)', flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seconds', type=float, default=3)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--connections', type=int, default=8)
+    parser.add_argument('--persons', type=int, default=600)
+    parser.add_argument('--only-queries', action='store_true', help='without nginx: the waiting times of 50 clients')
     parser.add_argument('build', nargs='?', default='build/release')
     args = parser.parse_args()
     source, build = pathlib.Path(__file__).resolve().parents[2], pathlib.Path(args.build).resolve()
@@ -65,44 +131,22 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         folder.chmod(0o755)
-        registers = make_registers(folder / 'registers', 600, 1)
+        registers = make_registers(folder / 'registers', args.persons, 1)
         with Unit(folder / 'unit', max_connections=1024, max_connections_per_client=1024) as unit:
             unit.push_registers(registers)
             unit.publish('--as-of', '2025-06-30')
             table = '/v1/tables/continuity_by_quarter'
             answers = {path: unit.request('analyst', 'GET', path) for path in ('/healthz', table)}
             assert all(status == 200 for status, _, _ in answers.values()), answers
-            nginx, nginx_port = start_nginx(folder / 'nginx', unit.keys,
-                                            {'healthz': answers['/healthz'][2], 'table': answers[table][2]})
-
-            def ask(port, path, how):
-                client = unit.keys / 'analyst'
-                done = subprocess.run([build / 'tests' / 'bench_http', str(port), unit.keys / 'ca' / 'ca.crt',
-                                       client / 'client.crt', client / 'client.key', path, str(args.connections),
-                                       str(args.seconds), how], capture_output=True, text=True)
-                if done.returncode != 0:
-                    raise SystemExit(f'{path}: {done.stderr}')
-                n, seconds = done.stdout.split()
-                return int(n) / float(seconds)
-
-            try:
-                print(f'{args.connections} connections, {args.seconds} s a round, medians of {args.rounds}:')
-                for name, mine, theirs, how in (('/healthz', '/healthz', '/healthz', 'keep'),
-                                                (f'a table of {len(answers[table][2])} bytes', table, '/table', 'keep'),
-                                                ('a connection for each request', '/healthz', '/healthz', 'handshake')):
-                    rates, busy = [], 0
-                    for _ in range(args.rounds):
-                        before = unit.processor_seconds()
-                        rates.append((ask(unit.port, mine, how), ask(nginx_port, theirs, how)))
-                        busy += unit.processor_seconds() - before
-                    answers_made = args.seconds * sum(r[0] for r in rates)
-                    us, nginx_rate = (statistics.median(r[i] for r in rates) for i in (0, 1))
-                    ratio = statistics.median(a / b for a, b in rates)
-                    print(f'{name:34} throughcared {us:9,.0f}/s   nginx {nginx_rate:9,.0f}/s   {ratio:.2f} x   '
-                          f'({1e6 * busy / answers_made:,.0f} µs of processor time each)', flush=True)
-            finally:
-                nginx.terminate()
-                nginx.wait()
+            if not args.only_queries:
+                nginx, nginx_port = start_nginx(folder / 'nginx', unit.keys,
+                                                {'healthz': answers['/healthz'][2], 'table': answers[table][2]})
+                try:
+                    compare(unit, nginx_port, args, {path: len(answer[2]) for path, answer in answers.items()})
+                finally:
+                    nginx.terminate()
+                    nginx.wait()
+            waiting_times(unit, args)
 
 
 if __name__ == '__main__':
