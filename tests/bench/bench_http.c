@@ -3,8 +3,9 @@
  * connections or with a new connection for each. The same client asks every server, so that only servers differ.
  *
  * usage: bench_http PORT CA CERT KEY PATH[|PATH]... CONNECTIONS SECONDS keep|handshake
- * prints: REQUESTS SECONDS P50_MS P99_MS MAX_MS. Each connection asks for the paths in turn; the last three are of the
- * times from a request (with `handshake`, from the connection) to the end of its answer. */
+ * prints: "ready" once all connections that are kept are open; then, when a line has come on standard input,
+ * REQUESTS SECONDS P50_MS P99_MS MAX_MS. Each connection asks for the paths in turn; the last three are of the times
+ * from a request (with `handshake`, from the connection) to the end of its answer. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -25,12 +26,13 @@ enum { MAX_CONNECTIONS = 512, MAX_PATHS = 64, ANSWER_CAP = 1 << 20, BUCKET_US = 
 static char requests[MAX_PATHS][1024];
 static unsigned n_paths;
 static atomic_uint times[N_BUCKETS]; /* how many answers took so many BUCKET_US; the last: that or longer */
+static pthread_barrier_t connected, begun;
+static double until; /* set between the two */
 
 struct job {
 	SSL_CTX *tls;
 	uint16_t port;
 	unsigned first; /* path */
-	double until;
 	bool keep;
 	unsigned long n_requests;
 };
@@ -106,7 +108,11 @@ static void *run(void *arg)
 
 	if (buffer == NULL)
 		fail("memory");
-	for (double began; (began = now()) < job->until; path++) {
+	if (job->keep)
+		ssl = connect_to(job);
+	pthread_barrier_wait(&connected);
+	pthread_barrier_wait(&begun);
+	for (double began; (began = now()) < until; path++) {
 		const char *request = requests[path % n_paths];
 		if (ssl == NULL)
 			ssl = connect_to(job);
@@ -177,16 +183,23 @@ int main(int argc, char **argv)
 	if (n == 0 || n > MAX_CONNECTIONS)
 		fail("1 to 512 connections");
 	take_paths(argv[5]);
-	double start = now();
+	pthread_barrier_init(&connected, NULL, n + 1);
+	pthread_barrier_init(&begun, NULL, n + 1);
 	for (unsigned i = 0; i < n; i++) {
 		jobs[i] = (struct job){.tls = tls,
 				       .port = (uint16_t)strtoul(argv[1], NULL, 10),
 				       .first = i,
-				       .until = start + strtod(argv[7], NULL),
 				       .keep = strcmp(argv[8], "keep") == 0};
 		if (pthread_create(&threads[i], NULL, run, &jobs[i]) != 0)
 			fail("thread");
 	}
+	pthread_barrier_wait(&connected);
+	puts("ready");
+	fflush(stdout);
+	(void)getchar();
+	double start = now();
+	until = start + strtod(argv[7], NULL);
+	pthread_barrier_wait(&begun);
 	for (unsigned i = 0; i < n; i++) {
 		pthread_join(threads[i], NULL);
 		n_requests += jobs[i].n_requests;

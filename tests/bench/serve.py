@@ -55,14 +55,20 @@ def start_nginx(folder, keys, files):
 
 
 def bench_http(unit, port, path, connections, seconds, how):
-    """What bench_http prints, as numbers."""
+    """What bench_http prints, as numbers, and the processor seconds of the unit meanwhile."""
     client = unit.keys / 'analyst'
-    done = subprocess.run([os.environ['TC_BINARY_DIR'] + '/tests/bench_http', str(port), unit.keys / 'ca' / 'ca.crt',
+    with subprocess.Popen([os.environ['TC_BINARY_DIR'] + '/tests/bench_http', str(port), unit.keys / 'ca' / 'ca.crt',
                            client / 'client.crt', client / 'client.key', path, str(connections), str(seconds), how],
-                          capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f'{path}: {done.stderr}')
-    return [float(number) for number in done.stdout.split()]
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
+        if asking.stdout.readline() != 'ready\n':
+            raise SystemExit(f'{path}: no connection')
+        before = unit.processor_seconds()
+        asking.stdin.write('\n')
+        asking.stdin.flush()
+        numbers = [float(number) for number in asking.stdout.readline().split()]
+        if len(numbers) != 5:
+            raise SystemExit(f'{path}: no answer')
+        return [*numbers, unit.processor_seconds() - before]
 
 
 def all_queries(unit):
@@ -82,12 +88,8 @@ def all_queries(unit):
 
 def waiting_times(unit, args):
     paths = all_queries(unit)
-    runs, busy, n = [], 0, 0
-    for _ in range(args.rounds):
-        before = unit.processor_seconds()
-        runs.append(bench_http(unit, unit.port, '|'.join(paths), 50, args.seconds, 'keep'))
-        busy += unit.processor_seconds() - before
-        n += runs[-1][0]
+    runs = [bench_http(unit, unit.port, '|'.join(paths), 50, args.seconds, 'keep') for _ in range(args.rounds)]
+    busy, n = (sum(r[i] for r in runs) for i in (5, 0))
     rate = statistics.median(r[0] / r[1] for r in runs)
     p50, p99, longest = (statistics.median(r[i] for r in runs) for i in (2, 3, 4))
     print(f'50 clients, {len(paths)} different queries: {rate:,.0f}/s, half within {p50:.1f} ms, 99 % within {p99:.1f} ms, all within '
@@ -102,9 +104,8 @@ def compare(unit, nginx_port, args, sizes):
                                     ('a connection for each request', '/healthz', '/healthz', 'handshake')):
         rates, busy, n = [], 0, 0
         for _ in range(args.rounds):
-            before = unit.processor_seconds()
             ours = bench_http(unit, unit.port, mine, args.connections, args.seconds, how)
-            busy += unit.processor_seconds() - before
+            busy += ours[5]
             n += ours[0]
             nginx = bench_http(unit, nginx_port, theirs, args.connections, args.seconds, how)
             rates.append((ours[0] / ours[1], nginx[0] / nginx[1]))
