@@ -330,6 +330,46 @@ static void test_query_twice(void **state)
 	free(part);
 }
 
+/* What is answered without a worker is answered and logged once, though a front at fault ends the request once more. */
+static void test_quick_once(void **state)
+{
+	struct cf *f = *state;
+	struct cf_answer table, health;
+	struct request_port table_port = {cf_on_reply, cf_on_credit, &table},
+			    health_port = {cf_on_reply, cf_on_credit, &health};
+	struct pipe_request head = {.type = REQUEST_TABLE, .who = cf_who(ROLE_ANALYST, "")};
+	struct request *request = NULL;
+	strcpy(head.argument, TABLE);
+	publish(f, 1, 0);
+	free(ask(f, ""));
+	cf_answer_init(&table);
+	cf_answer_init(&health);
+	assert_int_equal(request_new(f->core, 2, &head, &table_port, &request), RC_OK);
+	request_end(request);
+	pthread_mutex_lock(&table.lock);
+	while (table.n_replies == 0)
+		pthread_cond_wait(&table.wake, &table.lock);
+	pthread_mutex_unlock(&table.lock);
+	request_end(request);
+	request_unref(request);
+	/* Health is answered before request_new() returns. */
+	head = (struct pipe_request){.type = REQUEST_HEALTH, .who = cf_who(ROLE_OPERATOR, "")};
+	assert_int_equal(request_new(f->core, 3, &head, &health_port, &request), RC_OK);
+	assert_true(request_is_answered(request));
+	request_end(request);
+	request_unref(request);
+	/* Whatever was begun is done, and what was queued is written. */
+	core_drain(f->core);
+	assert_int_equal(core_log_entry(f->core, ENTRY_STOP, NULL, NULL), RC_OK);
+	assert_int_equal(cf_count_entries(f, "query"), 2);
+	assert_int_equal(table.n_replies, 1);
+	assert_int_equal(table.reply.http_status, 200);
+	assert_int_equal(health.n_replies, 1);
+	assert_int_equal(health.reply.http_status, 200);
+	cf_answer_deinit(&table);
+	cf_answer_deinit(&health);
+}
+
 /* A body that was damaged in the store after it was read is still answered as it was published; a core that starts on
  * that store refuses. */
 static void test_store_damaged_later(void **state)
@@ -443,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_texts_are_bounded),
 		cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_query_twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_quick_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store_damaged_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store_damaged_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release_while_queries_run, setup, teardown),
