@@ -103,6 +103,21 @@ static void warn_dates(const struct study_domain *domain)
 		       n->sentinel_dates && n->date_forms ? " and " : "", n->date_forms ? "date_forms" : "");
 }
 
+/* Without profile and filters a study gives clkhash's own bits; who writes roles may have meant something else. */
+static void warn_roles(const struct study_domain *domain)
+{
+	bool roles = false;
+
+	for (unsigned i = 0; i < domain->schema->n_features; i++)
+		roles = roles || domain->roles[i] != ROLE_NONE;
+	if (roles && domain->profile == PROFILE_NONE && domain->n_filters == 1 &&
+	    strcmp(domain->filters[0].name, "clk") == 0)
+		printf("warning: domain %s: there are roles and no profile, so all features go into one filter, as "
+		       "clkhash "
+		       "has it; `profile: balanced` makes filters from roles\n",
+		       domain->name);
+}
+
 static void warn_domain(const struct study_domain *domain)
 {
 	uint32_t compared = 0;
@@ -117,6 +132,7 @@ static void warn_domain(const struct study_domain *domain)
 		printf("warning: domain %s: clkConfig.xorFolds has no effect, as in clkhash; it reads xor_folds\n",
 		       domain->name);
 	warn_dates(domain);
+	warn_roles(domain);
 	for (unsigned i = 0; i < domain->n_comparisons; i++) {
 		for (unsigned j = 0; j < domain->comparisons[i].n_filters; j++)
 			compared |= 1u << domain->comparisons[i].filters[j];

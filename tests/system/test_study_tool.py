@@ -63,6 +63,13 @@ def test_rules_for_dates_without_a_date_are_a_warning(tmp_path):
     assert 'normalise has sentinel_dates, and no feature is a date' in tool('study', 'check', tmp_path / 'none.yaml').stdout
 
 
+def test_roles_without_a_profile_are_a_warning(tmp_path):
+    (tmp_path / 'study.yaml').write_text(re.sub(r'  profile: .*\n', '', STUDY.read_text()))
+    out = tool('study', 'check', tmp_path / 'study.yaml').stdout
+    assert 'there are roles and no profile' in out and 'clk (512 bits)' in out
+    assert 'there are roles' not in tool('study', 'check', STUDY).stdout
+
+
 def test_plan_adds_up():
     out = tool('study', 'plan', STUDY, '--releases', 50).stdout
     rho, epsilon = map(float, re.search(r'one release +rho +([\d.]+) +epsilon +([\d.]+)', out).groups())
