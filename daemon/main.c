@@ -45,7 +45,8 @@ static void print_help(FILE *out)
 		     "      --help-config    list the options of the configuration file\n"
 		     "      --help           this text\n"
 		     "      --version        version\n\n"
-		     "SIGTERM drains and stops; SIGHUP reads the revocation list and the access file again.\n\n"
+		     "SIGTERM drains and stops; SIGHUP reads the revocation list, the access file and the server's certificate and\n"
+		     "key again, which are also read when they change.\n\n"
 		     "Examples: throughcared -c keys/daemon/throughcared.yaml\n"
 		     "          throughcared -c keys/daemon/throughcared.yaml --restore 20260131T020000Z-0000000512.backup\n");
 }

@@ -27,12 +27,13 @@
 	X(ENTRY_QUERY,            "query")             /* table, canonical query, release, digest of the answer */ \
 	X(ENTRY_REFUSED,          "refused")           /* route, reason code */ \
 	X(ENTRY_KEYS,             "keys")              /* a key came into use: kind, public part or its digest */ \
-	X(ENTRY_KEY_ROTATED,      "key_rotated")       /* key (seal, log), old, new; state, or the old key's statement */ \
+	X(ENTRY_KEY_ROTATED,      "key_rotated")       /* key (seal, log, tls), old, new; state, or the old key's statement */ \
 	X(ENTRY_WITHDRAWAL,       "withdrawal")        /* source; ids asked for, records removed, chunks resealed */ \
 	X(ENTRY_PURGE,            "purge")             /* source; day before which records went, records removed, chunks resealed */ \
 	X(ENTRY_BACKUP,           "backup")            /* backup id, entries and root of the log in it, digest of the file */ \
 	X(ENTRY_ACCESS,           "access")            /* an access file came into force: digest, number of rules */ \
 	X(ENTRY_CERTIFICATE,      "certificate")       /* a rule of it was added, changed, removed; or revoked */ \
+	X(ENTRY_RENEWAL_REFUSED,  "renewal_refused")   /* a renewed file was not taken: which, why, its digest */ \
 	X(ENTRY_CONFIG,           "config")            /* options that stand otherwise than at the last start */ \
 	X(ENTRY_RESTORE,          "restore")           /* a backup took the store's place: what was signed, charged and lost */ \
 	X(ENTRY_WITNESSED,        "witnessed")         /* number of a release, and the checkpoint that was cosigned */

@@ -4,10 +4,14 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <libgen.h>
+#include <linux/capability.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void confine_raise_memlock(void)
@@ -55,4 +59,30 @@ enum rc confine_process(const char *user, struct diag *diag)
 	    prctl(PR_SET_DUMPABLE, (unsigned long)CONFINE_SANITIZED, 0UL, 0UL, 0UL) != 0)
 		return diag_set(diag, RC_FORBIDDEN, "cannot confine the process: %s", strerror(errno));
 	return RC_OK;
+}
+
+enum rc confine_capabilities(struct diag *diag)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) != 0)
+		return diag_set(diag, RC_FORBIDDEN, "cannot see the process's capabilities: %s", strerror(errno));
+	/* A container's root often has the wider of the two alone. */
+	unsigned keep = data[0].permitted & (1U << CAP_DAC_READ_SEARCH);
+	if (keep == 0)
+		keep = data[0].permitted & (1U << CAP_DAC_OVERRIDE);
+	memset(data, 0, sizeof data);
+	data[0].permitted = data[0].effective = keep;
+	if (syscall(SYS_capset, &header, data) != 0)
+		return diag_set(diag, RC_FORBIDDEN, "cannot give up the process's capabilities: %s", strerror(errno));
+	return RC_OK;
+}
+
+void confine_folder_of(const char *path, char ret_folder[CONF_PATH_CAP])
+{
+	char copy[CONF_PATH_CAP];
+
+	snprintf(copy, sizeof copy, "%s", path);
+	snprintf(ret_folder, CONF_PATH_CAP, "%s", dirname(copy));
 }

@@ -1,9 +1,10 @@
 /* seccomp: which system calls a process can still make; see confine.h.
  *
  * Lists of what is allowed, not of what is not: a call that nobody thought of is refused. It is refused with EPERM
- * rather than death, so that one that we forgot fails a request and not the linkage unit. Neither list has a way to run
- * a program, to trace, to map memory that is both new and executable, or to make another process; the front's has none
- * to name a file, the core's none to make a socket. */
+ * rather than death, so that one that we forgot fails a request and not the linkage unit. None of the lists has a way
+ * to run a program, to trace, to map memory that is both new and executable, or to make another process; the front's
+ * has none to name a file, the core's none to make a socket, the reader's neither one to write a file or make a socket.
+ */
 #include "daemon/base/confine.h"
 
 #include <errno.h>
@@ -51,6 +52,9 @@ static const char *const calls_of_core[] = {
 	"renameat2", "stat", "stat64", "statfs", "statfs64", "statx", "sync_file_range", "unlink", "unlinkat",
 	/* the front is waited for, and killed when it hangs */
 	"kill", "wait4", "waitid", "waitpid"};
+
+static const char *const calls_of_reader[] = {"fstatat64", "lstat", "newfstatat", "open", "openat", "readlink", "recv",
+					      "recvfrom",  "send",  "sendto",     "stat", "stat64", "statx"};
 
 static int allow_all(scmp_filter_ctx filter, const char *const *names, size_t n)
 {
@@ -111,6 +115,8 @@ enum rc confine_system_calls(enum confine_role role, bool *ret_active, struct di
 		err = allow_all(filter, calls_of_front, sizeof calls_of_front / sizeof calls_of_front[0]);
 	if (err == 0 && role == CONFINE_CORE)
 		err = allow_all(filter, calls_of_core, sizeof calls_of_core / sizeof calls_of_core[0]);
+	if (err == 0 && role == CONFINE_READER)
+		err = allow_all(filter, calls_of_reader, sizeof calls_of_reader / sizeof calls_of_reader[0]);
 	if (err == 0)
 		err = allow_some(filter, role);
 	if (err == 0)

@@ -9,6 +9,7 @@
 enum {
 	SMALL_MESSAGE_CAP = PIPE_HEADER_LEN + 4096,
 	COUNTS_LEN = 6 * 8 + 4 + 8,
+	RENEWED_LEN = 2 + 32,
 };
 
 /* ---- writing ---- */
@@ -164,6 +165,18 @@ enum rc pipe_put_listed(struct buffer *out, const struct pipe_listed *listed)
 	return put_message(out, PIPE_LISTED, 0, &w);
 }
 
+enum rc pipe_put_renewed(struct buffer *out, const struct pipe_renewed *renewed)
+{
+	uint8_t bytes[PIPE_HEADER_LEN + RENEWED_LEN];
+	struct writer w;
+
+	payload_init(&w, bytes, sizeof bytes);
+	write_u8(&w, (uint8_t)renewed->file);
+	write_u8(&w, (uint8_t)renewed->fault);
+	write_bytes(&w, renewed->digest, sizeof renewed->digest);
+	return put_message(out, PIPE_RENEWED, 0, &w);
+}
+
 enum rc pipe_put_file(struct buffer *out, enum pipe_type type, const void *data, size_t len)
 {
 	const uint8_t *at = data;
@@ -207,6 +220,7 @@ static const struct rule {
 	{PIPE_REFUSED, PIPE_CORE, ABOUT_PROCESS, 1, SMALL_MESSAGE_CAP},
 	{PIPE_COUNTS, PIPE_CORE, ABOUT_PROCESS, COUNTS_LEN, COUNTS_LEN},
 	{PIPE_LISTED, PIPE_CORE, ABOUT_PROCESS, 32 + 2, PIPE_MAX_PAYLOAD},
+	{PIPE_RENEWED, PIPE_CORE, ABOUT_PROCESS, RENEWED_LEN, RENEWED_LEN},
 	{PIPE_REPLY, PIPE_FRONT, ABOUT_REQUEST, 16, 16},
 	{PIPE_REPLY_BODY, PIPE_FRONT, ABOUT_REQUEST, 1, PIPE_MAX_PAYLOAD},
 	{PIPE_REPLY_END, PIPE_FRONT, ABOUT_REQUEST, 0, 0},
@@ -214,6 +228,7 @@ static const struct rule {
 	{PIPE_STOP, PIPE_FRONT, ABOUT_PROCESS, 0, 0},
 	{PIPE_REVOKED, PIPE_FRONT, ABOUT_PROCESS, 2, PIPE_MAX_PAYLOAD},
 	{PIPE_ACCESS, PIPE_FRONT, ABOUT_PROCESS, 2, PIPE_MAX_PAYLOAD},
+	{PIPE_READ_PAIR, PIPE_FRONT, ABOUT_PROCESS, 0, 0},
 };
 
 static const struct rule *find_rule(enum pipe_side receiver, uint8_t type)
@@ -446,6 +461,23 @@ enum rc pipe_get_listed(const struct pipe_message *m, struct pipe_listed *ret)
 		read_copy(&r, serial->bytes, serial->len);
 	}
 	return get_end(&r) == RC_OK && ret->n > 0 ? RC_OK : RC_MALFORMED;
+}
+
+enum rc pipe_get_renewed(const struct pipe_message *m, struct pipe_renewed *ret)
+{
+	struct pipe_renewed renewed;
+	struct reader r;
+
+	if (m->type != PIPE_RENEWED)
+		return RC_MALFORMED;
+	reader_init(&r, m->data, m->len);
+	renewed.file = (enum renewal_file)get_enum(&r, RENEWAL_FILE_COUNT);
+	renewed.fault = (enum renewal_fault)get_enum(&r, RENEWAL_FAULT_COUNT);
+	read_copy(&r, renewed.digest, sizeof renewed.digest);
+	enum rc rc = get_end(&r);
+	if (rc == RC_OK)
+		*ret = renewed;
+	return rc;
 }
 
 enum rc pipe_get_file(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_piece, size_t *ret_len)

@@ -15,8 +15,9 @@
  * before the body has ended (the front then sends no more of it). After PIPE_CANCEL the core may drop its answer or
  * still send it. On SIGTERM the core sends PIPE_STOP and goes on answering until the front, drained, closes its end. The
  * files that may change while the daemon runs, the revocation list and the access file, are read by the core, which sends
- * them whole with pipe_put_file; what a new revocation list adds the front tells with PIPE_LISTED. The end of the pipe
- * ends the other process. */
+ * them whole with pipe_put_file; what a new revocation list adds the front tells with PIPE_LISTED. The server's own
+ * certificate and key never cross: the front has them from its reader (daemon/front/pair_reader.h), and tells the core
+ * with PIPE_RENEWED which certificate is in use, or that a file was refused. The end of the pipe ends the other process. */
 #ifndef DAEMON_BASE_PIPE_H
 #define DAEMON_BASE_PIPE_H
 
@@ -24,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/renewal.h"
 #include "proto/batch.h"
 #include "proto/bytes.h"
 #include "proto/rc.h"
@@ -49,6 +51,7 @@ enum pipe_type {
 	PIPE_REFUSED,         /* struct pipe_refused: the front refused somebody; for the log */
 	PIPE_COUNTS,          /* struct pipe_counts: what the front counted since its start; for the operator */
 	PIPE_LISTED,          /* struct pipe_listed: certificates that a revocation list in use names; for the log */
+	PIPE_RENEWED,         /* struct pipe_renewed: what became of a file that may be replaced; for the log */
 	/* core → front */
 	PIPE_REPLY = 32, /* struct pipe_reply: head of the answer */
 	PIPE_REPLY_BODY, /* raw bytes of the answer */
@@ -57,6 +60,7 @@ enum pipe_type {
 	PIPE_STOP,       /* empty: stop accepting, drain, end */
 	PIPE_REVOKED,    /* a new revocation list (PEM), in pieces: u8 last, bytes */
 	PIPE_ACCESS,     /* a new access file (YAML), in pieces */
+	PIPE_READ_PAIR,  /* empty: read the server's certificate and key again */
 };
 
 enum pipe_accept { ACCEPT_JSON, ACCEPT_CSV, ACCEPT_TEXT };
@@ -109,6 +113,12 @@ struct pipe_listed {
 	} serials[PIPE_MAX_LISTED];
 };
 
+struct pipe_renewed {
+	enum renewal_file file;
+	enum renewal_fault fault;
+	uint8_t digest[32]; /* SHA-256 of the server's certificate in use; of the file that was refused, zero = not known */
+};
+
 struct pipe_ready {
 	uint16_t port;
 };
@@ -129,6 +139,7 @@ enum rc pipe_put_credit(struct buffer *out, uint64_t id, uint32_t bytes) MUST_CH
 /* Types with a raw payload: BODY, REPLY_BODY (1 … PIPE_MAX_PAYLOAD bytes); or an empty one. */
 enum rc pipe_put_raw(struct buffer *out, enum pipe_type type, uint64_t id, const void *data, size_t len) MUST_CHECK;
 enum rc pipe_put_listed(struct buffer *out, const struct pipe_listed *listed) MUST_CHECK;
+enum rc pipe_put_renewed(struct buffer *out, const struct pipe_renewed *renewed) MUST_CHECK;
 /* A whole file, cut into PIPE_REVOKED or PIPE_ACCESS pieces. Errors: also TOO_LARGE where it is empty. */
 enum rc pipe_put_file(struct buffer *out, enum pipe_type type, const void *data, size_t len) MUST_CHECK;
 
@@ -152,6 +163,7 @@ enum rc pipe_get_ready(const struct pipe_message *m, struct pipe_ready *ret) MUS
 enum rc pipe_get_counts(const struct pipe_message *m, struct pipe_counts *ret) MUST_CHECK;
 enum rc pipe_get_credit(const struct pipe_message *m, uint32_t *ret) MUST_CHECK;
 enum rc pipe_get_listed(const struct pipe_message *m, struct pipe_listed *ret) MUST_CHECK;
+enum rc pipe_get_renewed(const struct pipe_message *m, struct pipe_renewed *ret) MUST_CHECK;
 /* A piece of PIPE_REVOKED or PIPE_ACCESS; *ret_piece borrows the message. */
 enum rc pipe_get_file(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_piece,
 		      size_t *ret_len) MUST_CHECK;

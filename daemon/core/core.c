@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,14 +137,6 @@ static enum rc open_data(struct core *core, bool serving, struct diag *diag)
 	return rc;
 }
 
-/* Folder of a file that may be replaced by another of its name. */
-static void folder_of(const char *path, char out[CONF_PATH_CAP])
-{
-	char copy[CONF_PATH_CAP];
-	snprintf(copy, sizeof copy, "%s", path);
-	snprintf(out, CONF_PATH_CAP, "%s", dirname(copy));
-}
-
 /* Everything is open and nothing runs yet: keep the store, the signer's state, the backups, the revocation list and the
  * access file, which are opened by name again and again, and what the C library reads to count processors. */
 static enum rc confine(const struct conf *conf, struct diag *diag)
@@ -156,15 +147,15 @@ static enum rc confine(const struct conf *conf, struct diag *diag)
 	bool files = false, calls = false;
 	if (strcmp(conf->confinement, "on") != 0)
 		return RC_OK;
-	folder_of(conf->signer_state[0] != '\0' ? conf->signer_state : conf->log_key, signer);
+	confine_folder_of(conf->signer_state[0] != '\0' ? conf->signer_state : conf->log_key, signer);
 	if (conf->tls_revocation_list[0] != '\0') {
-		folder_of(conf->tls_revocation_list, revocations);
+		confine_folder_of(conf->tls_revocation_list, revocations);
 		folders[n++] = (struct confine_folder){revocations, false};
 	}
 	if (conf->backup_directory[0] != '\0')
 		folders[n++] = (struct confine_folder){conf->backup_directory, true};
 	if (conf->access_file[0] != '\0') {
-		folder_of(conf->access_file, access_folder);
+		confine_folder_of(conf->access_file, access_folder);
 		folders[n++] = (struct confine_folder){access_folder, false};
 	}
 	if (access("/sys/devices/system/cpu", R_OK) == 0)

@@ -138,6 +138,23 @@ enum rc history_add_succession(struct history *h, uint64_t index, const char *no
 	return RC_OK;
 }
 
+static enum rc copy_text(const char *text, char *out, size_t cap)
+{
+	if (text == NULL || strlen(text) >= cap)
+		return RC_DAMAGED;
+	strcpy(out, text);
+	return RC_OK;
+}
+
+static enum rc replay_keys(struct history *h, const json_t *fields)
+{
+	const char *key = json_string_value(json_object_get(fields, "key"));
+	const char *public = json_string_value(json_object_get(fields, "public"));
+	if (key != NULL && strcmp(key, "tls") == 0)
+		return copy_text(public, h->server_certificate, sizeof h->server_certificate);
+	return copy_text(public, h->log_key, sizeof h->log_key);
+}
+
 static enum rc replay_rotated(struct history *h, uint64_t index, const json_t *fields)
 {
 	const char *key = json_string_value(json_object_get(fields, "key"));
@@ -146,6 +163,8 @@ static enum rc replay_rotated(struct history *h, uint64_t index, const json_t *f
 	const char *note = json_string_value(json_object_get(fields, "note"));
 	if (key == NULL || old == NULL || new == NULL)
 		return RC_DAMAGED;
+	if (strcmp(key, "tls") == 0)
+		return copy_text(new, h->server_certificate, sizeof h->server_certificate);
 	if (strcmp(key, "log") != 0)
 		return RC_OK;
 	if (note == NULL || strcmp(old, h->log_key) != 0)
@@ -181,7 +200,6 @@ static enum rc replay_restore(struct history *h, uint64_t index, int64_t t, cons
 enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const json_t *fields)
 {
 	struct history *h = ctx;
-	const char *text;
 	if (unix_time > h->clock_known && (index == 0 || unix_time - h->clock_known <= CLOCK_MAX_GAP_S))
 		h->clock_known = unix_time;
 	switch (kind) {
@@ -209,11 +227,7 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 	case ENTRY_KEY_ROTATED:
 		return replay_rotated(h, index, fields);
 	case ENTRY_KEYS:
-		text = json_string_value(json_object_get(fields, "public"));
-		if (text == NULL || strlen(text) >= sizeof h->log_key)
-			return RC_DAMAGED;
-		strcpy(h->log_key, text);
-		return RC_OK;
+		return replay_keys(h, fields);
 	case ENTRY_START:
 		json_decref(h->options);
 		h->options = json_incref(json_object_get(fields, "options"));

@@ -54,6 +54,7 @@ struct history {
 	uint8_t access_digest[32];        /* of the access file in force; zero = never one */
 	struct certificates certificates; /* rules of that file, and revoked certificates */
 	char log_key[256];                /* the last that the log names; "" = none yet */
+	char server_certificate[65];      /* SHA-256 of the server's, in hex; "" = none yet */
 	struct log_succession *successions; /* of log keys, in order */
 	size_t n_successions;
 };

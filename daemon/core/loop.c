@@ -201,6 +201,7 @@ static enum rc on_message(struct loop *loop, const struct pipe_message *m)
 	struct pipe_refused refused;
 	struct pipe_ready ready;
 	struct pipe_counts counts;
+	struct pipe_renewed renewed;
 	static struct pipe_listed listed; /* one thread; too large for a stack */
 	enum rc rc;
 	switch (m->type) {
@@ -225,6 +226,11 @@ static enum rc on_message(struct loop *loop, const struct pipe_message *m)
 		rc = pipe_get_listed(m, &listed);
 		if (rc == RC_OK)
 			reload_listed(loop->core, &listed);
+		return rc;
+	case PIPE_RENEWED:
+		rc = pipe_get_renewed(m, &renewed);
+		if (rc == RC_OK)
+			renewals_take(loop->core, &renewed);
 		return rc;
 	case PIPE_BODY:
 	case PIPE_BODY_END:
@@ -343,6 +349,14 @@ static void send_file(void *ctx, enum pipe_type type, const void *data, size_t l
 	put_out(loop, rc);
 }
 
+static void send_empty(struct loop *loop, enum pipe_type type)
+{
+	pthread_mutex_lock(&loop->lock);
+	enum rc rc = pipe_put_raw(&loop->outbox, type, 0, NULL, 0);
+	pthread_mutex_unlock(&loop->lock);
+	put_out(loop, rc);
+}
+
 static void begin_stop(struct loop *loop)
 {
 	if (loop->stop_sent)
@@ -350,20 +364,19 @@ static void begin_stop(struct loop *loop)
 	loop->stop_sent = true;
 	loop->stop_deadline = monotonic_s() + STOP_S;
 	log_info("stopping");
-	pthread_mutex_lock(&loop->lock);
-	enum rc rc = pipe_put_raw(&loop->outbox, PIPE_STOP, 0, NULL, 0);
-	pthread_mutex_unlock(&loop->lock);
-	put_out(loop, rc);
+	send_empty(loop, PIPE_STOP);
 }
 
 static void on_signal(struct loop *loop)
 {
 	struct signalfd_siginfo info;
 	while (read(loop->signal_fd, &info, sizeof info) == sizeof info) {
-		if (info.ssi_signo == SIGHUP)
-			reload_run(loop->reload, true);
-		else
+		if (info.ssi_signo != SIGHUP) {
 			begin_stop(loop);
+			continue;
+		}
+		reload_run(loop->reload, true);
+		send_empty(loop, PIPE_READ_PAIR);
 	}
 }
 

@@ -4,127 +4,56 @@
  * An access file, which may let somebody in, is logged first and in force afterwards. */
 #include "daemon/core/reload.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/renewal.h"
+#include "daemon/core/renewals.h"
 #include "proto/access.h"
 #include "proto/yaml_tree.h"
-
-struct watched {
-	const char *path; /* "" = there is none */
-	size_t max;
-	struct stat seen;     /* as it was when it was last read; all zero = never */
-	int64_t try_again_ms; /* 0 = not before it changes */
-};
 
 struct reload {
 	struct core *core;
 	void (*send)(void *ctx, enum pipe_type type, const void *data, size_t len);
 	void *ctx;
-	struct watched revoked, access;
+	struct watched_file revoked, access;
 };
-
-/* ---- files ---- */
-
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* After a failure that is not the file's: look at it again in a while, unchanged as it may be. */
-static void look_again(struct watched *file, enum rc rc)
-{
-	enum { LATER_MS = 2000 };
-	file->try_again_ms = rc == RC_OK || rc == RC_INVALID ? 0 : monotonic_ms() + LATER_MS;
-}
-
-/* Errors: INVALID (not before it changes will it be better), IO. */
-static enum rc read_file(struct watched *file, struct buffer *out, struct diag *diag)
-{
-	struct stat st;
-	uint8_t piece[16384];
-	ssize_t n;
-
-	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0) {
-		int err = errno;
-		if (stat(file->path, &st) == 0)
-			file->seen = st;
-		bool is_ours = err == EMFILE || err == ENFILE || err == ENOMEM || err == EINTR || err == EIO;
-		return diag_set(diag, is_ours ? RC_IO : RC_INVALID, "%s: %s", file->path, strerror(err));
-	}
-	enum rc rc = RC_OK;
-	if (fstat(fd, &st) != 0) {
-		rc = diag_set(diag, RC_IO, "%s: %s", file->path, strerror(errno));
-		goto out;
-	}
-	/* What is written while it is read has another time afterwards, and is read again. */
-	file->seen = st;
-	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)file->max) {
-		rc = diag_set(diag, RC_INVALID, "%s: expected a regular file of at most %zu bytes", file->path,
-			      file->max);
-		goto out;
-	}
-	while ((n = read(fd, piece, sizeof piece)) > 0 && out->len <= file->max)
-		buffer_append(out, piece, (size_t)n);
-	if (n < 0 || out->failed || out->len > file->max)
-		rc = diag_set(diag, RC_IO, "%s: cannot be read", file->path);
-out:
-	close(fd);
-	return rc;
-}
-
-static bool has_changed(struct watched *file)
-{
-	struct stat st;
-
-	if (file->path[0] == '\0' || stat(file->path, &st) != 0)
-		return false; /* gone for a moment, as when it is replaced */
-	return !is_same_file(&st, &file->seen) || (file->try_again_ms != 0 && monotonic_ms() >= file->try_again_ms);
-}
 
 /* ---- the access file ---- */
 
-static enum rc parse_access(struct core *core, struct watched *file, struct buffer *text, struct access **ret,
-			    struct diag *diag)
+/* Errors: INVALID, and then what is wrong with the file; others are not the file's fault. */
+static enum rc parse_access(struct core *core, struct watched_file *file, struct buffer *text, struct access **ret,
+			    enum renewal_fault *ret_fault, struct diag *diag)
 {
-	enum rc rc = read_file(file, text, diag);
+	enum rc rc = watched_read(file, text, diag);
 
-	if (rc == RC_OK)
-		rc = access_parse(file->path, (const char *)text->data, text->len, core->study, ret, diag);
-	return rc;
+	*ret_fault = rc == RC_INVALID ? RENEWAL_UNREADABLE : RENEWAL_GOOD;
+	if (rc != RC_OK)
+		return rc;
+	rc = access_parse(file->path, (const char *)text->data, text->len, core->study, ret, diag);
+	if (rc == RC_OK || rc == RC_NOMEM)
+		return rc;
+	*ret_fault = RENEWAL_MALFORMED;
+	return RC_INVALID;
 }
 
-static struct watched access_watched(const struct core *core)
+static struct watched_file access_watched(const struct core *core)
 {
-	return (struct watched){.path = core->conf->access_file, .max = YAML_MAX_BYTES};
+	return (struct watched_file){.path = core->conf->access_file, .max_bytes = YAML_MAX_BYTES};
 }
 
 enum rc reload_check_access(struct core *core, struct diag *diag)
 {
-	struct watched file = access_watched(core);
+	struct watched_file file = access_watched(core);
 	struct access *access = NULL;
+	enum renewal_fault fault;
 	struct buffer text;
 
 	if (file.path[0] == '\0')
 		return RC_OK;
 	buffer_init(&text);
-	enum rc rc = parse_access(core, &file, &text, &access, diag);
+	enum rc rc = parse_access(core, &file, &text, &access, &fault, diag);
 	access_free(access);
 	buffer_deinit(&text);
 	return rc == RC_OK || rc == RC_NOMEM ? rc : RC_CONFIG;
@@ -250,19 +179,24 @@ static enum rc log_no_access(struct core *core)
 static void renew_access(struct reload *reload)
 {
 	struct access *access = NULL;
+	enum renewal_fault fault;
 	struct buffer text;
 	struct diag diag = {""};
 
 	buffer_init(&text);
-	enum rc rc = parse_access(reload->core, &reload->access, &text, &access, &diag);
+	enum rc rc = parse_access(reload->core, &reload->access, &text, &access, &fault, &diag);
 	if (rc == RC_OK)
 		rc = log_access(reload->core, access, text.data, text.len);
-	look_again(&reload->access, rc);
-	if (rc == RC_OK)
+	watched_result(&reload->access, rc);
+	if (rc == RC_OK) {
 		reload->send(reload->ctx, PIPE_ACCESS, text.data, text.len);
-	else
+		renewals_good(reload->core, RENEWAL_ACCESS);
+	} else {
 		log_error("access file: %s; the one before stays in force",
 			  diag.text[0] != '\0' ? diag.text : rc_text(rc));
+	}
+	if (rc == RC_INVALID && fault != RENEWAL_GOOD)
+		renewals_refuse(reload->core, RENEWAL_ACCESS, fault, fault == RENEWAL_MALFORMED ? &text : NULL);
 	access_free(access);
 	buffer_deinit(&text);
 }
@@ -275,14 +209,18 @@ static void renew_revoked(struct reload *reload)
 	struct diag diag = {""};
 
 	buffer_init(&pem);
-	enum rc rc = read_file(&reload->revoked, &pem, &diag);
-	look_again(&reload->revoked, rc);
+	enum rc rc = watched_read(&reload->revoked, &pem, &diag);
+	watched_result(&reload->revoked, rc);
 	if (rc == RC_OK && pem.len > 0) {
 		log_info("the revocation list was read again");
 		reload->send(reload->ctx, PIPE_REVOKED, pem.data, pem.len);
 	} else {
 		log_error("revocation list: %s; the one before stays in force",
 			  diag.text[0] != '\0' ? diag.text : "it is empty");
+		if (rc == RC_OK)
+			renewals_refuse(reload->core, RENEWAL_REVOCATIONS, RENEWAL_MALFORMED, &pem);
+		else if (rc == RC_INVALID)
+			renewals_refuse(reload->core, RENEWAL_REVOCATIONS, RENEWAL_UNREADABLE, NULL);
 	}
 	buffer_deinit(&pem);
 }
@@ -320,7 +258,7 @@ enum rc reload_new(struct core *core, void (*send)(void *ctx, enum pipe_type typ
 	reload->core = core;
 	reload->send = send;
 	reload->ctx = ctx;
-	reload->revoked = (struct watched){.path = core->conf->tls_revocation_list, .max = PIPE_MAX_FILE};
+	reload->revoked = (struct watched_file){.path = core->conf->tls_revocation_list, .max_bytes = PIPE_MAX_FILE};
 	reload->access = access_watched(core);
 	enum rc rc = reload->access.path[0] == '\0' ? log_no_access(core) : RC_OK;
 	if (rc != RC_OK) {
@@ -338,8 +276,8 @@ void reload_free(struct reload *reload)
 
 void reload_run(struct reload *reload, bool asked)
 {
-	if (has_changed(&reload->revoked) || (asked && reload->revoked.path[0] != '\0'))
+	if (watched_has_changed(&reload->revoked) || (asked && reload->revoked.path[0] != '\0'))
 		renew_revoked(reload);
-	if (has_changed(&reload->access) || (asked && reload->access.path[0] != '\0'))
+	if (watched_has_changed(&reload->access) || (asked && reload->access.path[0] != '\0'))
 		renew_access(reload);
 }

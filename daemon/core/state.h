@@ -13,6 +13,7 @@
 #include "daemon/core/audit_log.h"
 #include "daemon/core/batches.h"
 #include "daemon/core/history.h"
+#include "daemon/core/renewals.h"
 #include "daemon/core/write_queue.h"
 #include "daemon/store/store.h"
 #include "keys/key_file.h"
@@ -64,6 +65,7 @@ struct core {
 	atomic_ullong withdrawals;        /* moves with every withdrawal, before and after its commit: rows have changed */
 	atomic_ullong n_answered, n_problems;
 
+	struct renewals renewals;         /* main loop */
 	uint64_t cosigned_size;           /* writer thread: of the cosigned checkpoint that is kept, */
 	int64_t cosigned_since;           /* and when it was first found to be */
 

@@ -107,12 +107,17 @@ static void send_listed(void *ctx, const struct pipe_listed *listed)
 static void use_revoked(struct core_link *core)
 {
 	struct server *server = core->server;
+	struct pipe_renewed renewed = {.file = RENEWAL_REVOCATIONS};
 	struct diag diag = {""};
 
-	if (tls_set_revoked(server->tls, core->file.data, core->file.len, &diag) != RC_OK) {
+	if (tls_set_revoked(server->tls, core->file.data, core->file.len, &renewed.fault, &diag) != RC_OK) {
 		log_error("revocation list not renewed, the one before stays: %s", diag.text);
+		sha256(core->file.data, core->file.len, renewed.digest);
+		if (renewed.fault != RENEWAL_GOOD)
+			core_link_renewed(core, &renewed);
 		return;
 	}
+	core_link_renewed(core, &renewed);
 	log_info("revocation list renewed; %u connections ended", connections_drop_revoked(server));
 	tls_report_listed(server->tls, send_listed, core);
 }
@@ -191,6 +196,9 @@ static enum rc on_message(struct core_link *core, const struct pipe_message *m)
 		return on_file(core, m, use_revoked);
 	case PIPE_ACCESS:
 		return on_file(core, m, use_access);
+	case PIPE_READ_PAIR:
+		server_ask_pair(core->server);
+		return RC_OK;
 	default:
 		return on_request_message(core, m);
 	}
@@ -307,6 +315,11 @@ void core_link_ready(struct core_link *core, uint16_t port)
 void core_link_counts(struct core_link *core, const struct pipe_counts *counts)
 {
 	send_scratch(core, pipe_put_counts(&core->server->scratch, counts));
+}
+
+void core_link_renewed(struct core_link *core, const struct pipe_renewed *renewed)
+{
+	send_scratch(core, pipe_put_renewed(&core->server->scratch, renewed));
 }
 
 uint64_t core_link_request(struct core_link *core, const struct pipe_request *request)

@@ -25,6 +25,8 @@ void core_link_body_end(struct core_link *core, uint64_t id);
 void core_link_cancel(struct core_link *core, uint64_t id);
 /* Tell the operator's side what was counted. */
 void core_link_counts(struct core_link *core, const struct pipe_counts *counts);
+/* Tell what became of a file that may be replaced, for the log. */
+void core_link_renewed(struct core_link *core, const struct pipe_renewed *renewed);
 /* Report a refusal for the log; at most a few a second, the rest are counted in the next report. */
 void core_link_refused(struct core_link *core, const struct pipe_refused *refused);
 

@@ -21,6 +21,7 @@
 #include "daemon/front/connection.h"
 #include "daemon/front/core_link.h"
 #include "daemon/front/listener.h"
+#include "daemon/front/pair_reader.h"
 #include "daemon/front/server.h"
 #include "daemon/front/tls.h"
 
@@ -97,6 +98,83 @@ static void on_signal(evutil_socket_t signal_number, short what, void *ctx)
 	server_stop(ctx);
 }
 
+/* ---- the server's certificate and key ---- */
+
+static void forget_reader(struct server *server)
+{
+	if (server->pair_event != NULL)
+		event_free(server->pair_event);
+	if (server->pair_fd >= 0)
+		close(server->pair_fd);
+	server->pair_event = NULL;
+	server->pair_fd = -1;
+}
+
+static void tell_pair(struct server *server, enum renewal_fault fault, const struct server_pair *refused)
+{
+	struct pipe_renewed renewed = {.file = RENEWAL_PAIR, .fault = fault};
+
+	if (fault == RENEWAL_GOOD)
+		tls_server_certificate(server->tls, renewed.digest);
+	else if (refused->certificate.len > 0)
+		sha256(refused->certificate.data, refused->certificate.len, renewed.digest);
+	core_link_renewed(server->core, &renewed);
+}
+
+static void on_pair(evutil_socket_t fd, short what, void *ctx)
+{
+	struct server *server = ctx;
+	struct server_pair pair;
+	struct diag diag = {""};
+	enum renewal_fault fault = RENEWAL_GOOD;
+
+	server_pair_init(&pair);
+	enum rc rc = pair_reader_take(fd, &pair, &diag);
+	if (rc == RC_STOPPING || rc == RC_MALFORMED) {
+		log_error("%s; a new certificate and key need a restart", diag.text);
+		forget_reader(server);
+		goto out;
+	}
+	if (rc == RC_OK)
+		rc = tls_renew_pair(server->tls, &pair, &fault, &diag);
+	else if (rc == RC_CONFIG || rc == RC_KEY)
+		fault = RENEWAL_UNREADABLE;
+	if (rc == RC_OK)
+		log_info("server's certificate and key read again and in use");
+	else
+		log_error("server's certificate and key not renewed, those before stay: %s",
+			  diag.text[0] != '\0' ? diag.text : rc_text(rc));
+	/* Anything else is not the files' fault, and is tried again. */
+	if (rc == RC_OK || fault != RENEWAL_GOOD)
+		tell_pair(server, fault, &pair);
+out:
+	server_pair_deinit(&pair);
+}
+
+void server_ask_pair(struct server *server)
+{
+	if (server->pair_fd >= 0 && pair_reader_ask(server->pair_fd) != RC_OK)
+		log_warning("the reader of the server's key does not answer");
+}
+
+static enum rc open_tls(struct server *server, struct diag *diag)
+{
+	struct server_pair pair;
+
+	server_pair_init(&pair);
+	enum rc rc = pair_reader_start(server->conf, &server->pair_fd, diag);
+	if (rc == RC_OK)
+		rc = pair_reader_ask(server->pair_fd);
+	if (rc == RC_OK)
+		rc = pair_reader_take(server->pair_fd, &pair, diag);
+	if (rc == RC_STOPPING)
+		rc = RC_INTERNAL;
+	if (rc == RC_OK)
+		rc = tls_open(server->conf, &pair, &server->tls, diag);
+	server_pair_deinit(&pair);
+	return rc;
+}
+
 /* ---- the beginning ---- */
 
 /* Whoever started us waits for this file: it appears complete, or not at all. */
@@ -146,9 +224,13 @@ static enum rc make_loop(struct server *server)
 		server->base = event_base_new_with_config(config);
 		event_config_free(config);
 	}
-	if (server->base != NULL)
-		server->drain_timer = evtimer_new(server->base, on_drained, server);
-	return server->drain_timer != NULL ? RC_OK : RC_NOMEM;
+	if (server->base == NULL)
+		return RC_NOMEM;
+	server->drain_timer = evtimer_new(server->base, on_drained, server);
+	server->pair_event = event_new(server->base, server->pair_fd, EV_READ | EV_PERSIST, on_pair, server);
+	if (server->drain_timer == NULL || server->pair_event == NULL)
+		return RC_NOMEM;
+	return event_add(server->pair_event, NULL) == 0 ? RC_OK : RC_NOMEM;
 }
 
 static enum rc confine(const struct conf *conf, struct diag *diag)
@@ -175,7 +257,7 @@ static enum rc front_open(struct server *server, int pipe_fd, uint16_t *ret_port
 
 	tzset(); /* gmtime_r() would read the time zone's file on its first call */
 	raise_descriptors(conf);
-	enum rc rc = tls_open(conf, &server->tls, diag);
+	enum rc rc = open_tls(server, diag);
 	if (rc == RC_OK)
 		rc = rates_new(&server->rates);
 	if (rc == RC_OK)
@@ -204,6 +286,7 @@ static void front_close(struct server *server)
 	listener_close(server->listener);
 	core_link_close(server->core);
 	tls_close(server->tls);
+	forget_reader(server);
 	access_free(server->access);
 	rates_free(server->rates);
 	if (server->drain_timer != NULL)
@@ -243,6 +326,7 @@ static enum rc serve(struct server *server, uint16_t port)
 		event_add(on_int, NULL);
 		event_add(on_second, &second);
 		core_link_ready(server->core, port);
+		tell_pair(server, RENEWAL_GOOD, NULL);
 		on_count(-1, 0, server);
 		/* Where there is an access file nobody is let in before the core has sent it. */
 		if (server->conf->access_file[0] == '\0')
@@ -264,6 +348,7 @@ int front_run(const struct conf *conf, int pipe_fd)
 {
 	struct server server = {
 		.conf = conf,
+		.pair_fd = -1,
 		.tls_log.per_s = LOG_LINES_PER_S,
 		.refused_report.per_s = REPORTS_PER_S,
 	};
@@ -295,11 +380,15 @@ int front_run(const struct conf *conf, int pipe_fd)
 
 enum rc front_check(const struct conf *conf, struct diag *diag)
 {
+	struct server_pair pair;
 	struct tls *tls;
 
-	enum rc rc = tls_open(conf, &tls, diag);
-	if (rc != RC_OK)
-		return rc;
-	tls_close(tls);
-	return RC_OK;
+	server_pair_init(&pair);
+	enum rc rc = server_pair_read(conf, &pair, diag);
+	if (rc == RC_OK)
+		rc = tls_open(conf, &pair, &tls, diag);
+	if (rc == RC_OK)
+		tls_close(tls);
+	server_pair_deinit(&pair);
+	return rc;
 }

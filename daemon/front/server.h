@@ -45,6 +45,8 @@ struct server {
 	bool stopping;
 	int exit_status;
 	struct event *drain_timer;
+	int pair_fd; /* of the reader of the server's certificate and key; -1 = it has ended */
+	struct event *pair_event;
 	struct rate_limit tls_log, refused_report;
 	struct {
 		uint64_t accepted, requests, refused, tls_failures, timeouts, overloads;
@@ -57,6 +59,8 @@ int64_t server_now_ms(void); /* CLOCK_MONOTONIC */
 void server_stop(struct server *server);
 /* End the loop now: the core has gone, or does not keep to the protocol. */
 void server_abort(struct server *server, enum rc rc);
+/* Have the server's certificate and key read again. */
+void server_ask_pair(struct server *server);
 /* A connection has gone: ends the loop when it was the last one of a stopping server. */
 void server_connection_gone(struct server *server);
 

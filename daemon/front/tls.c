@@ -1,14 +1,10 @@
 /* TLS of the front: see tls.h. */
 #include "daemon/front/tls.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "daemon/base/pipe.h"
 #include "daemon/front/crl.h"
@@ -20,6 +16,7 @@ enum {
 };
 
 struct tls {
+	const struct conf *conf;
 	SSL_CTX *ctx;
 	X509_CRL_METHOD *crl_method;
 	STACK_OF(X509) * authorities;
@@ -44,45 +41,90 @@ static int no_pass_phrase(char *out, int cap, int rwflag, void *ctx)
 
 /* ---- certificate and key ---- */
 
-static BIO *open_private(const char *path, struct diag *diag)
+/* The certificates of a PEM text: the first is returned owned, the others are appended to `chain`. NULL when there is
+ * none, or something that is no certificate. */
+static X509 *read_chain(const struct buffer *pem, STACK_OF(X509) * chain)
 {
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
+	X509 *leaf = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL), *next;
+	bool ok = leaf != NULL;
 
-	if (fd < 0) {
-		(void)diag_set(diag, RC_KEY, "%s: cannot open the TLS key: %s", path, strerror(errno));
-		return NULL;
+	while (ok && (next = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL)) != NULL) {
+		ok = sk_X509_num(chain) < MAX_AUTHORITIES && sk_X509_push(chain, next) > 0;
+		if (!ok)
+			X509_free(next);
 	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 ||
-	    (st.st_uid != geteuid() && st.st_uid != 0)) {
-		(void)diag_set(diag, RC_KEY,
-			       "%s: the TLS key must be a regular file of this user or root with mode 0600", path);
-		close(fd);
-		return NULL;
+	/* The end of the text is an error as well, of its own kind. */
+	unsigned long err = ERR_peek_last_error();
+	if (ok && ERR_GET_LIB(err) == ERR_LIB_PEM && ERR_GET_REASON(err) == PEM_R_NO_START_LINE)
+		ERR_clear_error();
+	else
+		ok = false;
+	BIO_free(bio);
+	if (!ok) {
+		X509_free(leaf);
+		leaf = NULL;
 	}
-	BIO *bio = BIO_new_fd(fd, BIO_CLOSE);
-	if (bio == NULL)
-		close(fd);
-	return bio;
+	return leaf;
 }
 
-static enum rc load_own(SSL_CTX *ctx, const struct conf *conf, struct diag *diag)
+static enum renewal_fault check_certificate(X509 *leaf)
 {
-	enum rc rc = RC_OK;
-	EVP_PKEY *key = NULL;
+	if (X509_check_purpose(leaf, X509_PURPOSE_SSL_SERVER, 0) != 1)
+		return RENEWAL_NOT_SERVER;
+	if (X509_cmp_current_time(X509_get0_notBefore(leaf)) >= 0 ||
+	    X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0)
+		return RENEWAL_OUT_OF_DATE;
+	return RENEWAL_GOOD;
+}
 
-	if (SSL_CTX_use_certificate_chain_file(ctx, conf->tls_certificate) != 1)
-		return tls_error(diag, RC_CONFIG, conf->tls_certificate, "expected the server's certificate (PEM)");
-	BIO *bio = open_private(conf->tls_key, diag);
-	if (bio == NULL)
-		return RC_KEY;
-	key = PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL);
-	if (key == NULL)
-		rc = tls_error(diag, RC_KEY, conf->tls_key, "expected a private key (PEM, without pass phrase)");
-	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-		rc = tls_error(diag, RC_KEY, conf->tls_key, "is not the key of tls_certificate");
-	EVP_PKEY_free(key);
+static EVP_PKEY *read_key(const struct buffer *pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
+	EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL);
+
 	BIO_free(bio);
+	return key;
+}
+
+/* Errors: CONFIG and KEY, both with *ret_fault. A certificate that is out of date is refused only `as_renewal`: at a
+ * start there is no other, and clients who go by the same clock refuse it themselves. */
+static enum rc use_pair(SSL_CTX *ctx, const struct conf *conf, const struct server_pair *pair, bool as_renewal,
+			enum renewal_fault *ret_fault, struct diag *diag)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	X509 *leaf = chain == NULL ? NULL : read_chain(&pair->certificate, chain);
+	EVP_PKEY *key = NULL;
+	enum rc rc = RC_OK;
+
+	*ret_fault = RENEWAL_MALFORMED;
+	if (leaf == NULL) {
+		rc = tls_error(diag, RC_CONFIG, conf->tls_certificate, "expected the server's certificate (PEM)");
+		goto out;
+	}
+	enum renewal_fault fault = as_renewal ? check_certificate(leaf) : RENEWAL_GOOD;
+	if (fault != RENEWAL_GOOD) {
+		*ret_fault = fault;
+		rc = diag_set(diag, RC_CONFIG, "%s: the certificate is %s", conf->tls_certificate,
+			      renewal_fault_name(fault));
+		goto out;
+	}
+	key = read_key(&pair->key);
+	if (key == NULL) {
+		rc = tls_error(diag, RC_KEY, conf->tls_key, "expected a private key (PEM, without pass phrase)");
+		goto out;
+	}
+	if (X509_check_private_key(leaf, key) != 1) {
+		*ret_fault = RENEWAL_MISMATCHED;
+		rc = tls_error(diag, RC_KEY, conf->tls_key, "is not the key of tls_certificate");
+		goto out;
+	}
+	if (SSL_CTX_use_cert_and_key(ctx, leaf, key, chain, 1) != 1)
+		rc = tls_error(diag, RC_CONFIG, conf->tls_certificate, "cannot be used");
+out:
+	EVP_PKEY_free(key);
+	X509_free(leaf);
+	sk_X509_pop_free(chain, X509_free);
 	return rc;
 }
 
@@ -166,17 +208,23 @@ static bool is_older_than_present(const struct tls *tls, X509_CRL *crl)
 	return false;
 }
 
-static enum rc read_list(const struct tls *tls, BIO *bio, STACK_OF(X509_CRL) * out, struct diag *diag)
+static enum rc read_list(const struct tls *tls, BIO *bio, STACK_OF(X509_CRL) * out, enum renewal_fault *ret_fault,
+			 struct diag *diag)
 {
 	X509_CRL *crl;
 
+	*ret_fault = RENEWAL_MALFORMED;
+
 	while ((crl = PEM_read_bio_X509_CRL(bio, NULL, no_pass_phrase, NULL)) != NULL) {
 		const char *wrong = NULL;
-		if (signer_of(tls, crl) == NULL)
+		if (signer_of(tls, crl) == NULL) {
 			wrong = "the revocation list is not signed by the clients' authority";
-		else if (is_older_than_present(tls, crl))
+			*ret_fault = RENEWAL_FOREIGN;
+		} else if (is_older_than_present(tls, crl)) {
 			wrong = "the revocation list is older than the one in use";
-		else if (sk_X509_CRL_num(out) >= MAX_AUTHORITIES || sk_X509_CRL_push(out, crl) <= 0)
+			*ret_fault = RENEWAL_OLDER;
+		}
+		if (wrong == NULL && (sk_X509_CRL_num(out) >= MAX_AUTHORITIES || sk_X509_CRL_push(out, crl) <= 0))
 			wrong = "there are too many revocation lists";
 		if (wrong != NULL) {
 			X509_CRL_free(crl);
@@ -190,15 +238,16 @@ static enum rc read_list(const struct tls *tls, BIO *bio, STACK_OF(X509_CRL) * o
 	return RC_OK;
 }
 
-static enum rc set_list(struct tls *tls, BIO *bio, struct diag *diag)
+static enum rc set_list(struct tls *tls, BIO *bio, enum renewal_fault *ret_fault, struct diag *diag)
 {
 	enum rc rc = RC_CRYPTO;
 	STACK_OF(X509_CRL) *revoked = sk_X509_CRL_new_null();
 	X509_STORE *store;
 
+	*ret_fault = RENEWAL_GOOD;
 	if (bio == NULL || revoked == NULL)
 		goto out;
-	rc = read_list(tls, bio, revoked, diag);
+	rc = read_list(tls, bio, revoked, ret_fault, diag);
 	if (rc != RC_OK)
 		goto out;
 	store = store_new(tls, revoked);
@@ -210,15 +259,17 @@ static enum rc set_list(struct tls *tls, BIO *bio, struct diag *diag)
 	sk_X509_CRL_pop_free(tls->revoked, X509_CRL_free);
 	tls->revoked = revoked;
 	revoked = NULL;
+	*ret_fault = RENEWAL_GOOD;
 out:
 	sk_X509_CRL_pop_free(revoked, X509_CRL_free);
 	BIO_free(bio);
 	return rc;
 }
 
-enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, struct diag *diag)
+enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, enum renewal_fault *ret_fault,
+			struct diag *diag)
 {
-	return set_list(tls, BIO_new_mem_buf(pem, (int)len), diag);
+	return set_list(tls, BIO_new_mem_buf(pem, (int)len), ret_fault, diag);
 }
 
 /* Is the serial in a list of the same issuer that was visited before? */
@@ -293,8 +344,9 @@ static enum rc load_clients(struct tls *tls, const struct conf *conf, struct dia
 	BIO *bio = BIO_new_file(conf->tls_revocation_list, "r");
 	if (bio == NULL)
 		return tls_error(diag, RC_CONFIG, conf->tls_revocation_list, "cannot open the revocation list");
+	enum renewal_fault fault;
 	struct diag why = {""};
-	if (set_list(tls, bio, &why) != RC_OK)
+	if (set_list(tls, bio, &fault, &why) != RC_OK)
 		return diag_set(diag, RC_CONFIG, "%s: %s", conf->tls_revocation_list, why.text);
 	return RC_OK;
 }
@@ -358,8 +410,10 @@ static SSL_CTX *context_new(void)
 	return ctx;
 }
 
-enum rc tls_open(const struct conf *conf, struct tls **ret, struct diag *diag)
+enum rc tls_open(const struct conf *conf, const struct server_pair *pair, struct tls **ret, struct diag *diag)
 {
+	enum renewal_fault fault;
+
 	struct tls *tls = OPENSSL_zalloc(sizeof *tls);
 	enum rc rc = RC_CRYPTO;
 
@@ -372,7 +426,8 @@ enum rc tls_open(const struct conf *conf, struct tls **ret, struct diag *diag)
 		rc = tls_error(diag, RC_CRYPTO, "TLS", "cannot be set up");
 		goto out;
 	}
-	rc = load_own(tls->ctx, conf, diag);
+	tls->conf = conf;
+	rc = use_pair(tls->ctx, conf, pair, false, &fault, diag);
 	if (rc == RC_OK)
 		rc = load_clients(tls, conf, diag);
 	if (rc == RC_OK) {
@@ -394,6 +449,49 @@ void tls_close(struct tls *tls)
 	sk_X509_CRL_pop_free(tls->reported, X509_CRL_free);
 	X509_CRL_METHOD_free(tls->crl_method); /* after the context, whose store has lists with it */
 	OPENSSL_free(tls);
+}
+
+/* A context of its own, so that nothing of the old pair stays in it and handshakes that are under way keep theirs. */
+static SSL_CTX *context_like(const struct tls *tls)
+{
+	SSL_CTX *ctx = context_new();
+	X509_STORE *store = SSL_CTX_get_cert_store(tls->ctx);
+	bool ok = ctx != NULL && X509_STORE_up_ref(store) == 1;
+
+	if (ok)
+		SSL_CTX_set_cert_store(ctx, store);
+	for (int i = 0; ok && i < sk_X509_num(tls->authorities); i++)
+		ok = SSL_CTX_add_client_CA(ctx, sk_X509_value(tls->authorities, i)) == 1;
+	if (!ok) {
+		SSL_CTX_free(ctx);
+		ctx = NULL;
+	}
+	return ctx;
+}
+
+enum rc tls_renew_pair(struct tls *tls, const struct server_pair *pair, enum renewal_fault *ret_fault,
+		       struct diag *diag)
+{
+	SSL_CTX *ctx = context_like(tls);
+
+	*ret_fault = RENEWAL_GOOD;
+	if (ctx == NULL)
+		return tls_error(diag, RC_NOMEM, "TLS", "cannot be set up");
+	enum rc rc = use_pair(ctx, tls->conf, pair, true, ret_fault, diag);
+	if (rc != RC_OK) {
+		SSL_CTX_free(ctx);
+		return rc;
+	}
+	*ret_fault = RENEWAL_GOOD;
+	SSL_CTX_free(tls->ctx); /* goes with the last connection that was made under it */
+	tls->ctx = ctx;
+	return RC_OK;
+}
+
+void tls_server_certificate(const struct tls *tls, uint8_t ret_digest[32])
+{
+	memset(ret_digest, 0, 32);
+	(void)X509_digest(SSL_CTX_get0_certificate(tls->ctx), EVP_sha256(), ret_digest, NULL);
 }
 
 SSL *tls_session_new(struct tls *tls, struct tls_turned_away *turned_away)

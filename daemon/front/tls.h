@@ -1,6 +1,6 @@
 /* TLS of the front: 1.3 only, a client certificate of our authority always, revocation checked, no resumption of any
- * kind (a resumed session would skip the certificate). Everything is read from files once, before confinement; a newer
- * revocation list comes as bytes over the pipe. Fails closed: a list that has run out refuses everybody. */
+ * kind (a resumed session would skip the certificate). Files are read once, before confinement; a newer revocation list
+ * comes as bytes over the pipe, a new certificate and key from their reader. Fails closed: a list that has run out refuses everybody. */
 #ifndef DAEMON_FRONT_TLS_H
 #define DAEMON_FRONT_TLS_H
 
@@ -10,14 +10,17 @@
 #include <time.h>
 
 #include "daemon/base/conf.h"
+#include "daemon/base/renewal.h"
+#include "daemon/front/pair_reader.h"
 #include "proto/access.h"
 #include "proto/rc.h"
 
 struct tls;
 
-/* Read certificate, key, clients' authority and revocation list. Errors: KEY (key file unsafe or not of this
- * certificate), CONFIG (a file is missing or not what it should be), CRYPTO. */
-enum rc tls_open(const struct conf *conf, struct tls **ret, struct diag *diag) MUST_CHECK;
+/* With this certificate and key; read the clients' authority and the revocation list. Borrows `conf`. Errors: KEY (no
+ * key, or not of this certificate), CONFIG (a file is missing or not what it should be), CRYPTO. */
+enum rc tls_open(const struct conf *conf, const struct server_pair *pair, struct tls **ret,
+		 struct diag *diag) MUST_CHECK;
 void tls_close(struct tls *tls);
 
 /* A certificate of our authority that the handshake refused: it is revoked, or its time is not now. Its holder has proved
@@ -30,8 +33,17 @@ struct tls_turned_away {
 SSL *tls_session_new(struct tls *tls, struct tls_turned_away *turned_away);
 
 /* Use a new list (PEM, one or more) from now on. It must be signed by our authority and must not be older than the one
- * in use; otherwise that one stays. Errors: INVALID, CRYPTO. */
-enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, struct diag *diag) MUST_CHECK;
+ * in use; otherwise that one stays. Errors: INVALID (what is wrong with it, in *ret_fault), CRYPTO. */
+enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, enum renewal_fault *ret_fault,
+			struct diag *diag) MUST_CHECK;
+
+/* Use another certificate and key for every connection from now on; those that are open go on. The certificate must be
+ * valid now and one for servers, the key must be its own; otherwise the pair in use stays. Errors: CONFIG, KEY (what is
+ * wrong with it, in *ret_fault), NOMEM. */
+enum rc tls_renew_pair(struct tls *tls, const struct server_pair *pair, enum renewal_fault *ret_fault,
+		       struct diag *diag) MUST_CHECK;
+/* SHA-256 of the server's certificate in use. */
+void tls_server_certificate(const struct tls *tls, uint8_t ret_digest[32]);
 
 /* Visit the certificates on the present list that no earlier call has visited, some at a time. */
 struct pipe_listed;

@@ -27,6 +27,8 @@ static bool again(const struct pipe_message *m, struct buffer *b)
 	const uint8_t *pem;
 	size_t pem_len;
 
+	struct pipe_renewed renewed;
+
 	switch (m->type) {
 	case PIPE_REQUEST:
 		return pipe_get_request(m, &request) == RC_OK && pipe_put_request(b, m->id, &request) == RC_OK;
@@ -42,6 +44,8 @@ static bool again(const struct pipe_message *m, struct buffer *b)
 		return pipe_get_credit(m, &credit) == RC_OK && pipe_put_credit(b, m->id, credit) == RC_OK;
 	case PIPE_LISTED:
 		return pipe_get_listed(m, &listed) == RC_OK && pipe_put_listed(b, &listed) == RC_OK;
+	case PIPE_RENEWED:
+		return pipe_get_renewed(m, &renewed) == RC_OK && pipe_put_renewed(b, &renewed) == RC_OK;
 	case PIPE_REVOKED:
 	case PIPE_ACCESS:
 		if (pipe_get_file(m, &last, &pem, &pem_len) != RC_OK)

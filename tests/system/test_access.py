@@ -175,6 +175,9 @@ def test_a_mistake_leaves_the_old_file_in_force(unit):
         assert unit.request('auditor', 'GET', '/audit/checkpoint')[0] == 200
     assert 'the study has no table of this name' in unit.log()
     assert not [e for e in unit.entries()[n:] if e['kind'] in ('certificate', 'access')]
+    refused = [e for e in unit.entries()[n:] if e['kind'] == 'renewal_refused']
+    assert [(e['file'], e['reason']) for e in refused] == [('access_file', 'malformed')] * 5 + [('access_file', 'unreadable')]
+    assert refused[1]['digest'] == hashlib.sha256(b'certificates:\n- fingerprint: 12\n').hexdigest()
     unit.access.unlink()                                              # nor does a file that is gone open anything
     unit.daemon.send_signal(signal.SIGHUP)
     unit.await_log('access.yaml: No such file', 1)
@@ -217,3 +220,30 @@ def test_each_change_is_logged_once(tmp_path):
     with unit:
         assert [e['change'] for e in certificates(unit)][-2:] == ['removed', 'removed']
         assert unit.request('analyst', 'GET', '/v1/tables')[0] == 200
+
+
+def test_a_revocation_list_that_is_refused_is_logged(unit):
+    """One of another authority, one from before, one that is none: the list in force stays, and the log says why."""
+    crl = unit.keys / 'ca' / 'revoked.crl'
+    first = crl.read_bytes()
+    tool('keys', 'cert', '--ca', unit.keys / 'ca', '--client', 'leaver', '--role', 'analyst', '-o', unit.folder / 'leaver')
+    time.sleep(1.1)                                         # lists are told apart by their second
+    tool('keys', 'revoke', '--ca', unit.keys / 'ca', unit.folder / 'leaver.crt')
+    deadline = time.monotonic() + PATIENCE_S
+    while not certificates(unit, change='revoked'):
+        assert time.monotonic() < deadline, unit.log()
+        time.sleep(0.02)
+    tool('keys', 'ca', unit.folder / 'other-ca')
+    for data, reason in (((unit.folder / 'other-ca' / 'revoked.crl').read_bytes(), 'not-of-the-authority'),
+                         (first, 'older'), (b'no list\n', 'malformed'), (b'', 'malformed')):
+        new = crl.with_suffix('.new')
+        new.write_bytes(data)
+        new.rename(crl)
+        want = {'kind': 'renewal_refused', 'file': 'tls_revocation_list', 'reason': reason,
+                'digest': hashlib.sha256(data).hexdigest()}
+        while not [e for e in unit.entries() if want.items() <= e.items()]:
+            assert time.monotonic() < deadline, (want, unit.log())
+            time.sleep(0.02)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            unit.request(None, 'GET', '/healthz', cert=unit.folder / 'leaver.crt', key=unit.folder / 'leaver.key')
+    assert unit.request('auditor', 'GET', '/audit/checkpoint')[0] == 200

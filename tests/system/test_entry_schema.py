@@ -19,6 +19,8 @@ EXAMPLES = [
     {'kind': 'key_rotated', 'key': 'seal', 'state': 'started', 'old': '0000', 'new': 'a7f3',
      'who': {'client': 'ops', 'fp': '0' * 64, 'role': 'operator'}},
     {'kind': 'key_rotated', 'key': 'log', 'old': 'log+00000000+A', 'new': 'log+00000001+A', 'note': 'x\n'},
+    {'kind': 'key_rotated', 'key': 'tls', 'old': '0' * 64, 'new': '1' * 64},
+    {'kind': 'renewal_refused', 'file': 'tls_certificate', 'reason': 'mismatched', 'digest': '0' * 64, 'not_logged_before': 3},
     {'kind': 'withdrawal', 'source': 'prison', 'ids': 0, 'records': 3, 'chunks': 1},
     {'kind': 'purge', 'source': 'prison', 'before': '2016-02-29', 'records': 3, 'chunks': 1},
     {'kind': 'restore', 'entries': 9, 'root': '0' * 64, 'signed_entries': 12, 'signed_root': '1' * 64, 'releases': 1,
@@ -51,6 +53,9 @@ def entries(tmp_path_factory):
         tables = f'policies:\n- {{oid: 1.2.3, client: p, roles: [submitter], source: prison, requests_per_minute: 9}}\n'
         unit.renew('certificates:\n' + unit.rule('analyst', f'tables: [{table}]') + tables, 'access file in use')
         unit.renew('certificates:\n' + unit.rule('analyst', 'roles: []'), 'access file in use')
+        good = unit.access.read_text()
+        unit.renew('no access file', 'the one before stays in force')
+        unit.renew(good, 'access file in use')
         tool('keys', 'revoke', '--ca', unit.keys / 'ca', unit.keys / 'treatment' / 'client.crt')
     unit.configure(worker_threads=1, backup_keep=3)
     with unit:

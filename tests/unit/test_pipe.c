@@ -405,6 +405,29 @@ static void test_listed_there_and_back(void **state)
 	buffer_deinit(&b);
 }
 
+static void test_renewed_there_and_back(void **state)
+{
+	struct pipe_renewed in = {.file = RENEWAL_PAIR, .fault = RENEWAL_NOT_SERVER}, out;
+	struct pipe_message m;
+	struct buffer b;
+	size_t used;
+
+	buffer_init(&b);
+	memset(in.digest, 9, sizeof in.digest);
+	assert_int_equal(pipe_put_renewed(&b, &in), RC_OK);
+	assert_int_equal(pipe_next(PIPE_FRONT, b.data, b.len, &m, &used), RC_MALFORMED);
+	assert_int_equal(pipe_next(PIPE_CORE, b.data, b.len, &m, &used), RC_OK);
+	assert_int_equal(pipe_get_renewed(&m, &out), RC_OK);
+	assert_true(out.file == in.file && out.fault == in.fault);
+	assert_memory_equal(out.digest, in.digest, sizeof in.digest);
+	b.data[PIPE_HEADER_LEN] = RENEWAL_FILE_COUNT;
+	assert_int_equal(pipe_get_renewed(&m, &out), RC_MALFORMED);
+	b.data[PIPE_HEADER_LEN] = 0;
+	b.data[PIPE_HEADER_LEN + 1] = RENEWAL_FAULT_COUNT;
+	assert_int_equal(pipe_get_renewed(&m, &out), RC_MALFORMED);
+	buffer_deinit(&b);
+}
+
 static void test_hostile_headers(void **state)
 {
 	static const struct {
@@ -473,7 +496,7 @@ int main(void)
 		cmocka_unit_test(test_reply_there_and_back),      cmocka_unit_test(test_reply_fields_out_of_range),
 		cmocka_unit_test(test_refused_there_and_back),    cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_ready_and_credit),          cmocka_unit_test(test_raw_messages),
-		cmocka_unit_test(test_files_in_pieces),           cmocka_unit_test(test_listed_there_and_back),
+		cmocka_unit_test(test_files_in_pieces),           cmocka_unit_test(test_listed_there_and_back), cmocka_unit_test(test_renewed_there_and_back),
 		cmocka_unit_test(test_hostile_headers),
 		cmocka_unit_test(test_each_byte_mutated),
 	};

@@ -1,0 +1,124 @@
+/* Renewed files in the log: see renewals.h. What is in force is in force already when it is logged here; the access
+ * file, which may let somebody in, is logged before (reload.c). */
+#include "daemon/core/renewals.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/base/log.h"
+#include "daemon/core/state.h"
+
+static const uint8_t no_digest[32];
+
+static enum rc log_fields(struct core *core, enum entry_kind kind, json_t *fields)
+{
+	enum rc rc = fields == NULL ? RC_NOMEM : core_log_entry(core, kind, NULL, fields);
+
+	json_decref(fields);
+	return rc;
+}
+
+/* ---- the server's certificate ---- */
+
+static void take_certificate(struct core *core, const uint8_t digest[32])
+{
+	char now[65], before[65];
+	enum rc rc;
+
+	hex_encode(digest, 32, now);
+	pthread_mutex_lock(&core->lock);
+	strcpy(before, core->history.server_certificate);
+	pthread_mutex_unlock(&core->lock);
+	if (strcmp(before, now) == 0)
+		return;
+	if (before[0] == '\0')
+		rc = log_fields(core, ENTRY_KEYS, json_pack("{s:s, s:s}", "key", "tls", "public", now));
+	else
+		rc = log_fields(core, ENTRY_KEY_ROTATED,
+				json_pack("{s:s, s:s, s:s}", "key", "tls", "old", before, "new", now));
+	if (rc != RC_OK) {
+		log_error("the server's certificate cannot be logged: %s", rc_text(rc));
+		return;
+	}
+	pthread_mutex_lock(&core->lock);
+	strcpy(core->history.server_certificate, now);
+	pthread_mutex_unlock(&core->lock);
+}
+
+/* ---- refusals ---- */
+
+static bool is_same(const struct pipe_renewed *a, const struct pipe_renewed *b)
+{
+	return a->fault == b->fault && memcmp(a->digest, b->digest, sizeof a->digest) == 0;
+}
+
+static bool is_allowed(struct renewals *renewals)
+{
+	enum { REFUSED_AN_HOUR = 20, WINDOW_S = 3600 };
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (renewals->n_in_window == 0 || now.tv_sec - renewals->window_s >= WINDOW_S) {
+		renewals->window_s = now.tv_sec;
+		renewals->n_in_window = 0;
+	}
+	if (renewals->n_in_window == REFUSED_AN_HOUR) {
+		renewals->n_dropped++;
+		return false;
+	}
+	renewals->n_in_window++;
+	return true;
+}
+
+static void take_refused(struct core *core, const struct pipe_renewed *refused)
+{
+	struct renewals *renewals = &core->renewals;
+	char digest[65];
+
+	if (is_same(&renewals->refused[refused->file], refused))
+		return;
+	renewals->refused[refused->file] = *refused;
+	if (!is_allowed(renewals))
+		return;
+	json_t *fields = json_pack("{s:s, s:s}", "file", renewal_file_name(refused->file), "reason",
+				   renewal_fault_name(refused->fault));
+	hex_encode(refused->digest, sizeof refused->digest, digest);
+	if (fields != NULL && memcmp(refused->digest, no_digest, sizeof no_digest) != 0)
+		json_object_set_new(fields, "digest", json_string(digest));
+	if (fields != NULL && renewals->n_dropped > 0)
+		json_object_set_new(fields, "not_logged_before", json_integer(renewals->n_dropped));
+	enum rc rc = log_fields(core, ENTRY_RENEWAL_REFUSED, fields);
+	if (rc == RC_OK) {
+		renewals->n_dropped = 0;
+	} else {
+		renewals->n_dropped++;
+		log_error("the refusal of a renewed file cannot be logged: %s", rc_text(rc));
+	}
+}
+
+void renewals_take(struct core *core, const struct pipe_renewed *renewed)
+{
+	if (renewed->fault != RENEWAL_GOOD) {
+		take_refused(core, renewed);
+		return;
+	}
+	renewals_good(core, renewed->file);
+	if (renewed->file == RENEWAL_PAIR)
+		take_certificate(core, renewed->digest);
+}
+
+void renewals_refuse(struct core *core, enum renewal_file file, enum renewal_fault fault, const struct buffer *text)
+{
+	struct pipe_renewed refused = {.file = file, .fault = fault};
+
+	if (text != NULL)
+		sha256(text->data, text->len, refused.digest);
+	take_refused(core, &refused);
+}
+
+void renewals_good(struct core *core, enum renewal_file file)
+{
+	core->renewals.refused[file].fault = RENEWAL_GOOD;
+}
