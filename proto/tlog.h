@@ -56,6 +56,8 @@ struct tlog_vkey {
 	uint8_t key_hash[4];
 	uint8_t public_key[32];
 };
+/* The same key under the same name? */
+bool tlog_vkey_equal(const struct tlog_vkey *a, const struct tlog_vkey *b);
 enum rc tlog_vkey_parse(const char *text, struct tlog_vkey *ret) MUST_CHECK;
 enum rc tlog_vkey_format(const char *name, const uint8_t public_key[32], char *out, size_t cap) MUST_CHECK;
 

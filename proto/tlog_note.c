@@ -194,6 +194,11 @@ enum rc tlog_vkey_format(const char *name, const uint8_t public_key[32], char *o
 	return vkey_format(ED25519_TYPE, name, public_key, out, cap);
 }
 
+bool tlog_vkey_equal(const struct tlog_vkey *a, const struct tlog_vkey *b)
+{
+	return strcmp(a->name, b->name) == 0 && memcmp(a->public_key, b->public_key, sizeof a->public_key) == 0;
+}
+
 enum rc tlog_vkey_parse(const char *text, struct tlog_vkey *ret)
 {
 	return vkey_parse(ED25519_TYPE, text, ret);

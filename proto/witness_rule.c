@@ -1,5 +1,6 @@
 #include "proto/witness_rule.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum rc witness_rule_add(struct witness_rule *rule, const char *vkey)
@@ -71,4 +72,84 @@ enum rc witness_rule_count(const struct witness_rule *rule, const char *note, si
 	}
 	*ret = n;
 	return RC_OK;
+}
+
+static bool has_key(const struct witness_rule *rule, const struct tlog_vkey *key)
+{
+	for (unsigned i = 0; i < rule->n; i++) {
+		if (tlog_vkey_equal(&rule->keys[i], key))
+			return true;
+	}
+	return false;
+}
+
+/* Of the keys of `rule`, how many are not the other's? */
+static unsigned count_others(const struct witness_rule *rule, const struct witness_rule *other)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < rule->n; i++)
+		n += !has_key(other, &rule->keys[i]);
+	return n;
+}
+
+bool witness_rule_covers(const struct witness_rule *rule, const struct witness_rule *other)
+{
+	/* At worst, all that are not the other's are among those who signed. */
+	return other->needed == 0 || rule->needed >= other->needed + count_others(rule, other);
+}
+
+void witness_history_deinit(struct witness_history *history)
+{
+	free(history->rules);
+	memset(history, 0, sizeof *history);
+}
+
+const struct witness_rule *witness_history_get(const struct witness_history *history, size_t number)
+{
+	static const struct witness_rule none;
+
+	return number == 0 ? &none : &history->rules[number - 1];
+}
+
+enum rc witness_history_add(struct witness_history *history, const json_t *json, int64_t unix_time)
+{
+	const struct witness_rule *before = witness_history_get(history, history->in_force);
+	struct witness_rule rule;
+	enum rc rc = witness_rule_parse(json, &rule);
+
+	if (rc != RC_OK)
+		return rc;
+	if (count_others(&rule, before) > 0 || count_others(before, &rule) > 0)
+		history->since = unix_time;
+	if (rule.n == 0) {
+		history->in_force = 0;
+		return RC_OK;
+	}
+	struct witness_rule *grown = reallocarray(history->rules, history->n + 1, sizeof *grown);
+	if (grown == NULL)
+		return RC_NOMEM;
+	history->rules = grown;
+	grown[history->n++] = rule;
+	history->in_force = history->n;
+	return RC_OK;
+}
+
+const struct witness_rule *witness_history_stand_in(const struct witness_history *history, size_t number,
+						    int64_t unix_time)
+{
+	const struct witness_rule *now = witness_history_get(history, history->in_force);
+	const struct witness_rule *then = witness_history_get(history, number);
+	bool settled = unix_time - history->since >= WITNESS_CHANGE_S;
+
+	return settled && now->n >= then->needed ? now : NULL;
+}
+
+bool witness_history_may_carry(const struct witness_history *history, size_t number, int64_t unix_time)
+{
+	const struct witness_rule *now = witness_history_get(history, history->in_force);
+	const struct witness_rule *then = witness_history_get(history, number);
+
+	return witness_rule_covers(now, then) ||
+	       (witness_history_stand_in(history, number, unix_time) != NULL && now->needed >= then->needed);
 }

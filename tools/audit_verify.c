@@ -170,7 +170,7 @@ static enum rc check_bodies(struct verify *v, struct diag *diag)
 	buffer_init(&body);
 	for (size_t i = 0; rc == RC_OK && i < v->replay.n_releases; i++) {
 		const struct replay_release *r = &v->replay.releases[i];
-		if (!replay_is_readable(r))
+		if (!replay_is_readable(&v->replay, r))
 			continue;
 		hex_encode(r->digest, sizeof r->digest, hex);
 		snprintf(path, sizeof path, "/audit/release/%s", hex);
@@ -248,13 +248,13 @@ static void report_releases(const struct verify *v)
 		       x->number, x->as_of, x->cut_batches, x->cut_records, x->rho_micro / 1000000,
 		       x->rho_micro % 1000000, x->rho_total_micro / 1000000, x->rho_total_micro % 1000000,
 		       x->rho_limit_micro / 1000000, x->rho_limit_micro % 1000000);
-		if (replay_is_readable(x))
+		if (replay_is_readable(&v->replay, x))
 			printf("     published %s as entry %" PRIu64 ", body %s… matches its digest%s\n",
 			       time_text(x->released_at, when), x->released_index, hex,
 			       x->witnessed ? ", witnessed" : "");
 		else if (x->released)
 			printf("     published %s as entry %" PRIu64 ", waits for %u witnesses; its body is not served\n",
-			       time_text(x->released_at, when), x->released_index, x->witnesses_needed);
+			       time_text(x->released_at, when), x->released_index, replay_witnesses_needed(&v->replay, x));
 		else
 			printf("     started %s, not yet published\n", time_text(x->started_at, when));
 	}

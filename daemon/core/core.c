@@ -133,6 +133,8 @@ static enum rc open_data(struct core *core, bool serving, struct diag *diag)
 	if (rc == RC_OK)
 		rc = audit_log_open(core->store, core->signer, history_replay, &core->history, &core->log, diag);
 	if (rc == RC_OK)
+		witnesses_add_awaited(core);
+	if (rc == RC_OK)
 		rc = start_check(core, diag);
 	return rc;
 }

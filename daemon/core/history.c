@@ -18,6 +18,7 @@ void history_init(struct history *history)
 void history_deinit(struct history *history)
 {
 	free(history->releases);
+	witness_history_deinit(&history->witnesses);
 	certificates_deinit(&history->certificates);
 	json_decref(history->options);
 	for (size_t i = 0; i < history->n_successions; i++)
@@ -87,7 +88,7 @@ static enum rc replay_release(struct history *h, uint64_t index, const json_t *f
 	memcpy(last->digest, digest, sizeof last->digest);
 	last->released = true;
 	last->released_index = index;
-	last->witnesses_needed = h->witnesses.needed;
+	last->witness_rule = h->witnesses.in_force;
 	return RC_OK;
 }
 
@@ -97,7 +98,7 @@ static enum rc replay_witnessed(struct history *h, const json_t *fields)
 	if (!get_uint(fields, "number", &number) || number < 1 || number > h->n_releases)
 		return RC_DAMAGED;
 	struct release_info *info = &h->releases[number - 1];
-	if (!info->released || info->witnesses_needed == 0 || info->witnessed)
+	if (!history_is_waiting(h, info))
 		return RC_DAMAGED;
 	info->witnessed = true;
 	return RC_OK;
@@ -216,7 +217,7 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 		return replay_witnessed(h, fields);
 	case ENTRY_STUDY:
 		h->has_real_study |= !json_is_true(json_object_get(fields, "synthetic"));
-		if (witness_rule_parse(json_object_get(fields, "witnesses"), &h->witnesses) != RC_OK)
+		if (witness_history_add(&h->witnesses, json_object_get(fields, "witnesses"), unix_time) != RC_OK)
 			return RC_DAMAGED;
 		return get_hex32(fields, "digest", h->study_digest) ? RC_OK : RC_DAMAGED;
 	case ENTRY_RESTORE:
@@ -262,15 +263,25 @@ uint32_t history_readable_before(const struct history *history, uint32_t number)
 	return n;
 }
 
-bool release_is_readable(const struct release_info *info)
+unsigned history_witnesses_needed(const struct history *history, const struct release_info *info)
 {
-	return info->released && !info->lost && (info->witnesses_needed == 0 || info->witnessed);
+	return witness_history_get(&history->witnesses, info->witness_rule)->needed;
+}
+
+bool history_is_readable(const struct history *history, const struct release_info *info)
+{
+	return info->released && !info->lost && (info->witnessed || history_witnesses_needed(history, info) == 0);
+}
+
+bool history_is_waiting(const struct history *history, const struct release_info *info)
+{
+	return info->released && !info->lost && !history_is_readable(history, info);
 }
 
 const struct release_info *history_last_readable(const struct history *history)
 {
 	for (uint32_t n = history->n_releases; n > 0; n--) {
-		if (release_is_readable(&history->releases[n - 1]))
+		if (history_is_readable(history, &history->releases[n - 1]))
 			return &history->releases[n - 1];
 	}
 	return NULL;
@@ -282,35 +293,30 @@ enum rc history_check_readable(const struct history *history, uint32_t number, s
 	    history->releases[number - 1].lost)
 		return diag_set(diag, RC_NOTFOUND, "there is no such release");
 	const struct release_info *info = &history->releases[number - 1];
-	if (release_is_readable(info))
+	if (history_is_readable(history, info))
 		return RC_OK;
 	return diag_set(diag, RC_TOO_EARLY,
 			"release %u is published, and waits until %u witnesses of the study have cosigned the log",
-			(unsigned)number, info->witnesses_needed);
-}
-
-static bool release_waits(const struct release_info *info)
-{
-	return info->released && !info->lost && !release_is_readable(info);
+			(unsigned)number, history_witnesses_needed(history, info));
 }
 
 uint32_t history_n_waiting(const struct history *history)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < history->n_releases; i++)
-		n += release_waits(&history->releases[i]);
+		n += history_is_waiting(history, &history->releases[i]);
 	return n;
 }
 
-const struct release_info *history_most_awaited(const struct history *history)
+const struct release_info *history_not_to_carry(const struct history *history, int64_t unix_time)
 {
-	const struct release_info *most = NULL;
 	for (uint32_t i = 0; i < history->n_releases; i++) {
 		const struct release_info *info = &history->releases[i];
-		if (release_waits(info) && (most == NULL || info->witnesses_needed > most->witnesses_needed))
-			most = info;
+		if (history_is_waiting(history, info) &&
+		    !witness_history_may_carry(&history->witnesses, info->witness_rule, unix_time))
+			return info;
 	}
-	return most;
+	return NULL;
 }
 
 uint32_t history_release_of(const struct history *history, uint64_t sequence)

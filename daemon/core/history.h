@@ -26,7 +26,7 @@ struct release_info {
 	bool released;                    /* its `release` entry is there, or was */
 	bool lost;                        /* by a restore: it is counted and charged, its body is gone */
 	uint64_t released_index;          /* of that entry */
-	unsigned witnesses_needed;        /* by the study that was then in force */
+	size_t witness_rule;              /* of the study that was then in force: a number of history.witnesses */
 	bool witnessed;                   /* its `witnessed` entry is there */
 	uint8_t digest[32];               /* of the body, once released */
 };
@@ -49,7 +49,7 @@ struct history {
 	int64_t clock_known;
 	uint8_t study_digest[32];         /* zero = none yet */
 	bool has_real_study;              /* some study so far did not say synthetic */
-	struct witness_rule witnesses;    /* of the study in force */
+	struct witness_history witnesses; /* of the studies so far */
 	json_t *options;                  /* of the last `start` entry; NULL = it has none */
 	uint8_t access_digest[32];        /* of the access file in force; zero = never one */
 	struct certificates certificates; /* rules of that file, and revoked certificates */
@@ -78,13 +78,17 @@ const struct release_info *history_last_released(const struct history *history);
 /* Number of the last release below `number` whose body is there, readable or waiting, 0 = none. */
 uint32_t history_readable_before(const struct history *history, uint32_t number);
 /* May it be read: is it published, and have as many witnesses as it needs cosigned the log since? */
-bool release_is_readable(const struct release_info *info);
+bool history_is_readable(const struct history *history, const struct release_info *info);
 /* The last one that may, NULL = none. */
 const struct release_info *history_last_readable(const struct history *history);
 /* May release `number` be read? Errors: NOTFOUND, TOO_EARLY (it waits for witnesses; diag says for how many). */
 enum rc history_check_readable(const struct history *history, uint32_t number, struct diag *diag) MUST_CHECK;
-/* Of the published releases that wait for witnesses, one that waits for the most of them; NULL = none waits. */
-const struct release_info *history_most_awaited(const struct history *history);
+/* How many witnesses must have cosigned the log with this release in it before it may be read; 0 = none. */
+unsigned history_witnesses_needed(const struct history *history, const struct release_info *info);
+/* Does it wait for witnesses: is it published, there, and not yet cosigned by enough of them? */
+bool history_is_waiting(const struct history *history, const struct release_info *info);
+/* A release that waits and that one made now would carry, under rules by which that might be read sooner; NULL = none. */
+const struct release_info *history_not_to_carry(const struct history *history, int64_t unix_time);
 /* Published releases that wait for witnesses. */
 uint32_t history_n_waiting(const struct history *history);
 /* First release whose cut holds this batch, 0 = none yet. */

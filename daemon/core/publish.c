@@ -145,18 +145,22 @@ static enum rc check_dates(struct start_job *start, const struct release_info *l
 static enum rc check_waiting(struct start_job *start)
 {
 	struct core *core = start->core;
-	struct release_info waiting = {0};
+	unsigned number = 0, needed = 0;
+	int64_t now = audit_log_now(core->log);
 	pthread_mutex_lock(&core->lock);
-	const struct release_info *most = history_most_awaited(&core->history);
-	if (most != NULL)
-		waiting = *most;
+	const struct release_info *waiting = history_not_to_carry(&core->history, now);
+	if (waiting != NULL) {
+		number = waiting->number;
+		needed = history_witnesses_needed(&core->history, waiting);
+	}
 	pthread_mutex_unlock(&core->lock);
-	if (waiting.witnesses_needed <= core->study->witnesses.needed)
+	if (number == 0)
 		return RC_OK;
 	return refuse(start, RC_TOO_EARLY,
 		      "release %u waits until %u witnesses have cosigned the log; the next one would carry its "
-		      "figures, and the study now asks for only %d",
-		      (unsigned)waiting.number, waiting.witnesses_needed, core->study->witnesses.needed);
+		      "figures, and the study now asks for only %u%s",
+		      number, needed, core->study->witnesses.needed,
+		      core->study->witnesses.needed < needed ? "" : ", or for others");
 }
 
 static enum rc check_cut(struct start_job *start, struct txn *txn, const struct release_info *last)

@@ -298,7 +298,7 @@ static void finish_done(struct write_job *job, enum rc rc)
 	struct release_info *info = &work->core->history.releases[work->info->number - 1];
 	memcpy(info->digest, work->digest, sizeof info->digest);
 	info->released_index = work->entry_index;
-	info->witnesses_needed = work->core->study->witnesses.needed;
+	info->witness_rule = work->core->history.witnesses.in_force;
 	info->released = true;
 	pthread_mutex_unlock(&work->core->lock);
 }

@@ -260,7 +260,14 @@ static enum rc log_study(struct core *core, const char *digest)
 		json_decref(fields);
 		return RC_NOMEM;
 	}
-	return log_fields(core, ENTRY_STUDY, fields);
+	json_t *witnesses = fields == NULL ? NULL : json_incref(json_object_get(fields, "witnesses"));
+	enum rc rc = log_fields(core, ENTRY_STUDY, fields);
+	pthread_mutex_lock(&core->lock);
+	if (rc == RC_OK)
+		rc = witness_history_add(&core->history.witnesses, witnesses, audit_log_now(core->log));
+	pthread_mutex_unlock(&core->lock);
+	json_decref(witnesses);
+	return rc;
 }
 
 /* Digest of the settings that matter to what the log promises; paths and addresses are nobody's business. */

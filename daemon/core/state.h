@@ -28,7 +28,7 @@ struct rotator;
 struct retention;
 struct backups;
 
-enum { CORE_MAX_WITNESSES = 2 * WITNESS_MAX }; /* of the study, and of the file */
+enum { CORE_MAX_WITNESSES = 3 * WITNESS_MAX }; /* of the study, of the file, of releases that wait */
 
 struct source_volume {
 	uint64_t n_batches, n_records;

@@ -14,17 +14,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/log.h"
 #include "daemon/core/handlers.h"
 #include "proto/json.h"
 
-enum { MAX_CLOCK_AHEAD_S = 300, SECONDS_A_DAY = 86400 };
+enum {
+	MAX_CLOCK_AHEAD_S = 300,
+	SECONDS_A_DAY = 86400,
+	MAX_CONFIGURED = 2 * WITNESS_MAX, /* of the study and of the file */
+};
 
 /* ---- configuration ---- */
 
 static enum rc add_witness(struct core *core, const char *line)
 {
 	struct tlog_vkey vkey;
-	if (core->n_witnesses == CORE_MAX_WITNESSES || tlog_witness_parse(line, &vkey) != RC_OK)
+	if (core->n_witnesses == MAX_CONFIGURED || tlog_witness_parse(line, &vkey) != RC_OK)
 		return RC_CONFIG;
 	for (size_t i = 0; i < core->n_witnesses; i++) {
 		const struct tlog_vkey *there = &core->witnesses[i];
@@ -61,10 +66,40 @@ enum rc witnesses_load(struct core *core, struct diag *diag)
 			diag_set(diag, rc,
 				 "%s:%u: expected the public key of a witness, NAME+HASH+BASE64, each name once, at "
 				 "most %d of them",
-				 path, n, CORE_MAX_WITNESSES);
+				 path, n, MAX_CONFIGURED);
 	}
 	fclose(in);
 	return rc;
+}
+
+/* False when there is no room for them all. */
+static bool add_awaited(struct core *core, const struct witness_rule *rule)
+{
+	for (unsigned k = 0; k < rule->n; k++) {
+		size_t i = 0;
+		while (i < core->n_witnesses && !tlog_vkey_equal(&core->witnesses[i], &rule->keys[k]))
+			i++;
+		if (i == CORE_MAX_WITNESSES)
+			return false;
+		if (i == core->n_witnesses)
+			core->witnesses[core->n_witnesses++] = rule->keys[k];
+	}
+	return true;
+}
+
+void witnesses_add_awaited(struct core *core)
+{
+	const struct history *history = &core->history;
+	bool all = true;
+	for (uint32_t i = history->n_releases; i > 0 && all; i--) {
+		const struct release_info *info = &history->releases[i - 1];
+		if (history_is_waiting(history, info))
+			all = add_awaited(core, witness_history_get(&history->witnesses, info->witness_rule));
+	}
+	if (!all)
+		log_warning("releases wait for more witnesses of earlier studies than can be known at once; the oldest "
+			    "go on "
+			    "waiting");
 }
 
 /* ---- the note that is kept ---- */
@@ -161,27 +196,44 @@ struct cosign_job {
 	struct core *core;
 	struct entry_who who;
 	struct cosigned cosigned; /* as sent; then as kept */
+	int64_t at;               /* when it was judged whom this is enough for */
 	struct diag diag;
 };
 
-static unsigned count_of_study(const struct core *core, const struct cosigned *c)
+static unsigned count_of(const struct core *core, const struct witness_rule *rule, const struct cosigned *c)
 {
 	unsigned n = 0;
-	for (size_t i = 0; i < core->study->witnesses.n; i++) /* they come first */
-		n += c->has[i];
+	for (unsigned k = 0; k < rule->n; k++) {
+		for (size_t i = 0; i < core->n_witnesses; i++)
+			n += c->has[i] && tlog_vkey_equal(&core->witnesses[i], &rule->keys[k]);
+	}
 	return n;
 }
 
 /* Does this release wait, and is it in this checkpoint? */
-static bool is_awaited(const struct release_info *info, const struct cosigned *c)
+static bool is_awaited(const struct history *history, const struct release_info *info, const struct cosigned *c)
 {
-	return info->released && !info->lost && !release_is_readable(info) && info->released_index < c->checkpoint.size;
+	return history_is_waiting(history, info) && info->released_index < c->checkpoint.size;
+}
+
+/* How many have cosigned this of those whom the release waits for, or who may stand in for them. */
+static unsigned count_for(const struct core *core, const struct release_info *info, const struct cosigned *c,
+			  int64_t now)
+{
+	const struct witness_history *rules = &core->history.witnesses;
+	const struct witness_rule *stand_in = witness_history_stand_in(rules, info->witness_rule, now);
+	unsigned n = count_of(core, witness_history_get(rules, info->witness_rule), c);
+	unsigned n_in = stand_in == NULL ? 0 : count_of(core, stand_in, c);
+
+	return n > n_in ? n : n_in;
 }
 
 /* Can this release be read, now that this is cosigned? */
-static bool is_witnessed(const struct core *core, const struct release_info *info, const struct cosigned *c)
+static bool is_witnessed(const struct core *core, const struct release_info *info, const struct cosigned *c,
+			 int64_t now)
 {
-	return is_awaited(info, c) && count_of_study(core, c) >= info->witnesses_needed;
+	return is_awaited(&core->history, info, c) &&
+	       count_for(core, info, c, now) >= history_witnesses_needed(&core->history, info);
 }
 
 /* Is what is kept nearer to what a release waits for than the newer one that was sent? One witness that signs every
@@ -190,17 +242,19 @@ static bool is_witnessed(const struct core *core, const struct release_info *inf
 static bool must_keep(struct core *core, const struct cosigned *kept, const struct cosigned *sent)
 {
 	int64_t now = audit_log_now(core->log);
-	bool awaited = false;
+	bool nearer = false;
 	if (core->cosigned_size != kept->checkpoint.size) {
 		core->cosigned_size = kept->checkpoint.size;
 		core->cosigned_since = now;
 	}
 	pthread_mutex_lock(&core->lock);
-	for (uint32_t i = 0; i < core->history.n_releases && !awaited; i++)
-		awaited = is_awaited(&core->history.releases[i], kept);
+	for (uint32_t i = 0; i < core->history.n_releases && !nearer; i++) {
+		const struct release_info *info = &core->history.releases[i];
+		nearer = is_awaited(&core->history, info, kept) &&
+			 count_for(core, info, kept, now) > count_for(core, info, sent, now);
+	}
 	pthread_mutex_unlock(&core->lock);
-	return awaited && kept->checkpoint.size < sent->checkpoint.size &&
-	       count_of_study(core, kept) > count_of_study(core, sent) && now - core->cosigned_since < SECONDS_A_DAY;
+	return nearer && kept->checkpoint.size < sent->checkpoint.size && now - core->cosigned_since < SECONDS_A_DAY;
 }
 
 /* An entry for each release that waited for this: the note in it lets auditors see for themselves. */
@@ -209,12 +263,13 @@ static enum rc log_witnessed(struct cosign_job *c, struct txn *txn, const struct
 {
 	struct core *core = c->core;
 	enum rc rc = RC_OK;
+	c->at = audit_log_now(core->log); /* of the entry at the earliest */
 	pthread_mutex_lock(&core->lock);
 	uint32_t n = core->history.n_releases;
 	pthread_mutex_unlock(&core->lock);
 	for (uint32_t i = 0; i < n && rc == RC_OK; i++) {
 		pthread_mutex_lock(&core->lock);
-		bool now = is_witnessed(core, &core->history.releases[i], merged);
+		bool now = is_witnessed(core, &core->history.releases[i], merged, c->at);
 		pthread_mutex_unlock(&core->lock);
 		if (!now)
 			continue;
@@ -235,7 +290,7 @@ static void cosign_done(struct write_job *job, enum rc rc)
 	pthread_mutex_lock(&core->lock);
 	for (uint32_t i = 0; i < core->history.n_releases && rc == RC_OK; i++) {
 		struct release_info *info = &core->history.releases[i];
-		info->witnessed |= is_witnessed(core, info, &c->cosigned);
+		info->witnessed |= is_witnessed(core, info, &c->cosigned, c->at);
 	}
 	pthread_mutex_unlock(&core->lock);
 }

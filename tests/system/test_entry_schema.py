@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_refused(entries):
             if field in ('who', 'not_logged_before', 'fp', 'client', 'roles', 'source', 'tables', 'requests_per_minute') and \
                     entry['kind'] in ('refused', 'certificate', 'release_started', 'backup'):
                 continue                                    # what a form may leave out
-            if field == 'witnesses':
+            if field == 'witnesses' or (entry['kind'], field) == ('renewal_refused', 'digest'):
                 continue
             assert judge({k: v for k, v in entry.items() if k != field}), (field, entry)
         for field in entry:

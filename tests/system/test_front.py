@@ -561,7 +561,7 @@ def test_mistakes_in_the_configuration_are_named(tmp_path):
     refused('nowhere.key', '--check')
     u.conf_path.write_text(good)
     os.chmod(u.keys / 'daemon' / 'tls.key', 0o644)
-    refused('mode 0600', '--check')
+    refused('expected 0600', '--check')
     refused('mode 0600')
     os.chmod(u.keys / 'daemon' / 'tls.key', 0o600)
     u.configure(tls_key='../analyst/client.key')

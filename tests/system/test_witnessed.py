@@ -144,6 +144,41 @@ def test_a_study_cannot_be_swapped_to_get_around_it(tmp_path):
         unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey')
 
 
+def test_witnesses_cannot_be_swapped_for_others(tmp_path):
+    """As many of other keys: what waits goes on waiting for those of before, whose signatures are still taken."""
+    keys = [make_witness(tmp_path, name) for name in ('w1', 'w2')]
+    others = [make_witness(tmp_path, name) for name in ('x1', 'x2')]
+    with Unit(tmp_path / 'unit', study=study_with(tmp_path, 2, keys)) as unit:
+        unit.push_registers(make_registers(tmp_path / 'registers', 300))
+        table = json.loads(unit.request('analyst', 'GET', '/v1/tables')[2])['tables'][0]['name']
+        unit.publish()
+        text = unit.study.read_text()
+        unit.stop()
+        changed = text
+        for old, new in zip(keys, others):
+            changed = changed.replace(old.read_text().strip(), new.read_text().strip())
+        unit.study.write_text(changed)
+        unit.start()
+        for name in ('x1', 'x2', 'x1', 'x2'):
+            witness(unit.environment('auditor'), unit.keys, tmp_path, name)
+        note = unit.request('auditor', 'GET', '/audit/cosigned')[2].decode()
+        assert note.count('\n\u2014 witness.example/x') == 2
+        assert unit.request('analyst', 'GET', f'/v1/tables/{table}')[0] == 409 and unit.status()['releases_waiting'] == 1
+        assert refused_release(unit) == (
+            409, ('too-early', 'release 1 waits until 2 witnesses have cosigned the log; the next one would carry its '
+                  'figures, and the study now asks for only 2, or for others'))
+        for name in ('w1', 'w2', 'w1', 'w2'):
+            witness(unit.environment('auditor'), unit.keys, tmp_path, name)
+        assert unit.request('analyst', 'GET', f'/v1/tables/{table}')[0] == 200
+        unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey')
+        unit.publish()                                        # and the next one waits for the new ones
+        assert unit.status()['releases_waiting'] == 1
+        for name in ('x1', 'x2', 'x1', 'x2'):
+            witness(unit.environment('auditor'), unit.keys, tmp_path, name)
+        assert unit.status()['releases_waiting'] == 0
+        unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey')
+
+
 def test_a_wrong_rule_is_refused(tmp_path):
     key = make_witness(tmp_path, 'w1')
     for needed, keys, said in ((2, [key], '2 is above 1'), (1, [key, key], 'each name once'), (0, [key], '0 is below 1')):
@@ -164,10 +199,12 @@ def place(tmp_path_factory):
 
 
 SEEDS = {f'witness.example/w{n}': hashlib.sha256(b'witness %d' % n).digest() for n in (1, 2, 3)}
+OTHERS = {f'other.example/w{n}': hashlib.sha256(b'other %d' % n).digest() for n in (1, 2)}
+MONTH_S = 30 * 86400
 
 
 def vkey(name):
-    public = b'\x04' + tlog.public_key(SEEDS[name])
+    public = b'\x04' + tlog.public_key({**SEEDS, **OTHERS}[name])
     return f'{name}+{tlog.sha256(f"{name}".encode() + bytes([10]) + public)[:4].hex()}+{tlog.base64.b64encode(public).decode()}'
 
 
@@ -200,7 +237,7 @@ def query(log):
 def note(log, *names, size=None, **options):
     text = log.checkpoint(size, **options).decode()
     for name in names:
-        text = cosign(text, SEEDS[name], name)
+        text = cosign(text, {**SEEDS, **OTHERS}[name], name)
     return text
 
 
@@ -263,15 +300,15 @@ def test_witnessed_twice_or_unasked(place, log):
     verify(place, log, 'entry 8: a release is witnessed that did not wait for it')
 
 
-def add_study(log, needed, second=15):
-    rule = {'witnesses': {'needed': needed, 'keys': [vkey(name) for name in sorted(SEEDS)]}} if needed else {}
+def add_study(log, needed, second=15, names=None):
+    rule = {'witnesses': {'needed': needed, 'keys': [vkey(name) for name in names or sorted(SEEDS)]}} if needed else {}
     log.add('study', second, name='two-registers', digest=hashlib.sha256(b'other').hexdigest(), rho_limit_micro=4000000,
             synthetic=True, **rule)
 
 
-def add_started(log, number):
+def add_started(log, number, second=20):
     digest = hashlib.sha256(b'other').hexdigest()
-    return log.add('release_started', 20, number=number, as_of='2026-01-01', cut={
+    return log.add('release_started', second, number=number, as_of='2026-01-01', cut={
         'batches': 0, 'records': 0, 'digest': hashlib.sha256(b'').hexdigest()}, commitment=digest, rho_micro=200000,
         rho_total_micro=200000 * number, rho_limit_micro=4000000, study_digest=digest)
 
@@ -298,3 +335,25 @@ def test_once_it_is_witnessed_the_next_may_ask_for_fewer(place, log):
     add_study(log, 0)
     add_started(log, 2)
     verify(place, log)
+
+
+@pytest.mark.parametrize('later, fails', [
+    (MONTH_S - 1, 'entry 8: fewer witnesses than the study asks for have cosigned'), (MONTH_S, None)])
+def test_others_stand_in_only_after_a_month(place, log, later, fails):
+    add_study(log, 2, names=sorted(OTHERS))
+    log.add('witnessed', 15 + later, number=1, note=note(log, *sorted(OTHERS)))
+    verify(place, log, fails)
+
+
+def test_those_of_before_are_always_enough(place, log):
+    add_study(log, 2, names=sorted(OTHERS))
+    log.add('witnessed', 16, number=1, note=note(log, W1, W3))
+    verify(place, log)
+
+
+@pytest.mark.parametrize('later, fails', [
+    (MONTH_S - 1, 'entry 8: a release asks for other witnesses than one before it waits for'), (MONTH_S, None)])
+def test_a_release_under_others_that_would_carry_one_that_waits_is_found(place, log, later, fails):
+    add_study(log, 2, names=sorted(OTHERS))
+    add_started(log, 2, 15 + later)
+    verify(place, log, fails)

@@ -137,6 +137,20 @@ static void test_a_restore(void **state)
 	history_deinit(&h);
 }
 
+static void add_study(struct history *h, int needed)
+{
+	uint8_t public_key[32] = {1};
+	struct witness_rule rule = {.needed = (uint8_t)needed, .n = 3};
+	for (int i = 0; i < rule.n; i++) {
+		char name[] = "w.example/0";
+		name[sizeof name - 2] = (char)('0' + i);
+		assert_int_equal(tlog_witness_make(name, public_key, &rule.keys[i]), RC_OK);
+	}
+	json_t *json = needed == 0 ? NULL : witness_rule_json(&rule);
+	assert_int_equal(witness_history_add(&h->witnesses, json, 1000), RC_OK);
+	json_decref(json);
+}
+
 /* A release that needs witnesses is there, and cannot be read, until they have signed. */
 static void test_witnesses(void **state)
 {
@@ -149,7 +163,7 @@ static void test_witnesses(void **state)
 						  key)),
 			 RC_DAMAGED); /* no key */
 	assert_int_equal(feed(&h, 0, ENTRY_BATCH, batch(7)), RC_OK);
-	h.witnesses.needed = 2;
+	add_study(&h, 2);
 	assert_int_equal(feed(&h, 1, ENTRY_RELEASE_STARTED, started(1, 1, 10, 10)), RC_OK);
 	assert_int_equal(feed(&h, 2, ENTRY_WITNESSED, json_pack("{s:i}", "number", 1)), RC_DAMAGED);
 	assert_int_equal(feed(&h, 2, ENTRY_RELEASE, released(1, 1)), RC_OK);
@@ -160,7 +174,7 @@ static void test_witnesses(void **state)
 	assert_non_null(strstr(diag.text, "2 witnesses"));
 	assert_int_equal(history_check_readable(&h, 0, NULL), RC_NOTFOUND);
 	assert_int_equal(history_check_readable(&h, 2, NULL), RC_NOTFOUND);
-	h.witnesses.needed = 0; /* another study asks for none: what waits goes on waiting, the next one does not */
+	add_study(&h, 0); /* another study asks for none: what waits goes on waiting, the next one does not */
 	assert_int_equal(feed(&h, 3, ENTRY_RELEASE_STARTED, started(2, 1, 10, 20)), RC_OK);
 	assert_int_equal(feed(&h, 4, ENTRY_RELEASE, released(2, 3)), RC_OK);
 	assert_int_equal(history_last_readable(&h)->number, 2);

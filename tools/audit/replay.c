@@ -25,6 +25,7 @@ void replay_deinit(struct replay *replay)
 	free(replay->releases);
 	free(replay->restores);
 	roots_deinit(&replay->roots);
+	witness_history_deinit(&replay->witnesses);
 	memset(replay, 0, sizeof *replay);
 }
 
@@ -301,7 +302,7 @@ static enum rc take_started(struct replay *replay, int64_t time, const json_t *f
 	if (!get_hex(fields, "study_digest", r.study_digest) || strcmp(r.study_digest, replay->study_digest) != 0)
 		return BREACH(replay, diag, "a release is started under another study than the one in force");
 	r.synthetic = replay->study_synthetic;
-	enum rc rc = replay_check_waiting(replay, diag);
+	enum rc rc = replay_check_waiting(replay, time, diag);
 	if (rc == RC_OK)
 		rc = check_cut(replay, json_object_get(fields, "cut"), &r, diag);
 	if (rc == RC_OK)
@@ -328,13 +329,13 @@ static enum rc take_release(struct replay *replay, int64_t time, const json_t *f
 		return BREACH(replay, diag, "a release is published twice");
 	if (!get_digest(fields, "digest", last->digest))
 		return BREACH(replay, diag, "a release without the digest of its body");
-	if (replay_check_waiting(replay, diag) != RC_OK)
+	if (replay_check_waiting(replay, time, diag) != RC_OK)
 		return RC_PROTOCOL;
 	last->released = true;
 	last->released_index = replay->n_entries;
 	last->released_at = time;
-	last->witnesses_needed = replay->witnesses.needed;
-	if (last->witnesses_needed > 0)
+	last->witness_rule = replay->witnesses.in_force;
+	if (replay_witnesses_needed(replay, last) > 0)
 		roots_keep(&replay->roots);
 	return RC_OK;
 }
@@ -351,19 +352,22 @@ static enum rc take_query(struct replay *replay, const json_t *fields, struct di
 		return BREACH(replay, diag, "a query was answered from a release that was not published");
 	if (replay->releases[number - 1].lost)
 		return BREACH(replay, diag, "a query was answered from a release that a restore had lost");
-	if (!replay_is_readable(&replay->releases[number - 1]))
+	if (!replay_is_readable(replay, &replay->releases[number - 1]))
 		return BREACH(replay, diag, "a query was answered from a release that waited for witnesses");
 	return RC_OK;
 }
 
-static enum rc take_study(struct replay *replay, const json_t *fields, struct diag *diag)
+static enum rc take_study(struct replay *replay, int64_t time, const json_t *fields, struct diag *diag)
 {
 	const json_t *synthetic = json_object_get(fields, "synthetic");
 
 	if (!get_hex(fields, "digest", replay->study_digest) ||
 	    !replay_get_count(fields, "rho_limit_micro", &replay->study_limit_micro) || !json_is_boolean(synthetic))
 		return BREACH(replay, diag, "a study without digest, limit or synthetic");
-	if (witness_rule_parse(json_object_get(fields, "witnesses"), &replay->witnesses) != RC_OK)
+	enum rc rc = witness_history_add(&replay->witnesses, json_object_get(fields, "witnesses"), time);
+	if (rc == RC_NOMEM)
+		return rc;
+	if (rc != RC_OK)
 		return BREACH(replay, diag, "a study with witnesses that are none");
 	replay->study_synthetic = json_is_true(synthetic);
 	return RC_OK;
@@ -525,7 +529,7 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 	case ENTRY_QUERY:
 		return take_query(replay, fields, diag);
 	case ENTRY_STUDY:
-		return take_study(replay, fields, diag);
+		return take_study(replay, time, fields, diag);
 	case ENTRY_BACKUP:
 		return take_backup(replay, fields, diag);
 	case ENTRY_RESTORE:
@@ -539,7 +543,7 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 	case ENTRY_KEY_ROTATED:
 		return take_rotated(replay, fields, diag);
 	case ENTRY_WITNESSED:
-		return replay_take_witnessed(replay, fields, diag);
+		return replay_take_witnessed(replay, time, fields, diag);
 	default:
 		return RC_OK;
 	}

@@ -7,8 +7,8 @@
  * future; its charge adds up and stays within that study's limit; a query names a release that was published before; a
  * source withdraws no more records than it sent; a restore tells of no fewer releases and charges than were logged; where
  * the study asks for witnesses, a release is read only after an entry that shows that enough of them cosigned a checkpoint
- * of this log with the release in it, and no release asks for fewer than one before it still waits for. With a
- * study: interval, minimum of new records and of sources. */
+ * of this log with the release in it (those of the study under which it was published, or others only after a month), and
+ * no release could be read before one that it carries, and that still waits. With a study: interval, minimum of new records and of sources. */
 #ifndef TOOLS_AUDIT_REPLAY_H
 #define TOOLS_AUDIT_REPLAY_H
 
@@ -31,7 +31,7 @@ struct replay_release {
 	uint8_t digest[32]; /* of the body; once released */
 	bool released, synthetic;
 	bool lost; /* by a restore: known by its number and, all lost ones together, by its charge */
-	unsigned witnesses_needed; /* by the study in force when it was published */
+	size_t witness_rule; /* of the study in force when it was published: a number of replay.witnesses */
 	bool witnessed;
 };
 
@@ -75,14 +75,16 @@ struct replay {
 	uint64_t study_limit_micro;
 	bool study_synthetic;
 	size_t n_log_keys; /* that have signed it, one after the other */
-	struct witness_rule witnesses; /* of the study in force */
+	struct witness_history witnesses; /* of the studies so far */
 	struct roots roots;            /* kept while a release waits for witnesses */
 	char old_log_key[TLOG_VKEY_CAP]; /* the one before, "" = none */
 	char log_key[TLOG_VKEY_CAP]; /* what the log says its key is; "" = nothing yet */
 };
 
 /* May it be read: is it published, and has a `witnessed` entry shown the cosignatures that it needs? */
-bool replay_is_readable(const struct replay_release *release);
+bool replay_is_readable(const struct replay *replay, const struct replay_release *release);
+/* How many witnesses must have cosigned the log with it first; 0 = none. */
+unsigned replay_witnesses_needed(const struct replay *replay, const struct replay_release *release);
 
 void replay_init(struct replay *replay, const struct study *study);
 void replay_deinit(struct replay *replay);
