@@ -65,6 +65,10 @@ enum rc entry_build(enum entry_kind kind, int64_t unix_time, const struct entry_
 enum rc entry_parse(const char *text, size_t len, enum entry_kind *ret_kind, int64_t *ret_time, json_t **ret_fields,
 		    struct diag *diag) MUST_CHECK;
 
+/* Kind and time of an entry, without building what else it says: takes what entry_parse() takes and nothing else.
+ * Errors: MALFORMED, INVALID. */
+enum rc entry_skim(const char *text, size_t len, enum entry_kind *ret_kind, int64_t *ret_time) MUST_CHECK;
+
 /* RFC 3339 in UTC with whole seconds, "2024-02-29T12:00:00Z", from 1970 to DAY_MAX. Errors: INVALID. */
 enum { ENTRY_TIME_CAP = 21 };
 enum rc entry_time_format(int64_t unix_time, char out[ENTRY_TIME_CAP]) MUST_CHECK;

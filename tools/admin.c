@@ -467,37 +467,23 @@ static int admin_purge(int argc, char **argv)
 	return run(&a, &table, argc, argv, purge);
 }
 
-static void usage(FILE *out)
-{
-	fprintf(out, "usage: throughcare admin COMMAND [OPTION]...\n\n"
-		     "  status   state of the linkage unit\n"
-		     "  publish  start a release and wait until it is readable\n"
-		     "  backup   make a backup of the store, and wait until it is checked\n"
-		     "  purge    erase now what the study's retention is over for\n"
-		     "  rotate   have the daemon take up a new key\n\n"
-		     "'throughcare admin COMMAND --help' shows options and an example.\n"
-		     "example:\n"
-		     "  throughcare admin status --url https://linkage.example:8443 \\\n"
-		     "    --cert operator/client.crt --key operator/client.key --ca ca/ca.crt\n");
-}
+static const struct command commands[] = {
+	{"status", admin_status, "state of the linkage unit"},
+	{"publish", admin_publish, "start a release and wait until it is readable"},
+	{"backup", admin_backup, "make a backup of the store, and wait until it is checked"},
+	{"purge", admin_purge, "erase now what the study's retention is over for"},
+	{"rotate", admin_rotate, "have the daemon take up a new key"},
+};
 
 int cmd_admin(int argc, char **argv)
 {
-	if (argc >= 2 && strcmp(argv[1], "status") == 0)
-		return admin_status(argc - 1, argv + 1);
-	if (argc >= 2 && strcmp(argv[1], "publish") == 0)
-		return admin_publish(argc - 1, argv + 1);
-	if (argc >= 2 && strcmp(argv[1], "backup") == 0)
-		return admin_backup(argc - 1, argv + 1);
-	if (argc >= 2 && strcmp(argv[1], "purge") == 0)
-		return admin_purge(argc - 1, argv + 1);
-	if (argc >= 2 && strcmp(argv[1], "rotate") == 0)
-		return admin_rotate(argc - 1, argv + 1);
-	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		usage(stdout);
-		return 0;
-	}
-	fprintf(stderr, "throughcare admin: expected 'status', 'publish', 'backup', 'purge' or 'rotate'\n");
-	usage(stderr);
-	return rc_exit_code(RC_USAGE);
+	static const struct command_group group = {
+		.name = "throughcare admin",
+		.usage = "COMMAND [OPTION]...",
+		.example = "throughcare admin status --url https://linkage.example:8443 \\\n"
+			   "    --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
+		COMMANDS(commands),
+	};
+
+	return command_run(&group, argc, argv);
 }

@@ -11,11 +11,7 @@
 
 enum { MAX_RECEIPT = 1 << 19 };
 
-static const struct {
-	const char *name;
-	command_fn run;
-	const char *help;
-} commands[] = {
+static const struct command commands[] = {
 	{"verify", audit_verify, "check the whole log: signature, root, rules, releases, receipts"},
 	{"proof", audit_proof, "check a receipt without asking the linkage unit"},
 	{"show", audit_show, "print the log's entries"},
@@ -23,33 +19,17 @@ static const struct {
 	{"report", audit_report, "write a year of the log as a page to read"},
 	{"witness", audit_witness, "cosign the log's checkpoint when it extends the last one"},
 };
-enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void usage(FILE *out)
-{
-	fprintf(out, "usage: throughcare audit COMMAND [OPTION]...\n\n");
-	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-7s %s\n", commands[i].name, commands[i].help);
-	fprintf(out,
-		"\nexample:\n  throughcare audit verify --url https://localhost:8443 --cert auditor/client.crt \\\n"
-		"      --key auditor/client.key --ca ca/ca.crt --vkey log.vkey --state auditor.state\n"
-		"\n'throughcare audit COMMAND --help' shows options and an example.\n");
-}
-
 int cmd_audit(int argc, char **argv)
 {
-	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		usage(stdout);
-		return 0;
-	}
-	for (size_t i = 0; argc >= 2 && i < N_COMMANDS; i++) {
-		if (strcmp(commands[i].name, argv[1]) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	}
-	if (argc >= 2)
-		fprintf(stderr, "throughcare audit: there is no command '%s'\n\n", argv[1]);
-	usage(stderr);
-	return rc_exit_code(RC_USAGE);
+	static const struct command_group group = {
+		.name = "throughcare audit",
+		.usage = "COMMAND [OPTION]...",
+		.example = "throughcare audit verify --url https://localhost:8443 --cert auditor/client.crt \\\n"
+			   "      --key auditor/client.key --ca ca/ca.crt --vkey log.vkey --state auditor.state",
+		COMMANDS(commands),
+	};
+
+	return command_run(&group, argc, argv);
 }
 
 int audit_fail(enum rc rc, const struct diag *diag)

@@ -7,11 +7,7 @@
 #include "proto/rc.h"
 #include "tools/command.h"
 
-static const struct {
-	const char *name;
-	command_fn run;
-	const char *help;
-} commands[] = {
+static const struct command commands[] = {
 	{"init", keys_init, "make a whole development key set"},
 	{"ca", keys_ca, "make a certificate authority"},
 	{"cert", keys_cert, "issue a certificate to a client or a server"},
@@ -26,31 +22,16 @@ static const struct {
 	{"witness", keys_witness, "make the key of a witness of the log and its public key"},
 	{"signer-state", keys_signer_state, "make a lost signer state anew from a checkpoint"},
 };
-enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void usage(FILE *out)
-{
-	fprintf(out, "usage: throughcare keys COMMAND [OPTION]...\n\n");
-	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].help);
-	fprintf(out, "\nexample:\n  throughcare keys init keys --study deploy/study-two-registers.yaml\n"
-		     "\n'throughcare keys COMMAND --help' shows options and an example.\n");
-}
-
 int cmd_keys(int argc, char **argv)
 {
-	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		usage(stdout);
-		return 0;
-	}
-	for (size_t i = 0; argc >= 2 && i < N_COMMANDS; i++) {
-		if (strcmp(commands[i].name, argv[1]) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	}
-	if (argc >= 2)
-		fprintf(stderr, "throughcare keys: there is no command '%s'\n\n", argv[1]);
-	usage(stderr);
-	return rc_exit_code(RC_USAGE);
+	static const struct command_group group = {
+		.name = "throughcare keys",
+		.usage = "COMMAND [OPTION]...",
+		.example = "throughcare keys init keys --study deploy/study-two-registers.yaml",
+		COMMANDS(commands),
+	};
+
+	return command_run(&group, argc, argv);
 }
 
 int keys_fail(enum rc rc, const struct diag *diag)

@@ -264,27 +264,19 @@ static int cmd_study_check(int argc, char **argv)
 
 /* ---- study ---- */
 
-static void usage(FILE *out)
-{
-	fprintf(out, "usage: throughcare study COMMAND STUDY.yaml [OPTION]...\n\n"
-		     "  check    check a study file and print what it says\n"
-		     "  plan     print what its releases cost in privacy and precision\n\n"
-		     "example: throughcare study check deploy/study-two-registers.yaml\n\n"
-		     "'throughcare study COMMAND --help' shows options and an example.\n");
-}
+static const struct command commands[] = {
+	{"check", cmd_study_check, "check a study file and print what it says"},
+	{"plan", cmd_study_plan, "print what its releases cost in privacy and precision"},
+};
 
 int cmd_study(int argc, char **argv)
 {
-	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		usage(stdout);
-		return 0;
-	}
-	if (argc >= 2 && strcmp(argv[1], "check") == 0)
-		return cmd_study_check(argc - 1, argv + 1);
-	if (argc >= 2 && strcmp(argv[1], "plan") == 0)
-		return cmd_study_plan(argc - 1, argv + 1);
-	if (argc >= 2)
-		fprintf(stderr, "throughcare study: there is no command '%s'\n\n", argv[1]);
-	usage(stderr);
-	return rc_exit_code(RC_USAGE);
+	static const struct command_group group = {
+		.name = "throughcare study",
+		.usage = "COMMAND STUDY.yaml [OPTION]...",
+		.example = "throughcare study check deploy/study-two-registers.yaml",
+		COMMANDS(commands),
+	};
+
+	return command_run(&group, argc, argv);
 }

@@ -17,3 +17,11 @@ struct timespec monotonic_after(int seconds)
 	until.tv_sec += seconds;
 	return until;
 }
+
+int64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}

@@ -42,6 +42,18 @@ struct rebuild {
 	struct diag *diag;
 };
 
+/* What was skimmed is no entry: what the parser says is wrong with it. */
+static enum rc say_what_it_is(struct rebuild *r, uint64_t index, const char *text, size_t len)
+{
+	struct diag why = {""};
+	enum entry_kind kind;
+	json_t *fields = NULL;
+	int64_t t;
+	if (entry_parse(text, len, &kind, &t, &fields, &why) == RC_OK)
+		json_decref(fields);
+	return diag_set(r->diag, RC_DAMAGED, "log entry %" PRIu64 " is not a log entry: %s", index, why.text);
+}
+
 static enum rc rebuild_one(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
 {
 	struct rebuild *r = ctx;
@@ -49,15 +61,14 @@ static enum rc rebuild_one(void *ctx, const uint8_t *key, size_t key_len, const 
 	struct reader in;
 	enum entry_kind kind;
 	int64_t t;
-	json_t *fields = NULL;
-	struct diag why = {""};
+	const char *text = (const char *)value;
 	reader_init(&in, key + 1, key_len - 1);
 	uint64_t index = read_u64(&in), expected = tree_size(log->tree);
 	if (reader_end(&in) != RC_OK || index != expected)
 		return diag_set(r->diag, RC_DAMAGED, "log entry %" PRIu64 " is missing from the store", expected);
-	enum rc rc = entry_parse((const char *)value, len, &kind, &t, &fields, &why);
+	enum rc rc = entry_skim(text, len, &kind, &t);
 	if (rc != RC_OK)
-		return diag_set(r->diag, RC_DAMAGED, "log entry %" PRIu64 " is not a log entry: %s", index, why.text);
+		return say_what_it_is(r, index, text, len);
 	if (t < log->last_time)
 		rc = diag_set(r->diag, RC_DAMAGED, "log entry %" PRIu64 " is dated before the one in front of it",
 			      index);
@@ -67,8 +78,7 @@ static enum rc rebuild_one(void *ctx, const uint8_t *key, size_t key_len, const 
 	if (rc == RC_OK)
 		log->last_time = t;
 	if (rc == RC_OK && r->replay != NULL)
-		rc = r->replay(r->ctx, index, kind, t, fields);
-	json_decref(fields);
+		rc = r->replay(r->ctx, index, kind, t, text, len);
 	return rc;
 }
 

@@ -18,9 +18,9 @@
 
 struct audit_log;
 
-/* What one stored entry says, in order, when the log is opened. An error ends the opening. */
-typedef enum rc (*audit_log_replay)(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time,
-                                    const json_t *fields);
+/* One stored entry, in order, when the log is opened; `text` is what entry_parse() takes. An error ends the opening. */
+typedef enum rc (*audit_log_replay)(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const char *text,
+                                    size_t len);
 
 /* Rebuild the tree from the stored entries, compare it with what the signer signed last, and sign what a crash left
  * unsigned. Borrows store and signer; without one (NULL) the log can be appended to, and is signed by whoever opens it next. Errors: FORK (store older than, or other than, what was signed; diag says which),

@@ -131,7 +131,7 @@ static enum rc open_data(struct core *core, bool serving, struct diag *diag)
 	if (rc == RC_OK)
 		rc = open_store(core, serving, diag);
 	if (rc == RC_OK)
-		rc = audit_log_open(core->store, core->signer, history_replay, &core->history, &core->log, diag);
+		rc = audit_log_open(core->store, core->signer, history_replay_text, &core->history, &core->log, diag);
 	if (rc == RC_OK)
 		witnesses_add_awaited(core);
 	if (rc == RC_OK)

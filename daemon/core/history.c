@@ -198,9 +198,8 @@ static enum rc replay_restore(struct history *h, uint64_t index, int64_t t, cons
 	return rc;
 }
 
-enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const json_t *fields)
+enum rc history_replay(struct history *h, uint64_t index, enum entry_kind kind, int64_t unix_time, const json_t *fields)
 {
-	struct history *h = ctx;
 	if (unix_time > h->clock_known && (index == 0 || unix_time - h->clock_known <= CLOCK_MAX_GAP_S))
 		h->clock_known = unix_time;
 	switch (kind) {
@@ -240,6 +239,28 @@ enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t 
 	default:
 		return RC_OK;
 	}
+}
+
+/* Are the fields of this kind none of the summary's business? */
+static bool is_by_the_way(enum entry_kind kind)
+{
+	return kind == ENTRY_QUERY || kind == ENTRY_REFUSED || kind == ENTRY_STOP || kind == ENTRY_CONFIG ||
+	       kind == ENTRY_BATCH_REJECTED || kind == ENTRY_RENEWAL_REFUSED;
+}
+
+enum rc history_replay_text(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const char *text,
+			    size_t len)
+{
+	json_t *fields = NULL;
+
+	if (is_by_the_way(kind))
+		return history_replay(ctx, index, kind, unix_time, NULL);
+	enum rc rc = entry_parse(text, len, &kind, &unix_time, &fields, NULL);
+	if (rc != RC_OK)
+		return rc == RC_NOMEM ? rc : RC_DAMAGED;
+	rc = history_replay(ctx, index, kind, unix_time, fields);
+	json_decref(fields);
+	return rc;
 }
 
 const struct release_info *history_last(const struct history *history)

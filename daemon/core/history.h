@@ -61,8 +61,12 @@ struct history {
 
 void history_init(struct history *history);
 void history_deinit(struct history *history);
-/* Take in one entry: an audit_log_replay. Errors: DAMAGED (entries contradict each other), NOMEM. */
-enum rc history_replay(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const json_t *fields);
+/* Take in one entry. Errors: DAMAGED (entries contradict each other), NOMEM. */
+enum rc history_replay(struct history *history, uint64_t index, enum entry_kind kind, int64_t unix_time,
+                       const json_t *fields);
+/* The same of its text, which is parsed only where the summary needs what it says: an audit_log_replay. */
+enum rc history_replay_text(void *ctx, uint64_t index, enum entry_kind kind, int64_t unix_time, const char *text,
+                            size_t len);
 
 /* Record what was just logged. Errors: NOMEM. */
 enum rc history_add_release(struct history *history, const struct release_info *info) MUST_CHECK;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/monotonic.h"
 #include "daemon/base/pipe.h"
 #include "daemon/core/core.h"
 #include "daemon/core/publish.h"
@@ -52,13 +53,6 @@ struct loop {
 	pthread_mutex_t lock; /* guards outbox */
 	struct buffer outbox;
 };
-
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int64_t monotonic_s(void)
 {

@@ -5,9 +5,9 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/monotonic.h"
 #include "daemon/core/state.h"
 
 static const uint8_t no_digest[32];
@@ -57,11 +57,10 @@ static bool is_same(const struct pipe_renewed *a, const struct pipe_renewed *b)
 static bool is_allowed(struct renewals *renewals)
 {
 	enum { REFUSED_AN_HOUR = 20, WINDOW_S = 3600 };
-	struct timespec now;
+	int64_t now_s = monotonic_ms() / 1000;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (renewals->n_in_window == 0 || now.tv_sec - renewals->window_s >= WINDOW_S) {
-		renewals->window_s = now.tv_sec;
+	if (renewals->n_in_window == 0 || now_s - renewals->window_s >= WINDOW_S) {
+		renewals->window_s = now_s;
 		renewals->n_in_window = 0;
 	}
 	if (renewals->n_in_window == REFUSED_AN_HOUR) {

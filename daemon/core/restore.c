@@ -111,7 +111,7 @@ static enum rc open_log(struct restore *r, struct log_signer *signer)
 	history_init(&history);
 	enum rc rc = store_open(&options, r->seal, &store, r->diag);
 	if (rc == RC_OK)
-		rc = audit_log_open(store, signer, history_replay, &history, &log, r->diag);
+		rc = audit_log_open(store, signer, history_replay_text, &history, &log, r->diag);
 	if (rc == RC_OK)
 		r->ledger = (struct ledger_mark){history.n_releases, history.rho_total_micro};
 	audit_log_free(log);

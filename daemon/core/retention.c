@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "daemon/base/helper.h"
 #include "daemon/base/log.h"
-#include "daemon/base/monotonic.h"
 #include "daemon/core/erase.h"
 #include "proto/day.h"
 
@@ -18,10 +18,8 @@ enum { TICK_S = 30, SECONDS_A_DAY = 86400 };
 
 struct retention {
 	struct core *core;
-	pthread_t thread;
-	pthread_mutex_t lock; /* guards what follows */
-	pthread_cond_t wake;
-	bool stopping, asked;
+	struct helper helper; /* its lock guards what follows */
+	bool asked;
 	uint64_t begun; /* looks */
 	struct retention_status status;
 	/* The thread's own. */
@@ -131,10 +129,10 @@ static enum rc purge_what_is_over(struct retention *r, struct retention_status *
 static void look(struct retention *r)
 {
 	struct retention_status status = {.before = DAY_MIN - 1};
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&r->helper.lock);
 	r->asked = false;
 	r->begun++;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&r->helper.lock);
 	enum rc rc = erase_finish_interrupted(r->core, &r->interrupted);
 	if (rc == RC_OK)
 		r->interrupted.n = 0;
@@ -145,23 +143,10 @@ static void look(struct retention *r)
 	if (rc != RC_OK)
 		status.state = RETENTION_FAILED;
 	status.error = rc;
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&r->helper.lock);
 	status.looks = r->begun;
 	r->status = status;
-	pthread_mutex_unlock(&r->lock);
-}
-
-/* False when it is time to end. */
-static bool wait(struct retention *r)
-{
-	struct timespec until = monotonic_after(TICK_S);
-	int err = 0;
-	pthread_mutex_lock(&r->lock);
-	while (!r->stopping && !r->asked && err == 0)
-		err = pthread_cond_timedwait(&r->wake, &r->lock, &until);
-	bool go_on = !r->stopping;
-	pthread_mutex_unlock(&r->lock);
-	return go_on;
+	pthread_mutex_unlock(&r->helper.lock);
 }
 
 static void *retention_thread(void *arg)
@@ -169,7 +154,7 @@ static void *retention_thread(void *arg)
 	struct retention *r = arg;
 	do {
 		look(r);
-	} while (wait(r));
+	} while (helper_wait(&r->helper, TICK_S));
 	return NULL;
 }
 
@@ -187,21 +172,15 @@ enum rc retention_new(struct core *core, struct retention **ret)
 	for (int s = 0; s < STUDY_MAX_SOURCES; s++)
 		r->done[s] = DAY_MIN - 1;
 	enum rc rc = erase_find_interrupted(core, &r->interrupted);
-	if (rc != RC_OK) {
-		free(r);
-		return rc;
+	if (rc == RC_OK)
+		rc = helper_start(&r->helper, retention_thread, r);
+	if (rc == RC_OK) {
+		*ret = r;
+		return RC_OK;
 	}
-	pthread_mutex_init(&r->lock, NULL);
-	monotonic_cond_init(&r->wake);
-	if (pthread_create(&r->thread, NULL, retention_thread, r) != 0) {
-		pthread_cond_destroy(&r->wake);
-		pthread_mutex_destroy(&r->lock);
-		free(r->interrupted.ids);
-		free(r);
-		return RC_NOMEM;
-	}
-	*ret = r;
-	return RC_OK;
+	free(r->interrupted.ids);
+	free(r);
+	return rc;
 }
 
 const char *retention_state_name(enum retention_state state)
@@ -216,20 +195,20 @@ const char *retention_state_name(enum retention_state state)
 
 void retention_status(struct retention *r, struct retention_status *ret)
 {
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&r->helper.lock);
 	*ret = r->status;
 	if (r->asked || r->begun > r->status.looks)
 		ret->state = RETENTION_RUNNING;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&r->helper.lock);
 }
 
 uint64_t retention_look_now(struct retention *r)
 {
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&r->helper.lock);
 	r->asked = true;
 	uint64_t number = r->begun + 1;
-	pthread_cond_broadcast(&r->wake);
-	pthread_mutex_unlock(&r->lock);
+	helper_wake_locked(&r->helper);
+	pthread_mutex_unlock(&r->helper.lock);
 	return number;
 }
 
@@ -237,13 +216,7 @@ void retention_free(struct retention *r)
 {
 	if (r == NULL)
 		return;
-	pthread_mutex_lock(&r->lock);
-	r->stopping = true;
-	pthread_cond_broadcast(&r->wake);
-	pthread_mutex_unlock(&r->lock);
-	pthread_join(r->thread, NULL);
-	pthread_cond_destroy(&r->wake);
-	pthread_mutex_destroy(&r->lock);
+	helper_end(&r->helper);
 	free(r->interrupted.ids);
 	free(r);
 }

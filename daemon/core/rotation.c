@@ -11,8 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/base/helper.h"
 #include "daemon/base/log.h"
-#include "daemon/base/monotonic.h"
 #include "daemon/core/handlers.h"
 #include "proto/json.h"
 #include "proto/log_rotation.h"
@@ -21,10 +21,7 @@ enum { RETRY_S = 1, NUMBER_CAP = 8 };
 
 struct rotator {
 	struct core *core;
-	pthread_t thread;
-	pthread_mutex_t lock; /* guards what follows */
-	pthread_cond_t wake;
-	bool stopping, look;
+	struct helper helper;
 };
 
 static void number_text(uint16_t number, char out[NUMBER_CAP])
@@ -72,29 +69,6 @@ static enum rc finish_settle(struct write_job *job, struct txn *txn)
 	return store_rotation_end(((struct slice_job *)job)->core->store);
 }
 
-/* Wait until there is something to do, or `seconds` have passed (0: however long); false when it is time to end. */
-static bool wait(struct rotator *r, int seconds)
-{
-	struct timespec until = monotonic_after(seconds);
-	pthread_mutex_lock(&r->lock);
-	int err = 0;
-	while (!r->stopping && !r->look && err == 0)
-		err = seconds == 0 ? pthread_cond_wait(&r->wake, &r->lock)
-				   : pthread_cond_timedwait(&r->wake, &r->lock, &until);
-	r->look = false;
-	bool go_on = !r->stopping;
-	pthread_mutex_unlock(&r->lock);
-	return go_on;
-}
-
-static bool is_stopping(struct rotator *r)
-{
-	pthread_mutex_lock(&r->lock);
-	bool stopping = r->stopping;
-	pthread_mutex_unlock(&r->lock);
-	return stopping;
-}
-
 static enum rc carry_through(struct rotator *r)
 {
 	static const size_t slice_bytes = (size_t)2 << 20;
@@ -102,7 +76,7 @@ static enum rc carry_through(struct rotator *r)
 	struct slice_job slice = {.core = r->core};
 	enum rc rc = RC_OK;
 	while (!slice.done && rc == RC_OK) {
-		if (is_stopping(r))
+		if (helper_is_ending(&r->helper))
 			return RC_STOPPING;
 		slice.job = (struct write_job){.apply = slice_apply, .bytes = slice_bytes, .leave = &reserve};
 		rc = write_queue_call(r->core->writes, &slice.job);
@@ -123,7 +97,7 @@ static void *rotator_thread(void *arg)
 {
 	struct rotator *r = arg;
 	int seconds = 0;
-	while (wait(r, seconds)) {
+	do {
 		seconds = 0;
 		if (!store_is_rotating(r->core->store))
 			continue;
@@ -137,7 +111,7 @@ static void *rotator_thread(void *arg)
 			log_warning("the rotation of the sealing key waits: %s", rc_text(rc));
 			seconds = RETRY_S;
 		}
-	}
+	} while (helper_wait(&r->helper, seconds));
 	return NULL;
 }
 
@@ -147,39 +121,25 @@ enum rc rotator_new(struct core *core, struct rotator **ret)
 	if (r == NULL)
 		return RC_NOMEM;
 	r->core = core;
-	r->look = true;
-	pthread_mutex_init(&r->lock, NULL);
-	monotonic_cond_init(&r->wake);
-	if (pthread_create(&r->thread, NULL, rotator_thread, r) != 0) {
-		pthread_cond_destroy(&r->wake);
-		pthread_mutex_destroy(&r->lock);
+	enum rc rc = helper_start(&r->helper, rotator_thread, r);
+	if (rc == RC_OK)
+		*ret = r;
+	else
 		free(r);
-		return RC_NOMEM;
-	}
-	*ret = r;
-	return RC_OK;
+	return rc;
 }
 
 void rotator_free(struct rotator *r)
 {
 	if (r == NULL)
 		return;
-	pthread_mutex_lock(&r->lock);
-	r->stopping = true;
-	pthread_cond_broadcast(&r->wake);
-	pthread_mutex_unlock(&r->lock);
-	pthread_join(r->thread, NULL);
-	pthread_cond_destroy(&r->wake);
-	pthread_mutex_destroy(&r->lock);
+	helper_end(&r->helper);
 	free(r);
 }
 
 void rotator_wake(struct rotator *r)
 {
-	pthread_mutex_lock(&r->lock);
-	r->look = true;
-	pthread_cond_broadcast(&r->wake);
-	pthread_mutex_unlock(&r->lock);
+	helper_wake(&r->helper);
 }
 
 /* ---- the log key ---- */

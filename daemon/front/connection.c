@@ -124,7 +124,7 @@ static void on_handshake_failed(struct connection *c)
 		memcpy(refused.who.fingerprint, c->turned_away.fingerprint, sizeof refused.who.fingerprint);
 		core_link_refused(server->core, &refused);
 	}
-	if (rate_limit_allows(&server->tls_log, server_now_ms()))
+	if (rate_limit_allows(&server->tls_log, monotonic_ms()))
 		log_info("tls failed: %s (%llu so far)", handshake_failure(c),
 			 (unsigned long long)server->count.tls_failures);
 	/* OpenSSL has sent its alert; leave it time to arrive. */
@@ -159,7 +159,7 @@ static void judge(struct connection *c)
 
 	c->standing = tls_peer_grant(c->ssl, server->access, &c->grant, &c->not_after, &diag);
 	if (c->standing != RC_OK && c->standing != RC_UNAUTHENTIC &&
-	    rate_limit_allows(&server->tls_log, server_now_ms()))
+	    rate_limit_allows(&server->tls_log, monotonic_ms()))
 		log_info("certificate without use here: %s", diag.text);
 }
 

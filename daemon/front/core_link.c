@@ -356,7 +356,7 @@ void core_link_refused(struct core_link *core, const struct pipe_refused *refuse
 	struct pipe_refused report = *refused;
 	uint64_t suppressed = limit->n_suppressed;
 
-	if (!rate_limit_allows(limit, server_now_ms()))
+	if (!rate_limit_allows(limit, monotonic_ms()))
 		return;
 	limit->n_suppressed = 0;
 	report.n_before = suppressed > UINT32_MAX ? UINT32_MAX : (uint32_t)suppressed;

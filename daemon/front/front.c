@@ -27,14 +27,6 @@
 
 enum { DRAIN_S = 20, LOG_LINES_PER_S = 10, REPORTS_PER_S = 20, SPARE_DESCRIPTORS = 64 };
 
-int64_t server_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 bool rate_limit_allows(struct rate_limit *limit, int64_t now_ms)
 {
 	if (limit->second != now_ms / 1000) {

@@ -88,7 +88,7 @@ static void on_error(struct evconnlistener *evl, void *ctx)
 	struct listener *listener = ctx;
 	static const struct timeval pause = {0, PAUSE_MS * 1000};
 
-	if (rate_limit_allows(&listener->server->tls_log, server_now_ms()))
+	if (rate_limit_allows(&listener->server->tls_log, monotonic_ms()))
 		log_warning("cannot accept a connection: %s", strerror(errno));
 	evconnlistener_disable(evl);
 	evtimer_add(listener->resume, &pause);

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "daemon/base/conf.h"
+#include "daemon/base/monotonic.h"
 #include "daemon/base/pipe.h"
 #include "daemon/front/rates.h"
 #include "daemon/front/tls.h"
@@ -54,7 +55,6 @@ struct server {
 	struct buffer scratch; /* for one message or head at a time */
 };
 
-int64_t server_now_ms(void); /* CLOCK_MONOTONIC */
 /* Stop accepting, let running requests finish, then end the loop. */
 void server_stop(struct server *server);
 /* End the loop now: the core has gone, or does not keep to the protocol. */

@@ -157,7 +157,7 @@ static enum rc check_rate(struct connection *c)
 
 	if (grant->requests_per_minute == 0)
 		return RC_OK;
-	enum rc rc = rates_take(c->server->rates, grant->who.fingerprint, grant->requests_per_minute, server_now_ms(),
+	enum rc rc = rates_take(c->server->rates, grant->who.fingerprint, grant->requests_per_minute, monotonic_ms(),
 				&c->now.retry_after_s);
 	if (rc == RC_RATE)
 		report_refusal(c, rc, REQUEST_TYPE_COUNT);

@@ -192,7 +192,7 @@ static void read_log(struct core *core)
 	struct diag diag = {""};
 	uint64_t n = 0;
 	history_init(&history);
-	must(blames_the_store(audit_log_look(core->store, history_replay, &history, &n, &root, &diag)));
+	must(blames_the_store(audit_log_look(core->store, history_replay_text, &history, &n, &root, &diag)));
 	history_deinit(&history);
 }
 

@@ -2,16 +2,20 @@
 """Revocation and renewal of the access file while clients ask without a pause: nobody who may is refused, and who was
 revoked, or whose rule was taken away, is not answered any more a second later.
 
-The second is measured from the moment the new file is in its place to the sending of the last request that was still
-answered. What is asserted leaves a busy machine time; the figure is printed (`pytest -s`)."""
+Two things are asserted. Of what is sent after the daemon said that the new file is in force nothing is answered: without
+any margin. And it is in force within a second of the moment the new file is in its place (its ctime), to the sending of the
+last request that was still answered; of the time that has passed, that is taken off in which a processor was ready to run
+the daemon's threads but another program had it (/proc/PID/task/TID/schedstat), and the time that the disk took to make the log's entry durable,
+which the access file waits for. On a machine that does nothing else that is little; both figures are printed (`pytest -s`)."""
 import http.client
+import pathlib
+import re
 import threading
 import time
 
 from harness import PATIENCE_S, tool, wait_for
-from test_access import WithAccess, certificates, fingerprint
+from test_access import IN_USE, WithAccess, certificates, fingerprint
 
-MARGIN_S = 100      # beside the one second, for a machine that is busy with other things
 N_CLIENTS, N_RENEWALS, N_LEAVERS = 4, 15, 3
 
 
@@ -24,7 +28,7 @@ class Asker(threading.Thread):
         self.stop, self.wrong, self.n, self.last_answered = threading.Event(), [], 0, 0.0
 
     def one(self, connection):
-        sent = time.monotonic()
+        sent = time.time()
         connection.request('GET', self.path)
         response = connection.getresponse()
         response.read()
@@ -48,27 +52,39 @@ class Asker(threading.Thread):
                 connection.close()
 
 
-def watch(leaver, change, margin=MARGIN_S):
-    """Seconds from the change to the last request of the leaver that was sent and answered."""
+def not_ours(unit):
+    """Seconds so far in which the daemon's threads waited for a processor, and in which it waited for the disk."""
+    waited = 0
+    for pid in unit.processes():
+        for task in pathlib.Path(f'/proc/{pid}/task').iterdir():
+            waited += int((task / 'schedstat').read_text().split()[1])
+    text = unit.request('operator', 'GET', '/metrics')[2].decode()
+    return waited / 1e9 + int(re.search(r'(?m)^throughcare_commit_microseconds_total (\d+)$', text).group(1)) / 1e6
+
+
+def watch(unit, leaver, change, path, said):
+    """Seconds from the change of that file to the last request of the leaver that was sent and answered: by the clock, and
+    without what is not ours."""
     deadline = time.monotonic() + PATIENCE_S
     while leaver.n < 5:
         assert time.monotonic() < deadline and not leaver.wrong, leaver.wrong
         time.sleep(0.01)
+    before, n_said, deadline = not_ours(unit), unit.log().count(said), time.monotonic() + PATIENCE_S
     change()
-    changed = time.monotonic()
-    deadline = changed + margin + 1
-    while len(leaver.wrong) < 3 and time.monotonic() < deadline:
+    while unit.log().count(said) == n_said:
+        assert time.monotonic() < deadline, unit.log()
+        time.sleep(0.005)
+    in_force = time.time()
+    changed = path.stat().st_ctime
+    lost = not_ours(unit) - before
+    while len(leaver.wrong) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
-    refused_at = time.monotonic()
-    n = leaver.n
-    while time.monotonic() < refused_at + 0.5:              # and it stays so
-        time.sleep(0.05)
     leaver.stop.set()
     leaver.join()
-    assert len(leaver.wrong) >= 3 and leaver.n == n, (leaver.n, n, leaver.wrong[:3])
+    assert len(leaver.wrong) >= 5 and leaver.last_answered <= in_force, (leaver.wrong[:3], leaver.last_answered - in_force)
     took = max(0.0, leaver.last_answered - changed)
-    assert took < 1 + margin, took
-    return took
+    assert took - lost < 1, (took, lost)
+    return took, max(0.0, took - lost)
 
 
 def test_under_load(tmp_path):
@@ -99,7 +115,9 @@ def test_under_load(tmp_path):
 
                     leaver = Asker(unit, cert=f'{path}.crt', key=f'{path}.key')
                     leaver.start()
-                    took[how].append(watch(leaver, change))
+                    file, said = ((unit.keys / 'ca' / 'revoked.crl', 'revocation list renewed') if how == 'revoked' else
+                                  (unit.access, IN_USE))
+                    took[how].append(watch(unit, leaver, change, file, said))
         finally:
             for asker in askers:
                 asker.stop.set()
@@ -109,5 +127,6 @@ def test_under_load(tmp_path):
         assert all(asker.n > 20 for asker in askers), [asker.n for asker in askers]
         wait_for(lambda: len(certificates(unit, change='revoked')) == N_LEAVERS, unit.log)
     for how, seconds in took.items():
-        print(f'{how}: last answered request {max(seconds):.3f} s after the change, beside '
+        print(f'{how}: last answered request {max(s[0] for s in seconds):.3f} s after the change '
+              f'({max(s[1] for s in seconds):.3f} s of the daemon\'s own), beside '
               f'{sum(asker.n for asker in askers)} requests of others, none refused')

@@ -15,10 +15,10 @@ import time
 
 import pytest
 
-from harness import PATIENCE_S, Unit, tool
+from harness import PATIENCE_S, Unit, descriptors, tool
 from test_access import fingerprint
 from test_reload_load import Asker
-from test_two_processes import find_in_memory, need_root, open_files
+from test_two_processes import find_in_memory, need_root
 
 IN_USE, KEPT = 'certificate and key read again and in use', 'those before stay'
 DAY = datetime.timedelta(days=1)
@@ -221,7 +221,7 @@ def test_who_has_the_key(unit):
     text = pathlib.Path(f'{new}.key').read_bytes().split(b'\n')[1][:40]
     assert not find_in_memory(core, text) and not find_in_memory(unit.reader(), text)
     for pid in (core, front, unit.reader()):
-        assert not [path for path in open_files(pid) if path.endswith('.key') or '.key ' in path]
+        assert not [path for path in descriptors(pid).values() if path.endswith('.key') or '.key ' in path]
 
 
 def private_bytes(path):
@@ -237,8 +237,8 @@ def test_what_the_reader_is(unit):
     status = dict(line.split(':\t', 1) for line in pathlib.Path(f'/proc/{reader}/status').read_text().splitlines() if ':\t' in line)
     assert status['NoNewPrivs'].strip() == '1' and status['CapInh'].strip() == '0' * 16
     assert int(status['CapEff'], 16) in (0, 1 << 2, 1 << 1)  # DAC_READ_SEARCH, or DAC_OVERRIDE where there is no other
-    assert len([path for path in open_files(reader) if path.startswith('socket:')]) == 1
-    assert not [path for path in open_files(reader) if str(unit.keys) in path]
+    assert len([path for path in descriptors(reader).values() if path.startswith('socket:')]) == 1
+    assert not [path for path in descriptors(reader).values() if str(unit.keys) in path]
 
 
 def test_it_ends_with_the_front_and_the_front_without_it_goes_on(unit):

@@ -94,7 +94,7 @@ def test_refused(unit, tmp_path):
     good = cosigned(unit)
     plain = unit.request('auditor', 'GET', '/audit/checkpoint')[2].decode()
     refuse(unit, plain, 400, 'no cosignature')
-    refuse(unit, good.replace('\n3\n', '\n2\n'), 400, 'does not fit')
+    refuse(unit, good.replace('\n4\n', '\n3\n'), 400, 'does not fit')
     last = good.splitlines()[-1]
     for at in (-10, -40, -80):
         bad = last[:at] + ('A' if last[at] != 'A' else 'B') + last[at + 1:]
