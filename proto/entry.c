@@ -99,7 +99,7 @@ static enum rc join_fields(enum entry_kind kind, const char *time, const struct 
 			   json_t **ret)
 {
 	static const char *const common[] = {"v", "t", "kind", "who"};
-	json_t *object = fields ? json_copy((json_t *)fields) : json_object();
+	json_t *object = fields ? json_copy_object(fields) : json_object();
 	enum rc rc = RC_NOMEM;
 
 	if (object == NULL)

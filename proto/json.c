@@ -108,6 +108,16 @@ static enum rc put_value(const json_t *value, int depth, struct buffer *out)
 	return RC_INVALID;
 }
 
+json_t *json_copy_object(const json_t *object)
+{
+	json_t *copy = json_object();
+	if (copy != NULL && json_object_update(copy, (json_t *)object) != 0) {
+		json_decref(copy);
+		copy = NULL;
+	}
+	return copy;
+}
+
 enum rc json_canonical(const json_t *value, struct buffer *out)
 {
 	size_t start = out->len;

@@ -14,6 +14,9 @@
 enum rc json_canonical(const json_t *value, struct buffer *out) MUST_CHECK;
 /* SHA-256 of label, NUL, canonical form. */
 enum rc json_digest(const char *label, const json_t *value, uint8_t out[32]) MUST_CHECK;
+/* A copy of an object with its members shared; NULL = no memory. jansson's own json_copy leaves out, without a word, the
+ * members that it has no memory for. */
+json_t *json_copy_object(const json_t *object);
 /* Parse hostile text: depth ≤ 32, no duplicate keys, whole input used. Errors: MALFORMED with line and column,
  * NOMEM. */
 enum rc json_parse_strict(const char *text, size_t len, json_t **ret, struct diag *diag) MUST_CHECK;

@@ -293,7 +293,7 @@ static json_t *measure_json(const struct study *study, const struct study_measur
 	json_t *measure =
 		json_pack("{s:s, s:s, s:o}", "name", m->name, "kind", study_measure_kinds[m->kind], "bands", bands);
 	if (m->n_eligible > 0)
-		json_object_set(measure, "eligible", eligible);
+		set(&measure, "eligible", json_incref(eligible));
 	if (m->by_cause)
 		set(&measure, "drug_related", rule_json(study, &m->drug_related));
 	if (m->kind == MEASURE_RETENTION)

@@ -129,7 +129,7 @@ const struct certificate_rule *certificates_find(const struct certificates *cert
 enum rc certificates_rule_digest(const json_t *fields, uint8_t ret[32])
 {
 	static const char *const other[] = {"v", "t", "kind", "change"};
-	json_t *rule = json_copy((json_t *)fields);
+	json_t *rule = json_copy_object(fields);
 
 	if (rule == NULL)
 		return RC_NOMEM;

@@ -334,6 +334,7 @@ struct entry_job {
 	json_t *fields;
 	int64_t time;
 	struct store_reserve leave;
+	int64_t n_before; /* of a refusal: others before it that were left out */
 };
 
 static enum rc entry_apply(struct write_job *job, struct txn *txn)
@@ -390,9 +391,8 @@ static void refused_done(struct write_job *job, enum rc rc)
 {
 	struct entry_job *e = (struct entry_job *)job;
 	if (rc != RC_OK) {
-		json_int_t before = json_integer_value(json_object_get(e->fields, "not_logged_before"));
 		pthread_mutex_lock(&e->core->lock);
-		e->core->refused_dropped += 1 + (unsigned)before;
+		e->core->refused_dropped += 1 + (unsigned)e->n_before;
 		pthread_mutex_unlock(&e->core->lock);
 	}
 	json_decref(e->fields);
@@ -444,19 +444,21 @@ void core_log_refused(struct core *core, const struct pipe_refused *refused)
 		.apply = entry_apply, .done = refused_done, .bytes = CORE_ENTRY_BYTES, .leave = &e->leave};
 	e->core = core;
 	e->kind = ENTRY_REFUSED;
+	e->n_before = dropped;
 	e->fields = json_pack("{s:s, s:s}", "route", route, "reason", rc_name(refused->reason));
-	if (e->fields != NULL && dropped > 0)
-		json_object_set_new(e->fields, "not_logged_before", json_integer(dropped));
+	bool ok = e->fields != NULL;
+	if (dropped > 0)
+		ok = ok && json_object_set_new(e->fields, "not_logged_before", json_integer(dropped)) == 0;
 	if (refused->who.client[0] != '\0' && refused->who.roles != 0) {
 		/* Of several roles the first: which one it meant to use is not known. */
 		unsigned roles = refused->who.roles;
 		e->who = entry_who_of(&refused->who, (enum role)(roles & -roles));
 		e->has_who = true;
-	} else if (e->fields != NULL && !is_zero(refused->who.fingerprint, sizeof refused->who.fingerprint)) {
+	} else if (!is_zero(refused->who.fingerprint, sizeof refused->who.fingerprint)) {
 		char fingerprint[65];
 		hex_encode(refused->who.fingerprint, sizeof refused->who.fingerprint, fingerprint);
-		json_object_set_new(e->fields, "fp", json_string(fingerprint));
+		ok = ok && json_object_set_new(e->fields, "fp", json_string(fingerprint)) == 0;
 	}
-	if (e->fields == NULL || write_queue_push(core->writes, &e->job) != RC_OK)
+	if (!ok || write_queue_push(core->writes, &e->job) != RC_OK)
 		refused_done(&e->job, RC_NOMEM);
 }

@@ -307,24 +307,24 @@ static enum rc log_config(struct core *core, json_t *now)
 	json_t *before = core->history.options, *changed = json_object();
 	const char *name;
 	json_t *value;
-	if (changed == NULL)
-		return RC_NOMEM;
+	bool ok = changed != NULL;
 	json_object_foreach(now, name, value)
 	{
 		json_t *was = json_object_get(before, name);
 		if (was == NULL || !json_equal(was, value))
-			json_object_set_new(changed, name,
-					    was == NULL ? json_pack("{s:O}", "to", value)
-							: json_pack("{s:O, s:O}", "from", was, "to", value));
+			ok = ok && json_object_set_new(changed, name,
+						       was == NULL ? json_pack("{s:O}", "to", value)
+								   : json_pack("{s:O, s:O}", "from", was, "to",
+									       value)) == 0;
 	}
 	json_object_foreach(before, name, value)
 	{
 		if (json_object_get(now, name) == NULL)
-			json_object_set_new(changed, name, json_pack("{s:O}", "from", value));
+			ok = ok && json_object_set_new(changed, name, json_pack("{s:O}", "from", value)) == 0;
 	}
-	enum rc rc = before == NULL || json_object_size(changed) == 0
-			     ? RC_OK
-			     : log_fields(core, ENTRY_CONFIG, json_pack("{s:O}", "changed", changed));
+	enum rc rc = ok ? RC_OK : RC_NOMEM;
+	if (rc == RC_OK && before != NULL && json_object_size(changed) > 0)
+		rc = log_fields(core, ENTRY_CONFIG, json_pack("{s:O}", "changed", changed));
 	json_decref(changed);
 	return rc;
 }

@@ -39,7 +39,7 @@ static enum rc list_periods(const struct body_table *table, json_t *list)
 static enum rc released_table(const json_t *json, json_t **ret)
 {
 	struct body_table table;
-	json_t *list = json_array(), *copy = json_copy((json_t *)json);
+	json_t *list = json_array(), *copy = json_copy_object(json);
 	enum rc rc = body_read_table(json, &table);
 
 	if (rc == RC_OK)

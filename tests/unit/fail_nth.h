@@ -82,14 +82,18 @@ FAIL_WRAP(char *, strndup, (const char *s, size_t len), (s, len), NULL)
 	}
 FAIL_SPARE(void *, sha256_new, (void), ())
 FAIL_SPARE(void *, sha256_copy, (const void *ctx), (ctx))
-void __real_sha256_labelled(const char *label, const void *data, size_t len, uint8_t *out);
-void __wrap_sha256_labelled(const char *label, const void *data, size_t len, uint8_t *out);
-void __wrap_sha256_labelled(const char *label, const void *data, size_t len, uint8_t *out)
-{
-	fail_spared++;
-	__real_sha256_labelled(label, data, len, out);
-	fail_spared--;
-}
+#define FAIL_SPARE_VOID(name, params, args)                                                                            \
+	void __real_##name params;                                                                                     \
+	void __wrap_##name params;                                                                                     \
+	void __wrap_##name params                                                                                      \
+	{                                                                                                              \
+		fail_spared++;                                                                                         \
+		__real_##name args;                                                                                    \
+		fail_spared--;                                                                                         \
+	}
+FAIL_SPARE_VOID(sha256, (const void *data, size_t len, uint8_t *out), (data, len, out))
+FAIL_SPARE_VOID(sha256_labelled, (const char *label, const void *data, size_t len, uint8_t *out),
+		(label, data, len, out))
 
 static inline void *fail_jansson_malloc(size_t len)
 {

@@ -1,6 +1,6 @@
 /* libs: tc_proto */
 /* wraps: malloc calloc realloc reallocarray aligned_alloc strdup strndup */
-/* wraps: sha256_new sha256_copy sha256_labelled */
+/* wraps: sha256 sha256_new sha256_copy sha256_labelled */
 /* No memory at the Nth call: what reads studies, schemas, JSON, batches and receipts says so, leaves its outputs alone
  * and loses nothing; the next time it works. Where jansson reads text it calls a token that it had no memory for an
  * invalid one, so the code may then be that of bad input. */
@@ -348,11 +348,34 @@ static void test_receipts(void **state)
 	result_deinit(&r);
 }
 
+/* ---- log entries ---- */
+
+static enum rc entry_run(void *ctx)
+{
+	const struct entry_who who = {.client = "clinic-7", .role = "submitter", .fingerprint = {7}};
+	struct result *r = ctx;
+	buffer_deinit(&r->out);
+	json_t *fields = json_pack("{s:s, s:s, s:i}", "source", "prison", "batch", "0a", "records", 3);
+	enum rc rc = fields == NULL ? RC_NOMEM : entry_build(ENTRY_BATCH, 1767225600, &who, fields, &r->out);
+	json_decref(fields);
+	return rc;
+}
+
+/* With all of its fields or none. */
+static void test_entries(void **state)
+{
+	struct result r;
+	result_init(&r);
+	struct fail_case f = {.name = "entry", .run = entry_run, .check = result_check, .ctx = &r, .never = RC_INVALID};
+	fail_each(&f);
+	result_deinit(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_studies), cmocka_unit_test(test_schema),   cmocka_unit_test(test_json),
-		cmocka_unit_test(test_batches), cmocka_unit_test(test_receipts),
+		cmocka_unit_test(test_batches), cmocka_unit_test(test_receipts), cmocka_unit_test(test_entries),
 	};
 	json_set_alloc_funcs(fail_jansson_malloc, free);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* libs: tc_store tc_keys tc_proto */
 /* wraps: malloc calloc realloc reallocarray aligned_alloc strdup strndup sha256_new sha256_copy */
-/* wraps: sha256_labelled */
+/* wraps: sha256 sha256_labelled */
 /* wraps: open openat read write pread pwrite fsync fdatasync fstat flock mkdir renameat linkat mmap mlock */
 /* wraps: getrandom EVP_DigestVerifyInit EVP_DigestVerify EVP_DigestSignInit EVP_DigestSign */
 /* wraps: EVP_PKEY_new_raw_public_key EVP_PKEY_new_raw_private_key EVP_PKEY_get_raw_public_key */
