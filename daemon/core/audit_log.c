@@ -203,15 +203,18 @@ enum rc audit_log_append_at(struct audit_log *log, struct txn *txn, int64_t time
 	uint64_t index = audit_log_size(log);
 	enum rc rc = entry_build(kind, time, who, fields, &text);
 	entry_key(&key, index);
-	if (rc == RC_OK)
-		rc = store_put(txn, &key, text.data, text.len);
+	/* The tree first: where that has no memory, nothing was put, and the job may be refused without the others of
+	 * its transaction. A put that fails takes the transaction with it, and audit_log_rollback() the leaf. */
 	if (rc == RC_OK) {
 		struct tlog_hash leaf = tlog_leaf_hash(text.data, text.len);
 		pthread_mutex_lock(&log->lock);
 		rc = tree_append(log->tree, &leaf);
-		log->last_time = time;
+		if (rc == RC_OK)
+			log->last_time = time;
 		pthread_mutex_unlock(&log->lock);
 	}
+	if (rc == RC_OK)
+		rc = store_put(txn, &key, text.data, text.len);
 	if (rc == RC_OK && ret_index != NULL)
 		*ret_index = index;
 	buffer_deinit(&text);

@@ -87,7 +87,7 @@ static enum rc carry_through(struct rotator *r)
 		return rc;
 	if (slice.at.n_damaged > 0)
 		log_error("%" PRIu64 " values of the store did not open and were not sealed again: see throughcared "
-			  "--check",
+			  "--check-store",
 			  slice.at.n_damaged);
 	slice.job = (struct write_job){.apply = finish_apply, .settle = finish_settle};
 	return write_queue_call(r->core->writes, &slice.job);

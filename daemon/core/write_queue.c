@@ -90,6 +90,12 @@ static enum rc check_room(struct write_queue *q, struct room *room, const struct
 	return store_room_leaves(room->map_free, room->disk_free, room->taken + job->bytes, job->leave);
 }
 
+/* The machine's fault rather than the job's answer: it may have come in the middle of an effect. */
+static bool is_failure(enum rc rc)
+{
+	return rc == RC_NOMEM || rc == RC_CRYPTO || rc == RC_IO || rc == RC_INTERNAL;
+}
+
 static enum rc apply_all(struct write_queue *q, struct job_list *group, struct txn *txn)
 {
 	struct room room = {.is_known = false};
@@ -102,10 +108,9 @@ static enum rc apply_all(struct write_queue *q, struct job_list *group, struct t
 			room.taken += job->bytes;
 		if (txn_status(txn) != RC_OK)
 			return txn_status(txn);
-		/* A job that refuses has written nothing (write_queue.h). One that has appended its entry all the same
-		 * breaks that, and the log, which is more than the store, would say what was not done: nothing of this
-		 * transaction is kept. What else a job may have put is not seen from here. */
-		if (job->rc != RC_OK && audit_log_size(q->log) != size)
+		/* A job that refuses has written nothing (write_queue.h); one that failed may have. And an entry in the
+		 * log is half an effect in any case. */
+		if (is_failure(job->rc) || (job->rc != RC_OK && audit_log_size(q->log) != size))
 			return job->rc;
 	}
 	return RC_OK;

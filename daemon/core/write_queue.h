@@ -18,7 +18,8 @@
 struct write_job {
 	/* In the write transaction; may append to the log. May be called a second time after a failed transaction. A
 	 * code other than RC_OK without a failure of the transaction is this job's own result, and then nothing may
-	 * have been written before it. */
+	 * have been written before it; but NOMEM, CRYPTO, IO and INTERNAL, after which nothing of the transaction is
+	 * kept. */
 	enum rc (*apply)(struct write_job *job, struct txn *txn);
 	/* After commit and signature, in a second transaction; NULL = none. */
 	enum rc (*settle)(struct write_job *job, struct txn *txn);

@@ -139,7 +139,15 @@ FAIL_WRAP(int, EVP_CIPHER_CTX_ctrl, (void *c, int type, int arg, void *p), (c, t
 FAIL_WRAP(int, EVP_CipherInit_ex2, (void *c, const void *t, const void *k, const void *iv, int enc, const void *p),
 	  (c, t, k, iv, enc, p), 0)
 FAIL_WRAP(int, EVP_CipherUpdate, (void *c, void *out, int *n, const void *in, int len), (c, out, n, in, len), 0)
-FAIL_WRAP(int, EVP_CipherFinal_ex, (void *c, void *out, int *n), (c, out, n), 0)
+/* Where it decrypts, its failure is a tag that does not match: damage, not a call that fails. */
+int EVP_CIPHER_CTX_is_encrypting(const void *c);
+int __real_EVP_CipherFinal_ex(void *c, void *out, int *n);
+int __wrap_EVP_CipherFinal_ex(void *c, void *out, int *n);
+int __wrap_EVP_CipherFinal_ex(void *c, void *out, int *n)
+{
+	bool fails = EVP_CIPHER_CTX_is_encrypting(c) && fail_now("EVP_CipherFinal_ex");
+	return fails ? 0 : __real_EVP_CipherFinal_ex(c, out, n);
+}
 FAIL_WRAP(void *, EVP_KDF_fetch, (void *lib, const char *name, const char *p), (lib, name, p), NULL)
 FAIL_WRAP(void *, EVP_KDF_CTX_new, (void *kdf), (kdf), NULL)
 FAIL_WRAP(int, EVP_KDF_derive, (void *c, void *out, size_t len, const void *p), (c, out, len, p), 0)

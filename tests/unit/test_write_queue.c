@@ -77,6 +77,7 @@ struct job {
 	size_t len;         /* of the value to put */
 	enum rc refusal;    /* the job's own result, before anything is written */
 	bool logs, forgets; /* append an entry; then refuse all the same */
+	bool puts;          /* put the value, then refuse */
 	atomic_int n_applied, n_settled, n_done;
 	enum rc rc;
 	uint64_t signed_when_settled;
@@ -99,7 +100,7 @@ static enum rc apply(struct write_job *job, struct txn *txn)
 		pthread_mutex_lock(j->gate);
 		pthread_mutex_unlock(j->gate);
 	}
-	if (j->refusal != RC_OK && !j->forgets)
+	if (j->refusal != RC_OK && !j->forgets && !j->puts)
 		return j->refusal;
 	if (j->logs) {
 		enum rc rc = audit_log_append(j->f->log, txn, ENTRY_STOP, NULL, NULL, NULL);
@@ -112,7 +113,7 @@ static enum rc apply(struct write_job *job, struct txn *txn)
 	uint8_t *value = calloc(1, j->len + 1);
 	enum rc rc = store_put(txn, &key, value, j->len);
 	free(value);
-	return rc;
+	return rc == RC_OK && j->puts ? j->refusal : rc;
 }
 
 static enum rc settle(struct write_job *job, struct txn *txn)
@@ -222,6 +223,39 @@ static void test_half_an_effect(void **state)
 	assert_int_equal(write_queue_call(f->q, &good.job), RC_OK);
 	assert_int_equal(audit_log_signed_size(f->log), 1);
 	assert_false(is_there(f, 1));
+}
+
+/* Nor with a failure that comes after something was put; the others of its group are done without it. */
+static void test_failure_in_the_middle(void **state)
+{
+	struct fixture *f = *state;
+	pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+	struct job first, before, bad, after;
+	job_init(f, &first, 1, 10);
+	first.gate = &gate;
+	pthread_mutex_lock(&gate);
+	assert_int_equal(write_queue_push(f->q, &first.job), RC_OK);
+	while (atomic_load(&first.n_applied) == 0)
+		nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+	job_init(f, &before, 2, 10);
+	job_init(f, &bad, 3, 10);
+	bad.logs = false;
+	bad.puts = true;
+	bad.refusal = RC_NOMEM;
+	job_init(f, &after, 4, 10);
+	assert_int_equal(write_queue_push(f->q, &before.job), RC_OK);
+	assert_int_equal(write_queue_push(f->q, &bad.job), RC_OK);
+	assert_int_equal(write_queue_push(f->q, &after.job), RC_OK);
+	pthread_mutex_unlock(&gate);
+	wait_done(&before);
+	wait_done(&bad);
+	wait_done(&after);
+	assert_int_equal(before.rc, RC_OK);
+	assert_int_equal(bad.rc, RC_NOMEM);
+	assert_int_equal(after.rc, RC_OK);
+	assert_true(is_there(f, 2) && !is_there(f, 3) && is_there(f, 4));
+	assert_int_equal(audit_log_signed_size(f->log), 3);
+	assert_int_equal(f->faults, 0);
 }
 
 static void test_one_that_does_not_fit(void **state)
@@ -421,6 +455,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_an_effect, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failure_in_the_middle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_that_does_not_fit, setup_small, teardown),
 		cmocka_unit_test_setup_teardown(test_group_leaves_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bulk_waits_for_others, setup, teardown),
