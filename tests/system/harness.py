@@ -276,8 +276,8 @@ class Unit:
         assert len(out) == size
         return out
 
-    def tls(self, who=None, cert=None, key=None, timeout=PATIENCE_S):
-        """A TLS 1.3 socket to the daemon with that client's certificate (None = without one)."""
+    def tls(self, who=None, cert=None, key=None, timeout=PATIENCE_S, raw=None):
+        """A TLS 1.3 socket to the daemon with that client's certificate (None = without one), over `raw` if given."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_verify_locations(self.keys / 'ca' / 'ca.crt')
@@ -285,7 +285,7 @@ class Unit:
             cert, key = self.keys / who / 'client.crt', self.keys / who / 'client.key'
         if cert is not None:
             context.load_cert_chain(cert, key)
-        raw = socket.create_connection(('127.0.0.1', self.port), timeout)
+        raw = raw or socket.create_connection(('127.0.0.1', self.port), timeout)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)   # as http.client does: a head and its body are two writes
         return context.wrap_socket(raw, server_hostname='localhost')
 

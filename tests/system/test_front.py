@@ -3,6 +3,7 @@ caps, an orderly end, and what the two processes can still do once they are conf
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from harness import Unit, descriptors, problem, tool, wait_for
+from harness import STUDY, Unit, descriptors, problem, tool, wait_for
 
 # What the deadlines of the hurried unit are set to, and how late they may be noticed on a busy machine.
 HEADER_S, IDLE_S, LATE_S = 2, 3, 120
@@ -402,6 +403,7 @@ def test_idle_connection_ends(hurried):
 def test_slow_body_is_cut_off(hurried):
     with hurried.tls('prison') as s:
         s.sendall(post('/v1/batches', PROTOBUF, 'Content-Length: 100000'))
+        s.sendall(b'TCBATCH1' + (1000).to_bytes(4, 'big'))     # a frame that is waited for: nothing to refuse yet
         start = time.monotonic()
         s.settimeout(0.2)
         answer = b''
@@ -411,8 +413,48 @@ def test_slow_body_is_cut_off(hurried):
                 answer = s.recv(4096)
             except TimeoutError:
                 continue
-        assert answer.startswith((b'HTTP/1.1 408 ', b'HTTP/1.1 400 ')), answer
-        assert time.monotonic() - start < LATE_S
+        assert answer.startswith(b'HTTP/1.1 408 '), answer
+        assert b'too slowly' in answer + seconds_until_closed(s)[1]
+        assert HEADER_S * 0.5 < time.monotonic() - start < 2 * LATE_S
+
+
+def timeouts(u):
+    return int(re.search(rb'^throughcare_timeouts_total (\d+)', u.request('operator', 'GET', '/metrics')[2], re.M)[1])
+
+
+def test_slow_reader_is_cut_off(tmp_path):
+    """An answer that is not fetched is held for a while, not for good."""
+    large = tmp_path / 'large.yaml'
+    large.write_text(STUDY.read_text() + f'# {"x" * 98}\n' * 9000)
+    with Unit(tmp_path / 'unit', study=large, header_timeout_s=HEADER_S, min_body_bytes_per_s=10000) as u:
+        before, size = timeouts(u), len(u.request('analyst', 'GET', '/v1/study')[2])
+        assert size > 900000
+        with socket.socket() as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # or the daemon's system buffers all of it
+            raw.connect(('127.0.0.1', u.port))
+            with u.tls('analyst', raw=raw) as s:
+                s.sendall(get('/v1/study'))
+                start = time.monotonic()
+                while timeouts(u) == before:
+                    assert time.monotonic() - start < LATE_S
+                    time.sleep(0.1)
+                assert len(seconds_until_closed(s)[1]) < size
+        assert u.request('analyst', 'GET', '/healthz')[0] == 200
+
+
+def test_listens_on_ipv6(tmp_path):
+    if not socket.has_ipv6:
+        pytest.skip('this system has no IPv6')
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(('::1', 0))
+    except OSError:
+        pytest.skip('this system has no ::1')
+    with Unit(tmp_path / 'unit', listen='"[::1]:0"') as u, socket.create_connection(('::1', u.port), LATE_S) as raw:
+        with u.tls('analyst', raw=raw) as s:
+            s.sendall(get())
+            assert read_answer(s)[0] == 200
 
 
 # ---- caps ----
