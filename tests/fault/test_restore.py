@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from history import History, Line, World, ask_for_release, finish, kill_hard, wait_for_release
-from harness import PATIENCE_S, THROUGHCARED
+from harness import PATIENCE_S, THROUGHCARED, read_csv
 
 
 @pytest.fixture(scope='module')
@@ -172,6 +172,47 @@ def test_charged_by_what_others_saw(world):
     assert done.returncode == 0 and 'charged and are lost: 1;' in done.stdout, done
     unit.start()
     assert (unit.status()['releases'], unit.status()['ledger']['rho_total_micro']) == (1, 5000)
+    assert unit.stop() == 0, unit.log()
+
+
+def withdraw(unit, ids):
+    path = unit.folder / 'ids.txt'
+    path.write_text(''.join(f'{i}\n' for i in ids))
+    return unit.as_('prison', 'push', '--withdraw', path, '--record-key', unit.keys / 'prison' / 'record.key').stdout
+
+
+def released(unit):
+    assert ask_for_release(unit)[0] == 202
+    wait_for_release(unit)
+    return unit.release_body()
+
+
+def test_withdrawals_after_the_backup(world):
+    """What was withdrawn after the backup is there again, and the operator is told; withdrawn again before the next release, it
+    is in none, and the release is that of a run without the disaster."""
+    unit = world.unit
+    ids = [row['record_id'] for row in read_csv(world.folder / 'registers' / 'prison.csv')][5:25]
+    erased = f'{len(ids)} record numbers withdrawn: {len(ids)} stored records erased\n'
+    world.put(world.pristine)
+    unit.start()
+    push(unit, world.pieces, History())
+    assert withdraw(unit, ids) == erased
+    expected = released(unit)
+    assert expected != world.body
+    assert unit.stop() == 0, unit.log()
+
+    world.put(world.pristine)
+    unit.start()
+    push(unit, world.pieces, History())
+    backup = backup_of(world)
+    assert withdraw(unit, ids) == erased
+    assert 'records erased' in withdraw(unit, ids) and withdraw(unit, ids) != erased, 'once is for good'
+    lose_the_store(unit)
+    done = restore(unit, backup, '--accept-loss')
+    assert done.returncode == 0 and 'withdraw again what they withdrew' in done.stdout, done
+    unit.start()
+    assert withdraw(unit, ids) == erased
+    assert released(unit) == expected
     assert unit.stop() == 0, unit.log()
 
 

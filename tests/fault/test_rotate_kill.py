@@ -1,17 +1,11 @@
 # labels: quick once
-"""kill -9 during rotations of the sealing key, under load: nothing acknowledged is lost, while the rotation is not done
-either key opens the store, when it is done the new one alone does, and the release is that of an undisturbed run."""
-import json
+"""kill -9 during rotations of the sealing key (rotation_runs.py): a dozen here, more in test_rotate_kill_often."""
 import random
-import shutil
-import time
 
 import pytest
 
-from history import History, Pushers, World, finish, kill_hard, wait_for_port
-from harness import PATIENCE_S, tool  # noqa: I001: history.py puts it into the path
-
-KEY_REFUSED = 78
+from history import World
+from rotation_runs import rotation_epoch
 
 
 @pytest.fixture(scope='module')
@@ -19,90 +13,6 @@ def world(tmp_path_factory):
     return World(tmp_path_factory.mktemp('world'))
 
 
-class Ring:
-    """The sealing key in use and, while a rotation lasts or may last, the one that follows it."""
-
-    def __init__(self, unit):
-        self.unit, self.path = unit, unit.keys / 'daemon' / 'seal.key'
-        self.old, self.next, self.n = self.path.read_text(), None, 0
-
-    def put(self, text):
-        self.path.write_text(text)
-
-    def begin(self):
-        """Ask for a rotation, the one that was asked for before if it may be under way."""
-        if self.next is None:
-            self.n += 1
-            new = self.unit.folder / f'seal-{self.n}.key'
-            current = self.unit.folder / f'current-{self.n}.key'
-            shutil.copy2(self.path, current)
-            current.write_text(self.old)
-            tool('keys', 'rotate', '--seal', current, '-o', new)
-            self.next = new.read_text()
-            self.handover = new.with_suffix('.key.handover').read_text().strip()
-        code, _, body = self.unit.request('operator', 'POST', '/v1/keys', json.dumps({'handover': self.handover}),
-                                          {'Content-Type': 'application/json'})
-        return code, body
-
-    def in_file(self):
-        path = self.unit.keys / 'daemon' / 'store' / 'rotation'
-        return path.exists() and any(path.read_bytes())     # zeros: the rotation was done, and the file being removed
-
-    def start(self, rng):
-        """With either key while there is a choice; returns whether the rotation is still to be done."""
-        choices = [self.old] if self.next is None else rng.sample([self.old, self.next], 2)
-        both = self.in_file()
-        self.put(choices[0])
-        self.unit.start(ready=False)
-        if not wait_for_port(self.unit):
-            assert self.unit.daemon.wait() == KEY_REFUSED and len(choices) == 2 and not both, self.unit.log()
-            self.put(choices[1])
-            self.unit.start()
-            choices.reverse()
-        if not both and self.next is not None:
-            if choices[0] == self.next:
-                self.old = self.next
-                self.next = None
-        return both
-
-
 def test_kills_during_rotation(world):
-    rng, unit, history = random.Random(5), world.unit, History()
-    world.put(world.pristine)
-    ring = Ring(unit)
-    kills = during = begun = 0
-    while kills < 12:
-        ring.start(rng)
-        pushers = Pushers(world, history, rng)
-        code, body = ring.begin()
-        if code == 400:                                     # what the last kill interrupted is done by now
-            ring.old, ring.next = ring.next, None
-            code, body = ring.begin()
-        assert code in (202, 409), body                     # 409: it goes on from before the last kill
-        begun += code == 202
-        time.sleep(rng.uniform(0, 0.06))
-        assert unit.daemon.poll() is None, unit.log()
-        kill_hard(unit)
-        kills += 1
-        pushers.join()
-        assert not history.wrong, history.wrong[0]
-        during += ring.in_file()
-    ring.start(rng)
-    deadline = time.monotonic() + PATIENCE_S
-    while unit.status()['sealing']['rotating']:
-        assert time.monotonic() < deadline, unit.log()
-        time.sleep(0.02)
-    history.check(unit)
-    finish(world)
-    assert unit.stop() == 0, unit.log()
-    assert not ring.in_file()
-    print(f'{kills} kills, {during} of them with a rotation under way, {begun} rotations begun, '
-          f'{len(history.receipts)} batches acknowledged')
-    if ring.next is not None:                               # the last one was finished after the last start
-        ring.put(ring.old)
-        unit.start(ready=False)
-        if not wait_for_port(unit):
-            assert unit.daemon.wait() == KEY_REFUSED
-            ring.put(ring.next)
-            unit.start()
-        assert unit.stop() == 0, unit.log()
+    kills, during, acknowledged = rotation_epoch(world, random.Random(5), 12)
+    print(f'{kills} kills, {during} of them with a rotation under way, {acknowledged} batches acknowledged')
