@@ -99,6 +99,7 @@ static void on_write_fault(void *ctx, enum rc rc)
 {
 	struct core *core = ctx;
 	log_error("cannot go on writing: %s; stopping so that nothing more is acknowledged", rc_text(rc));
+	atomic_store(&core->fault, (int)rc);
 	atomic_store(&core->must_stop, true);
 	if (core->on_fault != NULL)
 		core->on_fault(core->fault_ctx);

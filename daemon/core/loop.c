@@ -494,9 +494,10 @@ static int end(struct loop *loop)
 		orderly = false;
 	while (loop->n_table > 0)
 		forget(loop, loop->n_table - 1);
+	enum rc why = atomic_load(&core->must_stop) ? (enum rc)atomic_load(&core->fault) : RC_INTERNAL;
 	core_close(core);
 	log_info("stopped");
-	return orderly ? 0 : rc_exit_code(RC_INTERNAL);
+	return orderly ? 0 : rc_exit_code(why);
 }
 
 int core_run(const struct conf *conf, int pipe_fd)

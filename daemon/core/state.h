@@ -58,7 +58,8 @@ struct core {
 	void (*on_fault)(void *ctx);      /* wakes the main loop; set before requests come */
 	void *fault_ctx;
 
-	atomic_bool must_stop;            /* the store or the signer failed */
+	atomic_bool must_stop;            /* the store or the signer failed, */
+	atomic_int fault;                 /* with this code; set before */
 	atomic_bool stopping;             /* no new work */
 	atomic_size_t intake_bytes;       /* memory held by batches being received */
 	atomic_uint n_requests;

@@ -1,9 +1,11 @@
 """The front under hostile clients: what TLS refuses, who may ask what, the strict form of HTTP on the wire, deadlines,
 caps, an orderly end, and what the two processes can still do once they are confined."""
 import contextlib
+import http.client
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -12,7 +14,7 @@ import time
 
 import pytest
 
-from harness import STUDY, Unit, descriptors, problem, tool, wait_for
+from harness import STUDY, Unit, descriptors, make_registers, problem, tool, wait_for
 
 # What the deadlines of the hurried unit are set to, and how late they may be noticed on a busy machine.
 HEADER_S, IDLE_S, LATE_S = 2, 3, 120
@@ -549,6 +551,36 @@ def test_when_one_dies_the_other_ends(tmp_path, which):
     assert u.daemon.wait(LATE_S) != 0
     wait_for(lambda: has_ended(pids[1]), 'the front is still there')
     u.daemon = None
+
+
+def allow_descriptors(pid, n):
+    """Below n; what is open stays open."""
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (n, 1024))
+
+
+def test_descriptors_run_out(tmp_path):
+    """In the front, clients wait until there are some again. In the core, which needs one to sign, nothing is acknowledged that
+    is not signed: it stops, says why, and the next start has what was durable, once."""
+    u = Unit(tmp_path / 'unit').start()
+    u.encode('prison', make_registers(tmp_path / 'registers', 30, 3) / 'prison.csv', tmp_path / 'prison.batch')
+    batch = (tmp_path / 'prison.batch').read_bytes()
+    core, front = u.processes()
+    allow_descriptors(front, 3)
+    with socket.create_connection(('127.0.0.1', u.port), LATE_S):
+        deadline = time.monotonic() + LATE_S
+        while 'cannot accept a connection: Too many open files' not in u.log():
+            assert time.monotonic() < deadline, u.log()
+            time.sleep(0.05)
+    allow_descriptors(front, 1024)
+    assert u.request('operator', 'GET', '/healthz')[0] == 200
+    allow_descriptors(core, 3)
+    with contextlib.suppress(OSError, http.client.HTTPException):       # it may be gone before its answer is
+        assert u.post_batch('prison', batch)[0] == 503
+    assert u.daemon.wait(LATE_S) == 74 and 'cannot go on writing' in u.log(), u.log()
+    u.daemon = None
+    with u:
+        assert u.post_batch('prison', batch)[0] in (200, 201)
+        assert len([e for e in u.entries() if e['kind'] == 'batch']) == 1
 
 
 def test_stop_lets_a_running_request_finish(tmp_path):
