@@ -116,9 +116,11 @@ static void batch_job_free(struct batch_job *b)
 static void batch_done(struct write_job *job, enum rc rc)
 {
 	struct batch_job *b = (struct batch_job *)job;
-	/* Committed is committed, whether or not the receipt could be stored: the client will ask again. */
+	/* Committed is committed, whether or not there was room for the receipt: the client is to ask again. */
 	if (job->committed && !b->known)
 		core_batch_committed(b->core, &b->record);
+	if (job->committed && rc == RC_NOSPACE)
+		rc = RC_BUSY;
 	if (rc == RC_OK)
 		request_reply_text(b->request, b->known ? 200 : 201, MEDIA_JSON, &b->receipt);
 	else
