@@ -9,6 +9,10 @@
 enum {
 	MAX_JOBS = 1024,
 	GROUP_MAX_JOBS = 256,
+	GATHER_MIN_JOBS = 4, /* of a group after which the next one is waited for */
+	GATHER_MAX_US = 2000,
+	GATHER_PART = 4,  /* of the time that the group took */
+	GATHER_LOOKS = 4, /* times that it is looked, meanwhile, whether all have come */
 };
 static const size_t group_max_bytes = (size_t)128 << 20;
 static const size_t queue_max_bytes = (size_t)1 << 30;
@@ -28,6 +32,8 @@ struct write_queue {
 	pthread_cond_t wake;
 	struct job_list urgent, bulk;
 	struct write_times times;
+	size_t gather_jobs; /* the writer thread's own, as the next: how many have just been answered or wait */
+	uint64_t gather_us;
 	bool stopping, failed;
 };
 
@@ -233,6 +239,27 @@ static void take_group(struct write_queue *q, struct job_list *group)
 		list_push(group, list_pop(&q->bulk));
 }
 
+/* Whoever was answered asks again at once, and would find that a group with only the others has just begun: each group
+ * would be half of those who ask, at the cost of a whole one. So it begins a little later, or when all are there. */
+static void gather(struct write_queue *q)
+{
+	for (int i = 0; i < GATHER_LOOKS && q->gather_us > 0 && q->urgent.n > 0 && q->urgent.n < q->gather_jobs &&
+			!q->stopping && !q->failed;
+	     i++) {
+		uint64_t us = q->gather_us / GATHER_LOOKS;
+		pthread_mutex_unlock(&q->lock);
+		nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
+		pthread_mutex_lock(&q->lock);
+	}
+}
+
+/* After a group of `n` that took `us`: what the next one is to wait for. */
+static void set_gathering(struct write_queue *q, size_t n, uint64_t us)
+{
+	q->gather_jobs = n + q->urgent.n < GROUP_MAX_JOBS ? n + q->urgent.n : GROUP_MAX_JOBS;
+	q->gather_us = n < GATHER_MIN_JOBS ? 0 : us / GATHER_PART < GATHER_MAX_US ? us / GATHER_PART : GATHER_MAX_US;
+}
+
 static void *writer_thread(void *arg)
 {
 	struct write_queue *q = arg;
@@ -243,16 +270,21 @@ static void *writer_thread(void *arg)
 			pthread_cond_wait(&q->wake, &q->lock);
 		if (q->urgent.n + q->bulk.n == 0)
 			break;
+		gather(q);
 		take_group(q, &group);
 		bool failed = q->failed;
+		size_t n = group.n;
 		pthread_mutex_unlock(&q->lock);
+		uint64_t began = now_us();
 		if (failed) {
 			set_result(&group, RC_STOPPING);
 			finish_group(&group);
 		} else {
 			run_group(q, &group);
 		}
+		uint64_t took = now_us() - began;
 		pthread_mutex_lock(&q->lock);
+		set_gathering(q, n, took);
 	}
 	pthread_mutex_unlock(&q->lock);
 	return NULL;

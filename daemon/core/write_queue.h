@@ -2,7 +2,8 @@
  *
  * Jobs are taken in groups. A group is one durable transaction, then one signature over the log, then (where a job asks
  * for it) a second durable transaction for what needs the signature, such as receipts; only then are the jobs' results
- * given out. Nothing is acknowledged that is not on disk and signed. Receipts and requests go first; bulk jobs (slices of
+ * given out. Nothing is acknowledged that is not on disk and signed. After a group of several the next one waits, 2 ms at
+ * most, for those who have just been answered and ask again. Receipts and requests go first; bulk jobs (slices of
  * derived data, about 20 ms each) go one at a time when nothing else waits. */
 #ifndef DAEMON_CORE_WRITE_QUEUE_H
 #define DAEMON_CORE_WRITE_QUEUE_H

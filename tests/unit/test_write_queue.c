@@ -208,6 +208,50 @@ static void test_group(void **state)
 	assert_int_equal(f->faults, 0);
 }
 
+struct asker {
+	struct fixture *f;
+	uint64_t first;
+	unsigned n_failed;
+};
+
+enum { N_ASKERS = 8, N_TIMES = 20 };
+
+static void *ask_again(void *arg)
+{
+	struct asker *asker = arg;
+	for (uint64_t i = 0; i < N_TIMES; i++) {
+		struct job j;
+		job_init(asker->f, &j, asker->first + i, 10);
+		asker->n_failed += write_queue_call(asker->f->q, &j.job) != RC_OK || j.n_applied != 1 || j.n_done != 1;
+	}
+	return NULL;
+}
+
+/* Those who ask again and again are waited for between groups; nobody is left out, and one who comes alone after many
+ * is not kept. */
+static void test_many_who_ask_again(void **state)
+{
+	struct fixture *f = *state;
+	struct asker askers[N_ASKERS];
+	pthread_t threads[N_ASKERS];
+	struct write_times times;
+	struct job alone;
+	for (unsigned i = 0; i < N_ASKERS; i++) {
+		askers[i] = (struct asker){.f = f, .first = 1000 * (i + 1)};
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_again, &askers[i]), 0);
+	}
+	for (unsigned i = 0; i < N_ASKERS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(askers[i].n_failed, 0);
+	}
+	job_init(f, &alone, 1, 10);
+	assert_int_equal(write_queue_call(f->q, &alone.job), RC_OK);
+	assert_int_equal(audit_log_signed_size(f->log), N_ASKERS * N_TIMES + 1);
+	write_queue_times(f->q, &times);
+	assert_true(times.n > N_TIMES && times.n <= N_ASKERS * N_TIMES + 1);
+	assert_int_equal(f->faults, 0);
+}
+
 /* Half an effect with a refusal is not let through, and takes nothing else with it. */
 static void test_half_an_effect(void **state)
 {
@@ -454,6 +498,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_group, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_who_ask_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_an_effect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_in_the_middle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_that_does_not_fit, setup_small, teardown),
