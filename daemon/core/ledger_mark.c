@@ -8,18 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "keys/durable.h"
+#include "daemon/core/beside_signer.h"
 #include "proto/bytes.h"
 
-enum { LINE_CAP = 256, PATH_CAP = CONF_PATH_CAP + 16 };
-
-static void mark_path(const struct conf *conf, char out[PATH_CAP])
-{
-	if (conf->signer_state[0] != '\0')
-		snprintf(out, PATH_CAP, "%s.ledger", conf->signer_state);
-	else
-		snprintf(out, PATH_CAP, "%s.state.ledger", conf->log_key);
-}
+enum { LINE_CAP = 256 };
 
 static int format_line(const struct ledger_mark *mark, char line[LINE_CAP])
 {
@@ -35,9 +27,9 @@ static int format_line(const struct ledger_mark *mark, char line[LINE_CAP])
 /* Take the fields apart, then write the line again and compare: one mark has one text. */
 enum rc ledger_mark_read(const struct conf *conf, struct ledger_mark *ret)
 {
-	char path[PATH_CAP], line[LINE_CAP], again[LINE_CAP];
+	char path[BESIDE_SIGNER_CAP], line[LINE_CAP], again[LINE_CAP];
 	struct ledger_mark mark;
-	mark_path(conf, path);
+	beside_signer_path(conf, "ledger", path);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return errno == ENOENT ? RC_NOTFOUND : RC_IO;
@@ -55,19 +47,6 @@ enum rc ledger_mark_read(const struct conf *conf, struct ledger_mark *ret)
 	return RC_OK;
 }
 
-static enum rc write_line(const char *path, const char *line, size_t len)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return errno == ENOSPC ? RC_NOSPACE : RC_IO;
-	enum rc rc = durable_write(fd, line, len);
-	if (rc == RC_OK && fsync(fd) != 0)
-		rc = RC_IO;
-	if (close(fd) != 0 && rc == RC_OK)
-		rc = RC_IO;
-	return rc;
-}
-
 struct ledger_mark ledger_mark_higher(const struct ledger_mark *a, const struct ledger_mark *b)
 {
 	return (struct ledger_mark){
@@ -78,18 +57,13 @@ struct ledger_mark ledger_mark_higher(const struct ledger_mark *a, const struct 
 
 enum rc ledger_mark_raise(const struct conf *conf, const struct ledger_mark *mark)
 {
-	char path[PATH_CAP], temporary[PATH_CAP + 8], line[LINE_CAP];
+	char line[LINE_CAP];
 	struct ledger_mark is, to = *mark;
 	if (ledger_mark_read(conf, &is) == RC_OK) {
 		to = ledger_mark_higher(&is, mark);
 		if (to.n_releases == is.n_releases && to.rho_total_micro == is.rho_total_micro)
 			return RC_OK;
 	}
-	mark_path(conf, path);
-	snprintf(temporary, sizeof temporary, "%s.new", path);
 	int n = format_line(&to, line);
-	enum rc rc = write_line(temporary, line, (size_t)n);
-	if (rc == RC_OK && rename(temporary, path) != 0)
-		rc = RC_IO;
-	return rc == RC_OK ? durable_sync_folder(path) : rc;
+	return beside_signer_write(conf, "ledger", line, (size_t)n);
 }

@@ -14,6 +14,7 @@
 #include "daemon/base/helper.h"
 #include "daemon/base/log.h"
 #include "daemon/core/handlers.h"
+#include "daemon/core/key_statements.h"
 #include "proto/json.h"
 #include "proto/log_rotation.h"
 
@@ -144,19 +145,33 @@ void rotator_wake(struct rotator *r)
 
 /* ---- the log key ---- */
 
+/* The statement of the key that the log names, by which another follows: the signer's, as long as it has it, then kept
+ * beside its state before the entry is durable; else one that was kept. Errors: KEY (there is none). */
+static enum rc find_statement(const struct core *core, struct log_succession_entry *ret)
+{
+	const struct tlog_vkey *old = log_signer_old_vkey(core->signer);
+	struct tlog_vkey named, next = *log_signer_vkey(core->signer);
+	enum rc rc = tlog_vkey_parse(ret->old, &named);
+	if (rc != RC_OK)
+		return RC_KEY;
+	if (old != NULL && tlog_vkey_equal(old, &named)) {
+		rc = log_signer_statement(core->signer, &ret->note);
+		if (rc == RC_OK)
+			rc = key_statements_keep(core->conf, (const char *)ret->note.data, ret->note.len);
+	} else {
+		rc = key_statements_find(core->conf, &named, &ret->note, &next);
+	}
+	if (rc == RC_OK)
+		rc = tlog_vkey_format(next.name, next.public_key, ret->new, sizeof ret->new);
+	return rc == RC_NOTFOUND ? RC_KEY : rc;
+}
+
 enum rc log_succession_append(struct core *core, struct txn *txn, const struct entry_who *who,
 			      struct log_succession_entry *ret)
 {
-	const struct tlog_vkey *old = log_signer_old_vkey(core->signer), *new = log_signer_vkey(core->signer);
-	if (old == NULL)
-		return RC_KEY;
-	enum rc rc = tlog_vkey_format(old->name, old->public_key, ret->old, sizeof ret->old);
-	if (rc == RC_OK)
-		rc = tlog_vkey_format(new->name, new->public_key, ret->new, sizeof ret->new);
-	if (rc == RC_OK && strcmp(ret->old, core->history.log_key) != 0)
-		rc = RC_KEY; /* the writer's thread alone changes it */
-	if (rc == RC_OK)
-		rc = log_signer_statement(core->signer, &ret->note);
+	/* The writer's thread alone changes what the log names as its key. */
+	strcpy(ret->old, core->history.log_key);
+	enum rc rc = find_statement(core, ret);
 	if (rc != RC_OK)
 		return rc;
 	json_t *fields = json_pack("{s:s, s:s, s:s, s:s%}", "key", "log", "old", ret->old, "new", ret->new, "note",

@@ -6,10 +6,13 @@
 #include <string.h>
 
 #include "daemon/base/log.h"
+#include "daemon/core/key_statements.h"
 #include "daemon/core/ledger_mark.h"
 #include "daemon/core/publish.h"
 #include "daemon/core/rotation.h"
 #include "proto/json.h"
+
+enum { MAX_SUCCESSIONS = 200 };
 
 /* ---- batches ---- */
 
@@ -204,7 +207,8 @@ static enum rc log_fields(struct core *core, enum entry_kind kind, json_t *field
 	return rc;
 }
 
-/* A crash between the signer's taking up a new key and its entry left the entry out. */
+/* A crash between the signer's taking up a new key and its entry left the entry out; a store that was restored from a
+ * backup of before one or more rotations has lost them all. */
 struct succession_job {
 	struct write_job job; /* first: cast back from it */
 	struct core *core;
@@ -231,6 +235,45 @@ static enum rc log_succession(struct core *core, struct diag *diag)
 	return rc;
 }
 
+/* Does one key after the other, from the one that the log names, lead to this one? */
+static bool leads_to(const struct core *core, const char *vkey)
+{
+	const struct tlog_vkey *old = log_signer_old_vkey(core->signer);
+	struct tlog_vkey at, next = {.name = ""}, end;
+	struct buffer note;
+	bool found = false, more = tlog_vkey_parse(core->history.log_key, &at) == RC_OK && tlog_vkey_parse(vkey, &end) == RC_OK;
+	for (int i = 0; more && !found && i < MAX_SUCCESSIONS; i++) {
+		buffer_init(&note);
+		found = tlog_vkey_equal(&at, &end) || (old != NULL && tlog_vkey_equal(&at, old));
+		more = key_statements_find(core->conf, &at, &note, &next) == RC_OK;
+		at = next;
+		buffer_deinit(&note);
+	}
+	return found;
+}
+
+static enum rc log_successions(struct core *core, const char *vkey, struct diag *diag)
+{
+	enum rc rc = RC_OK;
+	if (!leads_to(core, vkey))
+		return diag_set(diag, RC_KEY,
+				"log_key is not the key that the log names as its own, nor one that follows it");
+	for (int i = 0; rc == RC_OK && strcmp(vkey, core->history.log_key) != 0 && i < MAX_SUCCESSIONS; i++)
+		rc = log_succession(core, diag);
+	return rc;
+}
+
+/* What the log itself says of its keys is kept beside the signer's state as well. */
+static enum rc keep_statements(const struct core *core)
+{
+	enum rc rc = RC_OK;
+	for (size_t i = 0; i < core->history.n_successions && rc == RC_OK; i++) {
+		const char *note = core->history.successions[i].note;
+		rc = key_statements_keep(core->conf, note, strlen(note));
+	}
+	return rc;
+}
+
 static enum rc log_keys(struct core *core, struct diag *diag)
 {
 	char vkey[TLOG_VKEY_CAP];
@@ -239,7 +282,7 @@ static enum rc log_keys(struct core *core, struct diag *diag)
 	if (rc != RC_OK || strcmp(vkey, core->history.log_key) == 0)
 		return rc;
 	if (core->history.log_key[0] != '\0')
-		return log_succession(core, diag);
+		return log_successions(core, vkey, diag);
 	rc = log_fields(core, ENTRY_KEYS, json_pack("{s:s, s:s}", "key", "log", "public", vkey));
 	pthread_mutex_lock(&core->lock);
 	if (rc == RC_OK)
@@ -372,6 +415,8 @@ enum rc start_log(struct core *core, struct diag *diag)
 		rc = config_digest(core, conf_digest);
 	if (rc == RC_OK)
 		rc = log_keys(core, diag);
+	if (rc == RC_OK)
+		rc = keep_statements(core);
 	if (rc == RC_OK)
 		rc = log_study(core, study_digest);
 	json_t *options = options_json(core->conf);

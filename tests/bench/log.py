@@ -46,6 +46,7 @@ def main():
         start = time.monotonic()
         unit.start()
         result['start_seconds'] = round(time.monotonic() - start, 2)
+        result['start_processor_seconds'] = round(unit.processor_seconds(), 2)
         state = pathlib.Path(folder) / 'state'
         for name in ('verify_seconds', 'verify_tiles_seconds'):
             options = ['--tiles'] if 'tiles' in name else ['--state', state]

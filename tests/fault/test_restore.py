@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from history import History, Line, World, ask_for_release, finish, kill_hard, wait_for_release
-from harness import PATIENCE_S, THROUGHCARED, read_csv
+from harness import PATIENCE_S, THROUGHCARED, read_csv, tool
 
 
 @pytest.fixture(scope='module')
@@ -323,3 +323,58 @@ def test_what_is_no_backup(world):
     unit.start()
     assert unit.stop() == 0
 
+
+
+def rotate(unit, kind, key, new):
+    tool('keys', 'rotate', kind, key, '-o', new)
+    unit.as_('operator', 'admin', 'rotate', f'{new}.handover')
+
+
+def test_keys_were_rotated_since_the_backup(world):
+    """The log key twice and the sealing key once, each with a crash behind it; then the store is lost, and all there is is the
+    backup of before. It opens with the sealing key of its day, and the log goes on to the key that signs now, whose statements
+    are kept beside the signer's state."""
+    unit, before = world.unit, History()
+    world.put(world.pristine)
+    daemon, folder = unit.keys / 'daemon', world.folder / 'rotated'
+    folder.mkdir()
+    verify = ('audit', 'verify', '--vkey', unit.keys / 'log.vkey')       # the public key of the first
+    unit.start()
+    push(unit, world.pieces[:6], before)
+    unit.as_('auditor', *verify, '--state', folder / 'early')
+    backup = backup_of(world)
+    shutil.copy2(daemon / 'seal.key', folder / 'old-seal.key')
+    for n, (kind, name) in enumerate((('--log', 'log.key'), ('--seal', 'seal.key'), ('--log', 'log.key'))):
+        rotate(unit, kind, daemon / name, folder / f'{n}.key')
+        push(unit, world.pieces[6 + n:7 + n], History())
+        kill_hard(unit)
+        (folder / f'{n}.key').replace(daemon / name)
+        unit.start()
+    push(unit, world.pieces[9:10], History())
+    unit.as_('auditor', *verify, '--state', folder / 'late')
+    lose_the_store(unit)
+
+    done = restore(unit, backup, '--accept-loss')
+    assert done.returncode != 0 and 'sealing key' in done.stderr, done
+    shutil.copy2(folder / 'old-seal.key', daemon / 'seal.key')
+    done = restore(unit, backup, '--accept-loss')
+    assert done.returncode == 0, done
+    statements = daemon / 'log.key.state.keys'
+    kept = statements.read_bytes()
+    statements.write_bytes(b'[]')                           # control: without them nothing leads to the key
+    unit.start(ready=False)
+    assert unit.daemon.wait(PATIENCE_S) == 78 and 'nor one that follows it' in unit.log()
+    statements.write_bytes(kept)
+    unit.start()
+    before.check(unit)
+    entries = [e for e in unit.entries() if e['kind'] in ('restore', 'key_rotated')]
+    assert [(e['kind'], e.get('key')) for e in entries] == [('restore', None), ('key_rotated', 'log'), ('key_rotated', 'log')]
+    assert entries[1]['new'] == entries[2]['old']
+    unit.as_('auditor', *verify, '--state', folder / 'early')
+    assert unit.as_('auditor', *verify, '--state', folder / 'late', check=False).returncode == 76
+    kill_hard(unit)
+    unit.start()
+    rotate(unit, '--seal', daemon / 'seal.key', folder / 'last.key')     # and on it goes
+    finish(world)
+    unit.as_('auditor', *verify, '--state', folder / 'early')
+    assert unit.stop() == 0, unit.log()

@@ -161,6 +161,23 @@ func (l *log) included(text, entry []byte, at int64) (tlog.Tree, error) {
 	return tree, err
 }
 
+// checkProof checks a proof that was served, and that the tiles give the very same one.
+func (l *log) checkProof(text, entry []byte, at int64, tree tlog.Tree, hashes tlog.HashReader) error {
+	of, err := l.included(text, entry, at)
+	if err != nil {
+		return err
+	}
+	made, err := tlog.ProveRecord(tree.N, at, hashes)
+	if err != nil {
+		return err
+	}
+	_, served, _, err := parseProof(text)
+	if err == nil && of == tree && fmt.Sprint(made) != fmt.Sprint(served) {
+		err = errors.New("the tiles give another proof")
+	}
+	return err
+}
+
 // extends checks that the log extends an older tree.
 func extends(tree, older tlog.Tree, hashes tlog.HashReader) error {
 	if older.N > tree.N {
@@ -238,7 +255,7 @@ func (l *log) verify(files []string) (tlog.Tree, error) {
 	for i := int64(0); i < tree.N; i = 2*i + 1 {
 		proof, err := l.get(fmt.Sprintf("/audit/proof/%d", i))
 		if err == nil {
-			_, err = l.included(proof, entries[i], i)
+			err = l.checkProof(proof, entries[i], i, tree, hashes)
 		}
 		if err != nil {
 			return tree, fmt.Errorf("proof of entry %d: %w", i, err)
