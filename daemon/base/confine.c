@@ -68,6 +68,8 @@ enum rc confine_capabilities(struct diag *diag)
 
 	if (syscall(SYS_capget, &header, data) != 0)
 		return diag_set(diag, RC_FORBIDDEN, "cannot see the process's capabilities: %s", strerror(errno));
+	if (data[0].permitted == 0 && data[1].permitted == 0)
+		return RC_OK; /* as under the unit file, whose filter has no such call */
 	/* A container's root often has the wider of the two alone. */
 	unsigned keep = data[0].permitted & (1U << CAP_DAC_READ_SEARCH);
 	if (keep == 0)

@@ -156,7 +156,8 @@ def test_unit_file_allows_what_the_daemon_does():
     needed = {name for text in lists for name in re.findall(r'"(\w+)"', text)}
     assert len(lists) == 4 and len(needed) > 60
     needed |= {'mmap', 'mprotect', 'prctl', 'clone', 'socket', 'prlimit64', 'seccomp', 'landlock_create_ruleset',
-               'landlock_add_rule', 'landlock_restrict_self', 'socketpair', 'bind', 'listen', 'mkdir', 'epoll_create1'}
+               'landlock_add_rule', 'landlock_restrict_self', 'socketpair', 'capget', 'close_range',
+               'bind', 'listen', 'mkdir', 'epoll_create1'}
     old = {'fcntl64', 'fstat64', '_llseek', 'fstatat64', 'fstatfs64', 'ftruncate64', 'stat64', 'statfs64', 'waitpid', 'recv',
            'send', 'sigreturn'}
     assert not needed - allowed - old, sorted(needed - allowed - old)

@@ -7,10 +7,12 @@ import datetime
 import hashlib
 import os
 import pathlib
+import pwd
 import re
 import signal
 import ssl
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -275,3 +277,31 @@ def test_a_client_renews_its_certificate(unit, tmp_path):
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 ask(prefixes[-2])
             assert ask(prefix) == 200
+
+
+def test_a_key_of_root_after_privileges_are_dropped():
+    """The service's user may read neither key: the reader, which kept root's right to read, still hands over a new one."""
+    if os.geteuid() != 0:
+        pytest.skip('privileges can be dropped only by root')
+    nobody = pwd.getpwnam('nobody')
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)                             # pytest's own folders are closed to other users
+        unit = Renewing(pathlib.Path(folder) / 'unit', user='nobody')
+        daemon = unit.keys / 'daemon'
+        for path in (unit.folder, unit.keys, unit.keys / 'ca'):
+            path.chmod(0o755)
+        for path in (unit.keys / 'ca' / 'ca.crt', unit.keys / 'ca' / 'revoked.crl', unit.study):
+            path.chmod(0o644)
+        os.chown(daemon, nobody.pw_uid, nobody.pw_gid)      # the signer's state is in it, beside its key
+        for path in daemon.rglob('*'):
+            if not path.name.endswith('.key'):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        with unit:
+            for pid, uid in zip((*unit.processes(), unit.reader()), (nobody.pw_uid, nobody.pw_uid, 0)):
+                assert os.stat(f'/proc/{pid}').st_uid in (uid, 0)   # what is closed to others shows as root's
+                status = pathlib.Path(f'/proc/{pid}/status').read_text()
+                assert re.search(rf'(?m)^Uid:\t{uid}\t{uid}\t{uid}\t', status), status
+            new = unit.pair('new')
+            unit.renew(new)
+            assert (daemon / 'tls.key').stat().st_uid == 0
+            unit.await_entries(1, kind='key_rotated', key='tls')
