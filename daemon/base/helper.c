@@ -2,6 +2,7 @@
 #include "daemon/base/helper.h"
 
 #include "daemon/base/monotonic.h"
+#include "daemon/base/thread.h"
 
 static void deinit(struct helper *helper)
 {
@@ -14,7 +15,7 @@ enum rc helper_start(struct helper *helper, void *(*run)(void *ctx), void *ctx)
 	helper->stopping = helper->woken = false;
 	pthread_mutex_init(&helper->lock, NULL);
 	monotonic_cond_init(&helper->wake);
-	if (pthread_create(&helper->thread, NULL, run, ctx) == 0)
+	if (thread_start(&helper->thread, run, ctx) == 0)
 		return RC_OK;
 	deinit(helper);
 	return RC_NOMEM;

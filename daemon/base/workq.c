@@ -1,12 +1,13 @@
 /* Work queue: see workq.h. A ring of fixed capacity under one lock: a full queue refuses, it never grows, so that load
- * turns into 503 at the border and not into memory. Workers block all signals; the process's main thread gets them. */
+ * turns into 503 at the border and not into memory. Signals are the main thread's (thread.h). */
 #include "daemon/base/workq.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+
+#include "daemon/base/thread.h"
 
 struct work {
 	work_fn fn;
@@ -24,18 +25,6 @@ struct workq {
 };
 
 enum { MAX_THREADS = 256 };
-
-/* Start a thread that never sees a signal. */
-static int thread_start(pthread_t *ret, void *(*fn)(void *), void *arg)
-{
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	int err = pthread_create(ret, NULL, fn, arg);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return err;
-}
 
 static void *worker(void *arg)
 {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/thread.h"
 #include "daemon/core/backups.h"
 #include "daemon/core/handlers.h"
 #include "daemon/store/backup.h"
@@ -321,7 +322,7 @@ static enum rc start(struct backups *backups, const struct entry_who *who, char 
 		backups->status = (struct backups_status){.state = BACKUP_RUNNING};
 		memcpy(backups->status.name, name, BACKUP_NAME_CAP);
 		backups->who = *who;
-		if (pthread_create(&backups->thread, NULL, backup_thread, backups) == 0)
+		if (thread_start(&backups->thread, backup_thread, backups) == 0)
 			backups->has_thread = true;
 		else
 			rc = RC_NOMEM;

@@ -7,13 +7,13 @@
 #include "daemon/core/linker.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "daemon/base/log.h"
 #include "daemon/base/monotonic.h"
+#include "daemon/base/thread.h"
 #include "daemon/core/pairs.h"
 #include "daemon/core/release_run.h"
 #include "daemon/core/rows.h"
@@ -437,7 +437,6 @@ static enum link_kernel best_kernel(void)
 
 enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag)
 {
-	sigset_t all, old;
 	struct linker *linker = calloc(1, sizeof *linker);
 	if (linker == NULL)
 		return RC_NOMEM;
@@ -462,11 +461,7 @@ enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag)
 		linker->options.kernel = best_kernel();
 	pthread_mutex_init(&linker->lock, NULL);
 	monotonic_cond_init(&linker->wake);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	int err = pthread_create(&linker->thread, NULL, linker_thread, linker);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err != 0) {
+	if (thread_start(&linker->thread, linker_thread, linker) != 0) {
 		pthread_cond_destroy(&linker->wake);
 		pthread_mutex_destroy(&linker->lock);
 		free(linker);

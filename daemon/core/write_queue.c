@@ -2,9 +2,10 @@
 #include "daemon/core/write_queue.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "daemon/base/thread.h"
 
 enum {
 	MAX_JOBS = 1024,
@@ -293,7 +294,6 @@ static void *writer_thread(void *arg)
 enum rc write_queue_new(struct store *store, struct audit_log *log, void (*on_fault)(void *ctx, enum rc rc), void *ctx,
 			struct write_queue **ret)
 {
-	sigset_t all, old;
 	struct write_queue *q = calloc(1, sizeof *q);
 	if (q == NULL)
 		return RC_NOMEM;
@@ -305,11 +305,7 @@ enum rc write_queue_new(struct store *store, struct audit_log *log, void (*on_fa
 	list_init(&q->bulk);
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->wake, NULL);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	int err = pthread_create(&q->thread, NULL, writer_thread, q);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err != 0) {
+	if (thread_start(&q->thread, writer_thread, q) != 0) {
 		pthread_cond_destroy(&q->wake);
 		pthread_mutex_destroy(&q->lock);
 		free(q);

@@ -1,4 +1,6 @@
 """What a service manager sees: readiness, stopping, the check before a start."""
+import contextlib
+import http.client
 import os
 import pathlib
 import pwd
@@ -85,3 +87,16 @@ def test_privileges_are_dropped(open_folder):
         assert (state / 'store' / 'open.lock').exists() and not made, (option, made)
     with unit:
         assert unit.request('operator', 'GET', '/healthz')[0] == 200
+
+
+def test_a_store_that_shrinks_under_the_daemon(tmp_path):
+    """Pages that are gone are not read as something else: the process ends, and says which file it was."""
+    unit = Unit(tmp_path / 'unit')
+    unit.start()
+    os.truncate(unit.keys / 'daemon' / 'store' / 'data.mdb', 0)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        unit.request('auditor', 'GET', '/audit/tile/entries/000.p/1')
+    assert unit.daemon.wait(PATIENCE_S) == 74 and 'SIGBUS' in unit.log(), unit.log()
+    unit.daemon = None
+    done = subprocess.run([THROUGHCARED, '-c', unit.conf_path], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode in (74, 76), done                # damaged, or older than what was signed: never a new store

@@ -110,6 +110,22 @@ static void test_interval_and_budget(void **state)
 	assert_true(f->core->history.rho_total_micro > 0);
 }
 
+/* The daemon itself asks: as of today, by nobody's name; what the study does not allow yet is no fault. */
+static void test_by_schedule(void **state)
+{
+	struct cf *f = *state;
+	publish_by_schedule(f->core);
+	push_both(f, 0, 40);
+	publish_by_schedule(f->core);
+	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
+	publish_by_schedule(f->core); /* nothing is new */
+	publish(f, "{}", 409, "too-early");
+	json_t *started = cf_entries(f, "release_started");
+	assert_int_equal(json_array_size(started), 1);
+	assert_null(json_object_get(json_array_get(started, 0), "who"));
+	json_decref(started);
+}
+
 /* Each announced date allows one release, and days that nobody announced none. */
 static void test_announced_dates(void **state)
 {
@@ -681,6 +697,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interval_and_budget, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_by_schedule, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_announced_dates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_started_entry_and_secret, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queries_are_logged_first, setup, teardown),
