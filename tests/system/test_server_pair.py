@@ -297,6 +297,7 @@ def test_a_key_of_root_after_privileges_are_dropped():
             if not path.name.endswith('.key'):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
         with unit:
+            assert unit.shown()                             # the front answers once it has dropped its privileges
             for pid, uid in zip((*unit.processes(), unit.reader()), (nobody.pw_uid, nobody.pw_uid, 0)):
                 assert os.stat(f'/proc/{pid}').st_uid in (uid, 0)   # what is closed to others shows as root's
                 status = pathlib.Path(f'/proc/{pid}/status').read_text()
