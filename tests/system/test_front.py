@@ -628,7 +628,7 @@ def test_mistakes_in_the_configuration_are_named(tmp_path):
     u.conf_path.write_text(good)
     os.chmod(u.keys / 'daemon' / 'tls.key', 0o644)
     refused('expected 0600', '--check')
-    refused('mode 0600')
+    refused('expected 0600')
     os.chmod(u.keys / 'daemon' / 'tls.key', 0o600)
     u.configure(tls_key='../analyst/client.key')
     refused('is not the key of tls_certificate', '--check')
