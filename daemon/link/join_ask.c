@@ -5,16 +5,19 @@
 
 enum { FETCH_AHEAD = 12, NEVER = -30000 };
 
-/* A pair whose bounds reach the floor: do its weights? The digits of listed values are known. */
-static enum rc check_pair(struct join_worker *w, unsigned own_axis, uint32_t own_value, const uint32_t *entry)
+/* ---- pairs whose bounds reach the floor ---- */
+
+/* Do its weights? The digits of listed values are known. */
+static enum rc check_pair(struct join_worker *w, const struct join_doubt *doubt)
 {
 	const struct join_job *job = w->job;
+	const uint32_t *entry = doubt->entry;
 	const struct join_plan *plan = job->plan;
 	struct link_pair pair = {.a = job->indexed->first + entry[0], .b = w->row};
 	int32_t weight = 0;
 
 	for (unsigned a = 0; a < plan->n_axes; a++) {
-		uint32_t value = a == own_axis ? own_value : entry[job->column[own_axis][a]];
+		uint32_t value = a == doubt->own_axis ? doubt->own_value : entry[job->column[doubt->own_axis][a]];
 		unsigned digit;
 
 		if (w->side[a].is_missing)
@@ -28,6 +31,40 @@ static enum rc check_pair(struct join_worker *w, unsigned own_axis, uint32_t own
 	for (unsigned c = 0; c < plan->domain->n_comparisons; c++)
 		weight += plan->domain->comparisons[c].reference_weight[pair.pattern.level[c]];
 	return weight >= plan->domain->floor ? pair_list_add(w->hits, &pair) : RC_OK;
+}
+
+static enum rc check_doubts(struct join_worker *w)
+{
+	enum rc rc = RC_OK;
+
+	for (unsigned i = 0; i < w->n_doubts && rc == RC_OK; i++)
+		rc = check_pair(w, &w->doubts[i]);
+	w->n_doubts = 0;
+	return rc;
+}
+
+/* Fetch the filters that are not listed; they are looked at when there are several such pairs. */
+static enum rc add_doubt(struct join_worker *w, unsigned own_axis, uint32_t own_value, const uint32_t *entry)
+{
+	const struct join_job *job = w->job;
+	const struct join_plan *plan = job->plan;
+
+	w->doubts[w->n_doubts++] = (struct join_doubt){entry, own_value, (uint8_t)own_axis};
+	for (unsigned a = 0; a < plan->n_axes; a++) {
+		const struct dictionary *dictionary = &job->indexed->dictionaries[a];
+		size_t bytes = job->indexed->pool->n_lines[plan->pool_axes[a].filter] * KERNEL_LINE;
+		uint32_t value;
+
+		if (a == own_axis || w->side[a].is_missing)
+			continue;
+		value = entry[job->column[own_axis][a]];
+		if (w->table[a][value] != plan->axes[a].n_digits)
+			continue;
+		__builtin_prefetch(&dictionary->popcounts[value]);
+		for (size_t at = 0; at < bytes; at += KERNEL_LINE)
+			__builtin_prefetch(dictionary->filters + value * bytes + at);
+	}
+	return w->n_doubts == JOIN_DOUBTS ? check_doubts(w) : RC_OK;
 }
 
 /* ---- how deep the axes of one row are read ---- */
@@ -268,7 +305,7 @@ static enum rc read_value(struct join_worker *w, const struct reading *reading, 
 		}
 		if (j < n_checks)
 			continue;
-		rc = check_pair(w, reading->axis, value, entry);
+		rc = add_doubt(w, reading->axis, value, entry);
 		if (rc != RC_OK)
 			return rc;
 	}
@@ -326,7 +363,7 @@ static enum rc read_all(struct join_worker *w)
 	prepare_reading(w, axis, none, &reading);
 	for (uint32_t v = 0; v < indexed->dictionaries[axis].n && rc == RC_OK; v++)
 		rc = read_value(w, &reading, v, w->side[axis].is_missing ? 0 : w->table[axis][v]);
-	return rc;
+	return rc == RC_OK ? check_doubts(w) : rc;
 }
 
 /* Axes by what they bring, least first: the longest lists then meet the tightest bounds. */
@@ -359,5 +396,5 @@ enum rc join_ask(struct join_worker *w)
 			rc = read_axis(w, a, is_earlier);
 		is_earlier[a] = true;
 	}
-	return rc;
+	return rc == RC_OK ? check_doubts(w) : rc;
 }

@@ -5,6 +5,8 @@
 
 #include "daemon/link/join.h"
 
+enum { JOIN_DOUBTS = 32 };
+
 struct join_job {
 	const struct join_plan *plan;
 	const struct index *asking, *indexed;
@@ -26,6 +28,13 @@ struct join_side {
 	uint64_t n_rows; /* above the depth */
 };
 
+/* A pair whose bounds reach the floor. */
+struct join_doubt {
+	const uint32_t *entry;
+	uint32_t own_value;
+	uint8_t own_axis;
+};
+
 /* What one thread needs. Neighbours ask much alike: a table stays as it is until another value asks. */
 struct join_worker {
 	const struct join_job *job;
@@ -39,6 +48,9 @@ struct join_worker {
 	uint32_t row;   /* of the pool */
 	uint32_t limit; /* rows of the index from here on do not come before it */
 	struct pair_list *hits;
+	/* Not checked yet: what has to be looked at is on its way from memory. */
+	struct join_doubt doubts[JOIN_DOUBTS];
+	unsigned n_doubts;
 };
 
 /* Depth after k groups of an axis. */
