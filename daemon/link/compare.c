@@ -63,7 +63,7 @@ static enum rc compare_with(const struct comparison *cmp, struct index *const *s
 		return RC_OK;
 	if (n > 0 || is_worth_an_index(cmp, cmp->end))
 		rc = index_new(cmp->pool, &range, cmp->cancel, &asking);
-	for (unsigned i = 0; i < n && rc == RC_OK; i++)
+	for (unsigned i = 0; i < n && segments[i]->first + 1 < cmp->end && rc == RC_OK; i++)
 		rc = join_run(asking, segments[i], cmp->cancel, cmp->chunks);
 	if (rc == RC_OK)
 		rc = compare_tail(cmp, asking, n > 0 ? segments[n - 1]->end : 0);
@@ -75,12 +75,12 @@ static enum rc compare_all(const struct comparison *cmp)
 {
 	struct index *const *segments;
 	unsigned n;
-	enum rc rc = sealed_use(cmp->pool->sealed, cmp->cancel, &segments, &n);
+	enum rc rc = sealed_use(cmp->pool->sealed, cmp->first_new, cmp->cancel, &segments, &n);
 
 	if (rc != RC_OK)
 		return rc;
 	rc = compare_with(cmp, segments, n);
-	sealed_release(cmp->pool->sealed);
+	sealed_release(cmp->pool->sealed, rc == RC_OK ? cmp->end : cmp->first_new);
 	return rc;
 }
 

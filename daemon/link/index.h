@@ -40,6 +40,13 @@ static inline uint32_t index_n_rows(const struct index *index)
 	return index->end - index->first;
 }
 
+/* Do values of the axis repeat too little to share anything? */
+static inline bool index_is_nearly_unique(const struct index *index, unsigned axis)
+{
+	return (uint64_t)index->dictionaries[axis].n * 2 > index_n_rows(index) &&
+	       index->pool->domain->comparisons[index->pool->axes[axis].comparison].n_filters == 1;
+}
+
 /* The axis of the j-th further value of an entry of `axis`. */
 static inline unsigned index_other(const struct index *index, unsigned axis, unsigned j)
 {

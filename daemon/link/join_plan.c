@@ -390,8 +390,7 @@ static void choose_lists(struct join_plan *plan, const struct index *asking, con
 	const struct study_domain *domain = plan->domain;
 
 	for (unsigned a = 0; a < plan->n_axes; a++) {
-		plan->axes[a].nearly_unique = (uint64_t)indexed->dictionaries[a].n * 2 > index_n_rows(indexed) &&
-					      domain->comparisons[plan->pool_axes[a].comparison].n_filters == 1;
+		plan->axes[a].nearly_unique = index_is_nearly_unique(indexed, a);
 		sample_digits(asking, indexed, a, &seen[a]);
 	}
 	for (unsigned c = 0; c < domain->n_comparisons; c++)

@@ -1,3 +1,7 @@
+/* A row asks the segments of rows before it. Where values are nearly unique, what a row asks costs as much as the
+ * segment is long, and rows of a segment that come after the row cost as much as those before it; so a first load of
+ * such rows is sealed in several segments, and rows ask half of them on average. A segment is not merged before all its
+ * rows have asked, which would undo that. Where values repeat, rows share what they ask, and one segment is best. */
 #include "daemon/link/sealed.h"
 
 #include <pthread.h>
@@ -19,6 +23,7 @@ struct sealed {
 	unsigned n;
 	bool is_used;
 	bool is_merging;
+	uint32_t compared;   /* rows before this one have asked */
 	uint32_t first, end; /* rows being merged */
 	struct index *done;  /* what they became, while the segments are in use */
 	unsigned failed_at;  /* so many segments when a merge failed: it is not tried again before there are more */
@@ -45,21 +50,24 @@ static void adopt(struct sealed *sealed)
 	sealed->failed_at = 0;
 }
 
-/* The last segments of which none is longer than those after it together. */
-static unsigned first_to_merge(const struct sealed *sealed)
+/* Segments *ret_first … *ret_end-1: the last that have asked, of which none is longer than those after it together. */
+static void find_mergeable(const struct sealed *sealed, unsigned *ret_first, unsigned *ret_end)
 {
 	uint32_t most = SEALED_MAX_SEALS * sealed->pool->seal_rows, n_rows = 0;
 	unsigned at = sealed->n;
 
+	while (at > 0 && sealed->segments[at - 1]->end > sealed->compared)
+		at--;
+	*ret_end = at;
 	while (at > 0) {
 		uint32_t more = index_n_rows(sealed->segments[at - 1]);
 
-		if (at < sealed->n && (more > n_rows || n_rows + more > most))
+		if (at < *ret_end && (more > n_rows || n_rows + more > most))
 			break;
 		n_rows += more;
 		at--;
 	}
-	return at;
+	*ret_first = at;
 }
 
 static void merge(void *item);
@@ -67,15 +75,16 @@ static void merge(void *item);
 /* Under the lock. */
 static void begin_merge(struct sealed *sealed)
 {
-	unsigned at = first_to_merge(sealed);
+	unsigned first, end;
 
-	if (sealed->is_merging || sealed->done != NULL || atomic_load(&sealed->stop) || at + 2 > sealed->n ||
+	find_mergeable(sealed, &first, &end);
+	if (sealed->is_merging || sealed->done != NULL || atomic_load(&sealed->stop) || first + 2 > end ||
 	    sealed->n <= sealed->failed_at)
 		return;
 	if (sealed->merger == NULL && workq_new(1, 1, &sealed->merger) != RC_OK)
 		return;
-	sealed->first = sealed->segments[at]->first;
-	sealed->end = sealed->segments[sealed->n - 1]->end;
+	sealed->first = sealed->segments[first]->first;
+	sealed->end = sealed->segments[end - 1]->end;
 	sealed->is_merging = workq_push(sealed->merger, merge, sealed) == RC_OK;
 }
 
@@ -109,15 +118,27 @@ static uint32_t sealed_rows(const struct sealed *sealed)
 	return sealed->n > 0 ? sealed->segments[sealed->n - 1]->end : 0;
 }
 
-/* All rows there are, those that are asked for later too: a first load then makes one index, not one a step. */
+/* So many rows at a time. What values are like shows in the first segment. */
+static uint32_t longest(const struct sealed *sealed)
+{
+	const struct index *last = sealed->n > 0 ? sealed->segments[sealed->n - 1] : NULL;
+	bool apart = last == NULL;
+
+	for (unsigned axis = 0; last != NULL && axis < last->n_axes; axis++)
+		apart = apart || index_is_nearly_unique(last, axis);
+	return (apart ? SEALED_APART_SEALS : SEALED_MAX_SEALS) * sealed->pool->seal_rows;
+}
+
+/* All rows there are, those that are asked for later too: a first load then is not indexed a step at a time. */
 static enum rc seal(struct sealed *sealed, const atomic_bool *cancel)
 {
 	struct link_pool *pool = sealed->pool;
-	uint32_t most = SEALED_MAX_SEALS * pool->seal_rows, left;
+	uint32_t left;
 	enum rc rc = RC_OK;
 
 	while (rc == RC_OK && (left = link_pool_n_rows(pool) - sealed_rows(sealed)) >= pool->seal_rows) {
-		uint32_t n_rows = (left < most ? left : most) / pool->seal_rows * pool->seal_rows;
+		uint32_t most = longest(sealed),
+			 n_rows = (left < most ? left : most) / pool->seal_rows * pool->seal_rows;
 		struct index_range range = {.first = sealed_rows(sealed),
 					    .end = sealed_rows(sealed) + n_rows,
 					    .is_searchable = true,
@@ -137,16 +158,18 @@ static enum rc seal(struct sealed *sealed, const atomic_bool *cancel)
 	return rc;
 }
 
-enum rc sealed_use(struct sealed *sealed, const atomic_bool *cancel, struct index *const **ret, unsigned *ret_n)
+enum rc sealed_use(struct sealed *sealed, uint32_t compared, const atomic_bool *cancel, struct index *const **ret,
+		   unsigned *ret_n)
 {
 	enum rc rc;
 
 	pthread_mutex_lock(&sealed->lock);
 	sealed->is_used = true;
+	sealed->compared = compared;
 	pthread_mutex_unlock(&sealed->lock);
 	rc = seal(sealed, cancel);
 	if (rc != RC_OK) {
-		sealed_release(sealed);
+		sealed_release(sealed, compared);
 		return rc;
 	}
 	*ret = sealed->segments;
@@ -154,10 +177,11 @@ enum rc sealed_use(struct sealed *sealed, const atomic_bool *cancel, struct inde
 	return RC_OK;
 }
 
-void sealed_release(struct sealed *sealed)
+void sealed_release(struct sealed *sealed, uint32_t compared)
 {
 	pthread_mutex_lock(&sealed->lock);
 	sealed->is_used = false;
+	sealed->compared = compared;
 	adopt(sealed);
 	begin_merge(sealed);
 	pthread_mutex_unlock(&sealed->lock);

@@ -176,10 +176,10 @@ static unsigned n_segments_of(struct link_pool *pool, uint32_t *ret_rows)
 	struct index *const *segments;
 	unsigned n;
 
-	assert_int_equal(sealed_use(pool->sealed, NULL, &segments, &n), RC_OK);
+	assert_int_equal(sealed_use(pool->sealed, link_pool_n_rows(pool), NULL, &segments, &n), RC_OK);
 	for (unsigned i = 0; i < n && ret_rows != NULL; i++)
 		ret_rows[i] = index_n_rows(segments[i]);
-	sealed_release(pool->sealed);
+	sealed_release(pool->sealed, link_pool_n_rows(pool));
 	return n;
 }
 
