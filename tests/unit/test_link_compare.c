@@ -171,15 +171,15 @@ static void test_incremental_equals_all_at_once(void **state)
 }
 
 /* How the sealed rows of a pool lie. */
-static unsigned n_segments_of(struct link_pool *pool, uint32_t *ret_rows)
+static unsigned n_segments_of(struct link_pool *pool, uint32_t compared, uint32_t *ret_rows)
 {
 	struct index *const *segments;
 	unsigned n;
 
-	assert_int_equal(sealed_use(pool->sealed, link_pool_n_rows(pool), NULL, &segments, &n), RC_OK);
+	assert_int_equal(sealed_use(pool->sealed, compared, NULL, &segments, &n), RC_OK);
 	for (unsigned i = 0; i < n && ret_rows != NULL; i++)
 		ret_rows[i] = index_n_rows(segments[i]);
-	sealed_release(pool->sealed, link_pool_n_rows(pool));
+	sealed_release(pool->sealed, compared);
 	return n;
 }
 
@@ -196,7 +196,7 @@ static void test_segments_change_nothing(void **state)
 	domain.floor = 22 * 256;
 	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, MANY, 200);
 	assert_int_equal(link_compare(pool, 0, MANY, NULL, &all, &n_all), RC_OK);
-	assert_int_equal(n_segments_of(pool, NULL), 0);
+	assert_int_equal(n_segments_of(pool, MANY, NULL), 0);
 	assert_true(n_all > MANY / 4);
 	link_pool_free(pool);
 	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, 0, 200);
@@ -240,10 +240,47 @@ static void test_segments_are_merged(void **state)
 		free(none);
 		link_pool_settle(pool);
 	}
-	assert_int_equal(n_segments_of(pool, n_rows), 3);
+	assert_int_equal(n_segments_of(pool, MANY, n_rows), 3);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(n_rows[i], expected[i] * POOL_BLOCK_ROWS);
 	link_pool_free(pool);
+}
+
+static void compare_rows_of(struct link_pool *pool, uint32_t first, uint32_t end)
+{
+	struct link_pair *pairs = NULL;
+	size_t n;
+
+	assert_int_equal(link_compare(pool, first, end, NULL, &pairs, &n), RC_OK);
+	free(pairs);
+}
+
+/* A first load lies in several segments where values are nearly unique, in two where they repeat: the first shows which
+ * it is. They stay apart until their rows have asked. */
+static void test_first_load_is_sealed_apart(void **state)
+{
+	enum { APART = SEALED_APART_SEALS * POOL_BLOCK_ROWS, MANY = 3 * APART };
+	struct study_domain domain;
+	uint32_t n_rows[SEALED_MAX_SEGMENTS];
+
+	fixture_domain(&domain, NULL);
+	domain.floor = 26 * 256;
+	for (unsigned unique = 0; unique < 2; unique++) {
+		struct link_pool *pool =
+			make_pool(&domain, LINK_KERNEL_AUTO, 2, MANY, unique != 0 ? UINT32_C(1) << 30 : 200);
+
+		pool->seal_rows = POOL_BLOCK_ROWS;
+		compare_rows_of(pool, 10, 20);
+		link_pool_settle(pool);
+		assert_int_equal(n_segments_of(pool, 20, n_rows), unique != 0 ? 3 : 2);
+		assert_int_equal(n_rows[0], APART);
+		assert_int_equal(n_rows[1], unique != 0 ? APART : 2 * APART);
+		compare_rows_of(pool, MANY, MANY);
+		link_pool_settle(pool);
+		assert_int_equal(n_segments_of(pool, MANY, n_rows), 1);
+		assert_int_equal(n_rows[0], MANY);
+		link_pool_free(pool);
+	}
 }
 
 /* ---- everything at once ---- */
@@ -412,6 +449,7 @@ int main(void)
 		cmocka_unit_test(test_incremental_equals_all_at_once),
 		cmocka_unit_test(test_segments_change_nothing),
 		cmocka_unit_test(test_segments_are_merged),
+		cmocka_unit_test(test_first_load_is_sealed_apart),
 		cmocka_unit_test(test_merging_beside_all_else),
 		cmocka_unit_test(test_cancel_and_bad_bounds),
 		cmocka_unit_test(test_unusable_domains_are_refused),
