@@ -74,7 +74,7 @@ enum rc store_reseal(struct txn *txn, const struct store_key *key, uint64_t *n_d
 enum rc store_fail(struct txn *txn, enum rc rc);
 /* chunks.c: make the salts of a transaction durable, and note in it how far the slot file is used. */
 enum rc store_settle_salts(struct txn *txn) MUST_CHECK;
-/* Room for `len` more bytes at the end of `out`; the caller fills it. Errors: NOMEM. */
+/* Room for `len` more bytes at the end of `out`, NULL for none; the caller fills it. Errors: NOMEM. */
 enum rc store_buffer_room(struct buffer *out, size_t len, uint8_t **ret) MUST_CHECK;
 
 /* counts.c: index of what a key is counted as, -1 = it is not. */

@@ -170,7 +170,7 @@ enum rc store_buffer_room(struct buffer *out, size_t len, uint8_t **ret)
 		out->len = before;
 		return RC_NOMEM;
 	}
-	*ret = out->data + before;
+	*ret = len == 0 ? NULL : out->data + before; /* an empty buffer may have no bytes at all */
 	return RC_OK;
 }
 

@@ -375,7 +375,8 @@ static void test_rotation(void **state)
 			      .run = rotation_run,
 			      .check = rotation_check,
 			      .teardown = remove_all,
-			      .ctx = *state};
+			      .ctx = *state,
+			      .dense = 300};
 	fail_each(&f);
 }
 
