@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/link/order.h"
+
 /* What agreement on identical records must say to make one person of them, in 1/256 log2 units of reference weight:
  * names and date of birth together do, names and a town do not. A study that cannot reach it is content with all it
  * has. */
@@ -67,9 +69,11 @@ static enum rc allocate(struct run *run, uint32_t n_rows)
 	run->row = malloc(cap * sizeof *run->row);
 	run->rank = malloc(cap * sizeof *run->rank);
 	run->slot = malloc(cap * sizeof *run->slot);
+	run->copy_of = malloc(cap * sizeof *run->copy_of);
 	run->certain = malloc(cap * sizeof *run->certain);
 	run->person = malloc(cap * sizeof *run->person);
-	if (run->row == NULL || run->rank == NULL || run->slot == NULL || run->certain == NULL || run->person == NULL)
+	if (run->row == NULL || run->rank == NULL || run->slot == NULL || run->copy_of == NULL ||
+	    run->certain == NULL || run->person == NULL)
 		return RC_NOMEM;
 	for (uint32_t i = 0; i < n_rows; i++)
 		run->rank[i] = UINT32_MAX;
@@ -92,23 +96,107 @@ static enum rc take_slot(struct run *run, uint32_t rank, uint16_t source)
 	return RC_OK;
 }
 
-enum rc run_rank_records(struct run *run)
+/* The first bytes of a record id, most significant first: they order all but a few keys of a source. */
+static uint32_t key_start(const struct pool_meta *meta)
+{
+	struct reader r;
+
+	reader_init(&r, meta->record_id, sizeof meta->record_id);
+	return read_u32(&r);
+}
+
+/* Rows by source and the first bytes of the record id, without looking a row up more than once. */
+static enum rc sort_by_start(const struct run *run, struct order *order)
+{
+	uint32_t end = run->options->end;
+	uint32_t *starts = malloc(((size_t)end + 1) * sizeof *starts);
+	uint32_t *sources = malloc(((size_t)end + 1) * sizeof *sources);
+	enum rc rc = starts == NULL || sources == NULL ? RC_NOMEM : order_init(order, end);
+
+	for (uint32_t row = 0; rc == RC_OK && row < end; row++) {
+		const struct pool_meta *meta = pool_meta_of(run->pool, row);
+
+		starts[row] = key_start(meta);
+		sources[row] = meta->source;
+	}
+	if (rc == RC_OK) {
+		order_by(order, starts);
+		order_by(order, sources);
+	}
+	free(starts);
+	free(sources);
+	return rc;
+}
+
+/* Sort the runs of rows that begin alike. */
+static void sort_alike(struct keyed *keyed, uint32_t n)
+{
+	for (uint32_t i = 0, j; i < n; i = j) {
+		const struct pool_meta *first = pool_meta_of(keyed[i].pool, keyed[i].row), *next;
+
+		for (j = i + 1; j < n; j++) {
+			next = pool_meta_of(keyed[j].pool, keyed[j].row);
+			if (next->source != first->source || key_start(next) != key_start(first))
+				break;
+		}
+		if (j - i > 1)
+			qsort(&keyed[i], j - i, sizeof *keyed, compare_keyed);
+	}
+}
+
+static enum rc sort_by_key(const struct run *run, struct keyed **ret, uint32_t *ret_n)
 {
 	const struct link_run_options *options = run->options;
-	struct keyed *keyed;
+	struct order order = {0};
+	struct keyed *keyed = malloc(((size_t)options->end + 1) * sizeof *keyed);
 	uint32_t n = 0;
-	enum rc rc = allocate(run, options->end);
+	enum rc rc = keyed == NULL ? RC_NOMEM : sort_by_start(run, &order);
 
-	if (rc != RC_OK)
-		return rc;
-	keyed = malloc((options->end > 0 ? options->end : 1) * sizeof *keyed);
-	if (keyed == NULL)
-		return RC_NOMEM;
-	for (uint32_t row = 0; row < options->end; row++) {
-		if (options->excluded == NULL || !options->excluded[row])
-			keyed[n++] = (struct keyed){run->pool, row};
+	for (uint32_t i = 0; rc == RC_OK && i < options->end; i++) {
+		if (options->excluded == NULL || !options->excluded[order.at[i]])
+			keyed[n++] = (struct keyed){run->pool, order.at[i]};
 	}
-	qsort(keyed, n, sizeof *keyed, compare_keyed);
+	order_deinit(&order);
+	if (rc != RC_OK) {
+		free(keyed);
+		return rc;
+	}
+	sort_alike(keyed, n);
+	*ret = keyed;
+	*ret_n = n;
+	return RC_OK;
+}
+
+/* The pool knows which rows are alike (same.h); which of them came first is of no account. */
+static enum rc find_copies(struct run *run)
+{
+	uint32_t *first = malloc(((size_t)run->options->end + 1) * sizeof *first); /* rank by lead */
+
+	if (first == NULL)
+		return RC_NOMEM;
+	memset(first, 0xff, ((size_t)run->options->end + 1) * sizeof *first);
+	for (uint32_t i = 0; i < run->n; i++) {
+		uint32_t lead = pool_meta_of(run->pool, run->row[i])->lead;
+
+		run->copy_of[i] = i;
+		if (lead >= run->options->end)
+			continue; /* none */
+		if (first[lead] == UINT32_MAX)
+			first[lead] = i;
+		run->copy_of[i] = first[lead];
+	}
+	free(first);
+	return RC_OK;
+}
+
+enum rc run_rank_records(struct run *run)
+{
+	struct keyed *keyed = NULL;
+	uint32_t n = 0;
+	enum rc rc = allocate(run, run->options->end);
+
+	if (rc == RC_OK)
+		rc = sort_by_key(run, &keyed, &n);
 	for (uint32_t i = 0; i < n && rc == RC_OK; i++) {
 		if (i > 0 && pool_compare_keys(run->pool, keyed[i - 1].row, keyed[i].row) == 0)
 			continue; /* superseded */
@@ -119,7 +207,7 @@ enum rc run_rank_records(struct run *run)
 	}
 	run->first_of_slot[run->n_slots] = run->n;
 	free(keyed);
-	return rc;
+	return rc == RC_OK ? find_copies(run) : rc;
 }
 
 unsigned run_missing_mask(const struct run *run, unsigned c, uint32_t rank)
@@ -162,8 +250,10 @@ struct same_ctx {
 typedef uint64_t (*hash_fn)(const struct same_ctx *ctx, uint32_t rank);
 typedef bool (*same_fn)(const struct same_ctx *ctx, uint32_t a, uint32_t b);
 
-/* first[i] = the smallest rank that is the same as rank i. Errors: NOMEM. */
-static enum rc find_first_same(const struct same_ctx *ctx, hash_fn hash, same_fn same, uint32_t *first)
+/* first[i] = the smallest rank that is the same as rank i. With `copies` those are the same as what they are copies of.
+ * Errors: NOMEM. */
+static enum rc find_first_same(const struct same_ctx *ctx, hash_fn hash, same_fn same, const uint32_t *copies,
+			       uint32_t *first)
 {
 	size_t cap = 16;
 	uint32_t *table;
@@ -175,8 +265,13 @@ static enum rc find_first_same(const struct same_ctx *ctx, hash_fn hash, same_fn
 		return RC_NOMEM;
 	memset(table, 0xff, cap * sizeof *table);
 	for (uint32_t i = 0; i < ctx->run->n; i++) {
-		size_t at = hash(ctx, i) & (cap - 1);
+		size_t at;
 
+		if (copies != NULL && copies[i] != i) {
+			first[i] = first[copies[i]];
+			continue;
+		}
+		at = hash(ctx, i) & (cap - 1);
 		while (table[at] != UINT32_MAX && !same(ctx, table[at], i))
 			at = (at + 1) & (cap - 1);
 		if (table[at] == UINT32_MAX)
@@ -210,27 +305,20 @@ static bool same_value(const struct same_ctx *ctx, uint32_t a, uint32_t b)
 
 static uint64_t hash_record(const struct same_ctx *ctx, uint32_t rank)
 {
-	uint64_t h = ctx->run->slot[rank];
-
-	for (unsigned f = 0; f < ctx->run->domain->n_filters; f++)
-		h = same_hash_filter(ctx->run->pool, h, ctx->run->row[rank], f);
-	return same_hash_bytes(h, pool_meta_of(ctx->run->pool, ctx->run->row[rank])->person_id, PERSON_ID_LEN);
+	return same_hash_bytes(ctx->run->copy_of[rank], pool_meta_of(ctx->run->pool, ctx->run->row[rank])->person_id,
+			       PERSON_ID_LEN);
 }
 
 /* The same source, filters and person number (or none): records with and without a number are not joined by filters,
- * since a number may later tell two namesakes apart. */
+ * since a number may later tell two namesakes apart. Of records that say too little to be joined, copies are not known.
+ */
 static bool same_record(const struct same_ctx *ctx, uint32_t a, uint32_t b)
 {
 	const struct run *run = ctx->run;
 
-	if (run->slot[a] != run->slot[b] || memcmp(pool_meta_of(run->pool, run->row[a])->person_id,
-						   pool_meta_of(run->pool, run->row[b])->person_id, PERSON_ID_LEN) != 0)
-		return false;
-	for (unsigned f = 0; f < run->domain->n_filters; f++) {
-		if (!same_filter(run->pool, run->row[a], run->row[b], f))
-			return false;
-	}
-	return true;
+	return run->copy_of[a] == run->copy_of[b] &&
+	       memcmp(pool_meta_of(run->pool, run->row[a])->person_id, pool_meta_of(run->pool, run->row[b])->person_id,
+		      PERSON_ID_LEN) == 0;
 }
 
 static uint64_t hash_number(const struct same_ctx *ctx, uint32_t rank)
@@ -266,14 +354,14 @@ enum rc run_find_certain_persons(struct run *run)
 		return RC_NOMEM;
 	for (uint32_t i = 0; i < run->n; i++)
 		run->certain[i] = i;
-	rc = find_first_same(&ctx, hash_record, same_record, first);
+	rc = find_first_same(&ctx, hash_record, same_record, NULL, first);
 	if (rc != RC_OK)
 		goto out;
 	for (uint32_t i = 0; i < run->n; i++) {
 		if (first[i] != i && same_weight(run->pool, run->row[i]) >= enough)
 			run_join(run->certain, first[i], i);
 	}
-	rc = find_first_same(&ctx, hash_number, same_number, first);
+	rc = find_first_same(&ctx, hash_number, same_number, NULL, first);
 	if (rc != RC_OK)
 		goto out;
 	for (uint32_t i = 0; i < run->n; i++) {
@@ -306,25 +394,25 @@ enum rc run_find_values(struct run *run)
 		run->value_count[c] = calloc(cap, sizeof *run->value_count[c]);
 		if (run->value[c] == NULL || run->value_count[c] == NULL)
 			return RC_NOMEM;
-		rc = find_first_same(&ctx, hash_value, same_value, run->value[c]);
+		rc = find_first_same(&ctx, hash_value, same_value, run->copy_of, run->value[c]);
 		if (rc != RC_OK)
 			return rc;
 		/* Count persons, not records: somebody who was released ten times does not make a name common. */
 		for (uint32_t i = 0; i < run->n; i++) {
-			unsigned mask = run_missing_mask(run, c, i);
+			unsigned mask;
 			uint32_t *count;
 
-			if (mask == all_missing) {
-				run->value[c][i] = 0;
+			if (run->copy_of[i] != i)
+				run->value[c][i] = run->value[c][run->copy_of[i]];
+			else
+				run->value[c][i] = run_missing_mask(run, c, i) == all_missing ? 0 : run->value[c][i] + 1;
+			if (run->value[c][i] == 0 || run->certain[i] != i)
 				continue;
-			}
-			count = &run->value_count[c][run->value[c][i] + 1];
-			run->value[c][i]++;
-			if (run->certain[i] == i) {
-				run->value_squares[c][mask] += 2 * (uint64_t)*count + 1;
-				run->value_total[c][mask]++;
-				++*count;
-			}
+			mask = run_missing_mask(run, c, i);
+			count = &run->value_count[c][run->value[c][i]];
+			run->value_squares[c][mask] += 2 * (uint64_t)*count + 1;
+			run->value_total[c][mask]++;
+			++*count;
 		}
 	}
 	return RC_OK;

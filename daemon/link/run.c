@@ -11,6 +11,7 @@ static void run_deinit(struct run *run)
 	free(run->row);
 	free(run->rank);
 	free(run->slot);
+	free(run->copy_of);
 	free(run->certain);
 	free(run->person);
 	free(run->is_crowded);

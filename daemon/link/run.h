@@ -56,6 +56,7 @@ struct run {
 	uint16_t source_of_slot[STUDY_MAX_SOURCES];
 	uint32_t first_of_slot[STUDY_MAX_SOURCES + 1];
 	bool all_numbered[STUDY_MAX_SOURCES]; /* every record of the source has a person number */
+	uint32_t *copy_of; /* of each rank: the first with the same source and filters; itself where that is unknown */
 
 	/* Persons within their source: the smallest rank of the person, of each rank. `certain` by person numbers and
 	 * identical filters alone, `person` with what the model joins. */
