@@ -19,6 +19,7 @@ enum { MAX_ARMS = STUDY_MAX_CODES + 2, MAX_REPETITIONS = 100000, DAYS = 21 };
 struct figure {
 	bool has_corrected;
 	double truth, crude, value, low, high, known_width, found;
+	double expected, doubt; /* share of the links that are found, as the model has it without noise; ± */
 };
 
 struct coverage {
@@ -227,6 +228,26 @@ static enum rc number_truth(const struct coverage *c, const struct lab_registers
 	return RC_OK;
 }
 
+static void expect_found(const struct coverage *c, const struct stats_linkage *linkage, struct figure *figures)
+{
+	double found[MAX_ARMS] = {0}, missed[MAX_ARMS] = {0}, doubt[MAX_ARMS] = {0};
+
+	for (unsigned arm = 1; arm < c->n_arms; arm++) {
+		found[arm] = (double)linkage->arms[arm - 1].n_true;
+		missed[arm] = (double)linkage->arms[arm - 1].n_missed;
+		doubt[arm] = (double)linkage->arms[arm - 1].n_doubt;
+		found[0] += found[arm];
+		missed[0] += missed[arm];
+		doubt[0] += doubt[arm];
+	}
+	for (unsigned arm = 0; arm < c->n_arms; arm++) {
+		double all = found[arm] + missed[arm];
+
+		figures[arm].expected = all > 0 ? 100 * found[arm] / all : 0;
+		figures[arm].doubt = all > 0 ? 100 * found[arm] * doubt[arm] / (all * all) : 0;
+	}
+}
+
 static void set_persons(struct lab_registers *registers, const uint32_t *person)
 {
 	for (uint32_t i = 0; i < link_pool_n_rows(registers->pool); i++)
@@ -314,6 +335,8 @@ static enum rc repeat(struct coverage *c, uint64_t repetition, struct diag *diag
 	if (rc == RC_OK)
 		rc = number_truth(c, &registers, entity, person, truth, figures);
 	if (rc == RC_OK)
+		expect_found(c, &linkage, figures);
+	if (rc == RC_OK)
 		rc = publish_all(c, &registers, person, truth, &linkage, c->synth.seed, figures, diag);
 out:
 	free(person);
@@ -346,7 +369,7 @@ static double distance(double x, double y)
 static json_t *report_arm(const struct coverage *c, unsigned arm)
 {
 	size_t n = 0, covered = 0, covers_chance = 0, nearer = 0;
-	double truth = 0, crude = 0, value = 0, found = 0;
+	double truth = 0, crude = 0, value = 0, found = 0, expected = 0, doubt = 0;
 	double *widths = calloc(c->n_repetitions, sizeof *widths), *known = calloc(c->n_repetitions, sizeof *known);
 	json_t *json = NULL;
 
@@ -365,13 +388,16 @@ static json_t *report_arm(const struct coverage *c, unsigned arm)
 		crude += f->crude;
 		value += f->value;
 		found += f->found;
+		expected += f->expected;
+		doubt += f->doubt;
 		widths[n] = f->high - f->low;
 		known[n++] = f->known_width;
 	}
 	double w = median(widths, n), k = median(known, n), all = n > 0 ? (double)n : 1;
-	json = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f}", "arm", c->arms[arm],
+	json = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f}", "arm", c->arms[arm],
 			 "published", (json_int_t)n, "withheld", (json_int_t)(c->n_repetitions - n),
-			 "links_found_percent", found / all, "true_percent", truth, "crude_percent", crude / all,
+			 "links_found_percent", found / all, "links_expected_percent", expected / all,
+			 "links_doubt_points", doubt / all, "true_percent", truth, "crude_percent", crude / all,
 			 "corrected_percent", value / all, "covered", (json_int_t)covered, "covered_chance",
 			 (json_int_t)covers_chance, "nearer", (json_int_t)nearer, "median_width", w,
 			 "median_width_known_links", k, "width_ratio", k > 0 ? w / k : 0.0);
