@@ -10,128 +10,44 @@
  * The answer depends on whether m is taken from the links (first round) or from everything that resembles them (last
  * round): the first leans to agreement, the last to chance. The estimate is the middle, and the two are its limits; the
  * upper one also looks at what is left if persons with a sure link have no other match (docs/methods.md). */
-#include "daemon/link/run.h"
+#include "daemon/link/recall.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	BAND = 2 * WEIGHT_ONE, /* of match weights that are calibrated together … */
-	LOWEST_BAND = -20,     /* … from here on, and the rest in one at each end */
-	N_BANDS = 64,
 	ROUNDS = 8,
+	TIED_ROUNDS = 60, /* at most, until the matches of a group stand still */
 	SHARE_ROUNDS = 5,
 	HALVINGS = 30,
 	COARSE = 32, /* reference weights (1/256 log2 units) are added up in eighths of a unit */
 };
 
 static const double least_share = 0.05;  /* above the floor, that is believed */
+static const double most_moved = 0.1;    /* share of a group's matches by which it may be moved, if it is tied */
 static const double least_doubt = 0.005; /* there may be that share more matches, even where the rounds agree */
 
-typedef double level_table[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
+/* ---- calibration ---- */
 
-struct recall_edge {
-	uint32_t pair; /* of run.pairs */
-	int32_t weight;
-	double slots; /* factor of the odds where sure links take both persons' slots */
-	double odds;
-	uint8_t group;
-	bool is_link;
-};
-
-struct recall {
-	const struct run *run;
-	const struct run_segment *segment;
-	struct recall_edge *edges, *part; /* heaviest first; `part`: those of one group */
-	size_t n, n_part;
-	uint8_t *group; /* of each person, 0 = none */
-	unsigned n_groups;
-	bool has_doubles; /* in the sources: the null holds them too */
-	/* Non-matches expected among all pairs of persons, by band of weights, and the variance of that. */
-	double chance[N_BANDS], variance[N_BANDS];
-	double lambda_within[2]; /* share of the pairs within the source that are doubles */
-	/* of the part that is estimated */
-	double n_pairs, share_of_chance, start;
-	bool is_lowered[N_BANDS]; /* by the null */
-	double above, links,
-		first_links; /* expected matches above the floor; among the links; those in the first round */
-	level_table ratio, seen, share, next;
-	double *sums, *spare; /* distribution of reference weights */
-};
-
-static unsigned band_of(int32_t weight)
-{
-	int64_t band = ((int64_t)weight - (int64_t)LOWEST_BAND * BAND) / BAND;
-
-	return band < 0 ? 0 : band >= N_BANDS ? N_BANDS - 1 : (unsigned)band;
-}
-
-/* ---- what chance brings, from pairs within the sources ---- */
-
-/* Doubles of a source that are still apart: twice as many as there are pairs above the median link, less what chance
- * explains there (P_u(ratio >= x) <= P_m(ratio >= x) / x). */
-static double doubles_share(const struct run_edge *edges, size_t n, double n_pairs, const struct run_pair *median)
-{
-	double top = 0;
-
-	for (size_t i = 0; i < n && edges[i].weight >= median->weight; i++)
-		top += 1;
-	top -= n_pairs / (2 * median->ratio);
-	return top > 0 ? 2 * top / n_pairs : 0;
-}
-
-static enum rc look_within(struct recall *r, unsigned side, const struct run_pair *median)
-{
-	const struct run *run = r->run;
-	uint16_t slot = side == 0 ? r->segment->slot_a : r->segment->slot_b;
-	const struct run_segment *within = run_find_segment(run, slot, slot);
-	double n = run->n_persons[slot], n_pairs = n * (n - 1) / 2, scale = r->n_pairs / n_pairs / 2, odds;
-	struct within_estimate estimate;
-	struct run_edge *edges;
-	size_t n_edges;
-	enum rc rc;
-
-	if (n < 3)
-		return RC_OK;
-	rc = run_best_edges(run, run->certain, within->first, within->end, &edges, &n_edges);
-	if (rc != RC_OK)
-		return rc;
-	rc = within_estimate(run, slot, edges, n_edges, &estimate);
-	free(edges);
-	if (rc == RC_OK)
-		rc = run_best_edges(run, run->person, within->first, within->end, &edges, &n_edges);
-	if (rc != RC_OK)
-		return rc;
-	r->lambda_within[side] = doubles_share(edges, n_edges, n_pairs, median);
-	if (estimate.has_duplicates && estimate.lambda > r->lambda_within[side])
-		r->lambda_within[side] = estimate.lambda;
-	r->has_doubles = r->has_doubles || estimate.has_duplicates;
-	odds = r->lambda_within[side] / (1 - r->lambda_within[side]);
-	for (size_t i = 0; i < n_edges; i++) {
-		double stranger = 1 / (1 + odds * run->pairs[edges[i].pair].ratio);
-
-		r->chance[band_of(edges[i].weight)] += stranger * scale;
-		r->variance[band_of(edges[i].weight)] += stranger * scale * scale;
-	}
-	free(edges);
-	return RC_OK;
-}
-
-/* Lower the odds of the bands in which the null counts more strangers than are left. */
+/* Lower the odds of the bands in which the null counts more strangers than are left: to its count, or in a group, whose
+ * rounds go on until they stand still, half-way to what its error allows, since nothing raises the odds of bands in
+ * which chance made the null too small. */
 static void calibrate(struct recall *r)
 {
 	memset(r->is_lowered, 0, sizeof r->is_lowered);
 	for (size_t i = 0, j; i < r->n_part; i = j) {
-		unsigned band = band_of(r->part[i].weight);
+		unsigned band = recall_band_of(r->part[i].weight);
 		double chance = r->chance[band] * r->share_of_chance, strangers = 0, low = 0, high = 1;
 		double error = square_root(r->variance[band] * r->share_of_chance + 1);
 
-		for (j = i; j < r->n_part && band_of(r->part[j].weight) == band; j++)
+		for (j = i; j < r->n_part && recall_band_of(r->part[j].weight) == band; j++)
 			strangers += 1 / (1 + r->part[j].odds);
 		if (chance > 0.999 * (double)(j - i))
 			chance = 0.999 * (double)(j - i);
 		if (strangers >= chance - error)
 			continue;
+		if (r->is_tied)
+			chance = chance > error / 2 ? chance - error / 2 : 0;
 		for (unsigned step = 0; step < HALVINGS; step++) {
 			double middle = (low + high) / 2, sum = 0;
 
@@ -289,6 +205,34 @@ static void expect(struct recall *r, double matches, bool with_slots)
 	}
 }
 
+/* Errors may be more frequent in a group than elsewhere, but are of the same kinds: what is not full agreement is
+ * spread over the other levels as among all matches. Else the few matches of a group that are hard to tell from chance
+ * would take their levels from it, and draw more of it in with every round. */
+static void tie_to_pooled(struct recall *r)
+{
+	for (unsigned c = 0; c < r->run->domain->n_comparisons; c++) {
+		const struct study_comparison *comparison = &r->run->domain->comparisons[c];
+		double own[N_COMPARED_MASKS] = {0}, pooled[N_COMPARED_MASKS] = {0};
+		unsigned full[N_COMPARED_MASKS] = {0};
+
+		for (unsigned level = 1; level <= comparison->n_levels; level++) {
+			unsigned mask = run_level_mask(comparison, level);
+
+			own[mask] += r->share[c][level];
+			pooled[mask] += r->pooled[c][level];
+			full[mask] = level; /* the last of them */
+		}
+		for (unsigned level = 1; level <= comparison->n_levels; level++) {
+			unsigned mask = run_level_mask(comparison, level);
+			double rest = pooled[mask] - r->pooled[c][full[mask]];
+
+			if (level != full[mask] && rest > 0)
+				r->share[c][level] =
+					(own[mask] - r->share[c][full[mask]]) * (r->pooled[c][level] / rest);
+		}
+	}
+}
+
 /* The number of matches after the first and after the last round. */
 static enum rc count_matches(struct recall *r, unsigned n_rounds, bool with_slots, double *ret_first, double *ret_last)
 {
@@ -297,6 +241,8 @@ static enum rc count_matches(struct recall *r, unsigned n_rounds, bool with_slot
 
 	memcpy(r->share, r->run->model.m, sizeof r->share);
 	for (unsigned round = 0; round < n_rounds; round++) {
+		double before = matches;
+
 		if (run_is_stopped(r->run))
 			return RC_STOPPING;
 		/* m of the model has its priors already: 2⁵⁰ matches are not moved by another. */
@@ -306,121 +252,20 @@ static enum rc count_matches(struct recall *r, unsigned n_rounds, bool with_slot
 			for (unsigned level = 0; level <= domain->comparisons[c].n_levels; level++)
 				r->share[c][level] = r->above > 0 ? r->seen[c][level] / r->above : level == 0;
 		}
-		for (unsigned i = 0; i < (round == 0 ? SHARE_ROUNDS : 1); i++)
+		for (unsigned i = 0; i < (round == 0 ? SHARE_ROUNDS : 1); i++) {
 			matches = add_unseen(r);
+			if (r->is_tied)
+				tie_to_pooled(r);
+		}
 		if (round == 0) {
 			*ret_first = matches;
 			r->first_links = r->links;
 		}
+		if (round >= ROUNDS && matches - before < 1e-4 * matches && before - matches < 1e-4 * matches)
+			break;
 	}
 	*ret_last = matches;
 	return RC_OK;
-}
-
-/* ---- the pairs ---- */
-
-/* Greedily one to one down to the threshold, as links are made. Edges come heaviest first. */
-static void mark_links(struct recall *r, const struct run_edge *edges, int32_t threshold, double *sure)
-{
-	double prior = r->segment->lambda / (1 - r->segment->lambda);
-
-	for (size_t i = 0; i < r->n && edges[i].weight >= threshold; i++) {
-		double odds = prior * r->run->pairs[edges[i].pair].ratio;
-
-		if (sure[edges[i].person_a] >= 0 || sure[edges[i].person_b] >= 0)
-			continue;
-		sure[edges[i].person_a] = sure[edges[i].person_b] = odds / (1 + odds);
-		r->edges[i].is_link = true;
-	}
-}
-
-static const struct run_pair *median_link(const struct recall *r)
-{
-	size_t n = 0, at = 0;
-
-	for (size_t i = 0; i < r->n; i++)
-		n += r->edges[i].is_link;
-	for (size_t i = 0; i < r->n; i++) {
-		at += r->edges[i].is_link;
-		if (r->edges[i].is_link && at * 2 >= n)
-			return &r->run->pairs[r->edges[i].pair];
-	}
-	return NULL;
-}
-
-/* The group of a person: the one that most of its records are in, ties to the smaller number. */
-static enum rc group_persons(struct recall *r)
-{
-	const struct run *run = r->run;
-	const uint8_t *group = run->options->group;
-	uint32_t *best = calloc(run->n > 0 ? run->n : 1, sizeof *best);
-	uint32_t *n = malloc((run->n > 0 ? run->n : 1) * sizeof *n);
-	enum rc rc = best == NULL || n == NULL ? RC_NOMEM : RC_OK;
-
-	for (uint32_t i = 0; rc == RC_OK && i < run->n; i++)
-		r->n_groups = group[run->row[i]] > r->n_groups ? group[run->row[i]] : r->n_groups;
-	for (unsigned g = 1; rc == RC_OK && g <= r->n_groups; g++) {
-		memset(n, 0, run->n * sizeof *n);
-		for (uint32_t i = 0; i < run->n; i++)
-			n[run->person[i]] += group[run->row[i]] == g;
-		for (uint32_t i = 0; i < run->n; i++) {
-			if (n[i] > best[i]) {
-				best[i] = n[i];
-				r->group[i] = (uint8_t)g;
-			}
-		}
-	}
-	free(best);
-	free(n);
-	return rc;
-}
-
-/* A person with a sure link has a match beside it only as far as the other source holds people twice. */
-static double slot_factor(const struct recall *r, unsigned side, double sure)
-{
-	double lambda = r->segment->lambda;
-
-	return sure > 0 && r->lambda_within[side] < lambda ? 1 - sure * (1 - r->lambda_within[side] / lambda) : 1;
-}
-
-static enum rc prepare(struct recall *r, int32_t threshold)
-{
-	const struct run *run = r->run;
-	struct run_edge *edges = NULL;
-	double *sure = malloc((run->n > 0 ? run->n : 1) * sizeof *sure);
-	enum rc rc = sure == NULL ? RC_NOMEM
-				  : run_best_edges(run, run->person, r->segment->first, r->segment->end, &edges, &r->n);
-
-	for (uint32_t i = 0; rc == RC_OK && i < run->n; i++)
-		sure[i] = -1;
-	if (rc == RC_OK) {
-		r->edges = calloc(r->n + 1, sizeof *r->edges);
-		r->part = calloc(r->n + 1, sizeof *r->part);
-		rc = r->edges == NULL || r->part == NULL ? RC_NOMEM : RC_OK;
-	}
-	if (rc == RC_OK && run->options->group != NULL)
-		rc = group_persons(r);
-	for (size_t i = 0; rc == RC_OK && i < r->n; i++)
-		r->edges[i] =
-			(struct recall_edge){.pair = edges[i].pair,
-					     .weight = edges[i].weight,
-					     .group = r->group[edges[i].person_a] != 0 ? r->group[edges[i].person_a]
-										       : r->group[edges[i].person_b]};
-	if (rc == RC_OK) {
-		mark_links(r, edges, threshold, sure);
-		const struct run_pair *median = median_link(r);
-		if (median != NULL)
-			rc = look_within(r, 0, median);
-		if (median != NULL && rc == RC_OK)
-			rc = look_within(r, 1, median);
-	}
-	for (size_t i = 0; rc == RC_OK && i < r->n; i++)
-		r->edges[i].slots = r->edges[i].is_link ? 1
-							: slot_factor(r, 0, sure[edges[i].person_b]) *
-								  slot_factor(r, 1, sure[edges[i].person_a]);
-	free(edges);
-	free(sure);
-	return rc;
 }
 
 /* Room for the sums of all comparisons. */
@@ -468,15 +313,54 @@ static bool take_part(struct recall *r, unsigned group, double n_all)
 	return r->n_pairs > 0 && r->start > 0;
 }
 
-/* `false_share`: of the doubt about the links of all, how much is false. */
-static enum rc estimate_part(struct recall *r, double false_share, struct recall_estimate *ret)
+static double hypotenuse(double a, double b)
 {
-	double n_links = 0, doubt = 0, first, last, limited, spread = 0, r2;
+	return square_root(a * a + b * b);
+}
+
+/* All rounds of a part, and how many matches there are after them: of all, the middle of what the first and the last
+ * round say; of a group that is tied, the last. */
+static enum rc count_part(struct recall *r, struct recall_estimate *ret)
+{
+	double first, last, limited, error = 0, parts = 0;
 	struct recall_estimate e = {0};
 	enum rc rc = count_matches(r, 1, true, &limited, &limited);
 
 	if (rc == RC_OK)
-		rc = count_matches(r, ROUNDS, false, &first, &last);
+		rc = count_matches(r, r->is_tied ? TIED_ROUNDS : ROUNDS, false, &first, &last);
+	if (rc != RC_OK)
+		return rc;
+	for (size_t i = 0; r->is_tied && i < r->n_part; i++) {
+		if (!r->part[i].is_link)
+			parts += (1 - r->part[i].worth) * r->part[i].odds / (1 + r->part[i].odds);
+	}
+	for (unsigned band = 0; band < RECALL_BANDS; band++)
+		error += r->is_lowered[band] ? r->variance[band] * r->share_of_chance * r->share_of_chance +
+						       r->chance[band] * r->share_of_chance
+					     : 0;
+	e.n_matches = r->is_tied ? last : (first + last) / 2;
+	e.least = 2 / (1 / first + 1 / limited);
+	e.most = last > first ? last : first;
+	if (r->is_tied) {
+		double doubt = hypotenuse((last - first) / 2, 2 * square_root(error));
+
+		doubt = hypotenuse(doubt, last - r->untied[r->part_group]);
+
+		e.n_matches = last > parts ? last - parts : 0;
+		e.least = e.n_matches > doubt ? e.n_matches - doubt : 0;
+		e.most = e.n_matches + doubt;
+	}
+	*ret = e;
+	return RC_OK;
+}
+
+/* `false_share`: of the doubt about the links of all, how much is false. */
+static enum rc estimate_part(struct recall *r, double false_share, struct recall_estimate *ret)
+{
+	double n_links = 0, doubt = 0, spread = 0, r2;
+	struct recall_estimate e;
+	enum rc rc = count_part(r, &e);
+
 	if (rc != RC_OK)
 		return rc;
 	for (size_t i = 0; i < r->n_part; i++) {
@@ -485,12 +369,11 @@ static enum rc estimate_part(struct recall *r, double false_share, struct recall
 	}
 	e.n_false = doubt * false_share < n_links ? doubt * false_share : n_links;
 	e.n_true = n_links - e.n_false > r->first_links ? n_links - e.n_false : r->first_links;
-	for (unsigned band = 0; band < N_BANDS; band++)
+	if (r->is_tied)
+		e.n_true = r->links;
+	for (unsigned band = 0; band < RECALL_BANDS; band++)
 		spread += r->is_lowered[band] ? r->variance[band] * r->share_of_chance : 0;
 	e.is_lowered = spread > 0 || r->has_doubles;
-	e.n_matches = (first + last) / 2;
-	e.least = 2 / (1 / first + 1 / limited);
-	e.most = last > first ? last : first;
 	e.least = e.least < e.n_matches ? e.least : e.n_matches;
 	e.n_matches = e.n_matches > e.n_true ? e.n_matches : e.n_true;
 	e.least = e.least > e.n_true ? e.least : e.n_true;
@@ -522,11 +405,70 @@ static void add_group(const struct recall *r, unsigned group, const struct recal
 	};
 }
 
+/* What the levels of all groups' matches are together, each group by itself so far: one model of all would know little
+ * of the errors of a group that has far more of them. */
+static enum rc pool_groups(struct recall *r, double n_all)
+{
+	double first = 0, last = 0;
+	enum rc rc = RC_OK;
+
+	memset(r->pooled, 0, sizeof r->pooled);
+	for (unsigned g = 1; rc == RC_OK && g <= r->n_groups; g++) {
+		if (!take_part(r, g, n_all))
+			continue;
+		rc = count_matches(r, ROUNDS, false, &first, &last);
+		for (unsigned c = 0; c < r->run->domain->n_comparisons; c++) {
+			for (unsigned level = 0; level <= r->run->domain->comparisons[c].n_levels; level++)
+				r->pooled[c][level] += last * r->share[c][level];
+		}
+		r->untied[g] = (first + last) / 2;
+	}
+	return rc;
+}
+
+/* A group that is moved far has errors of its own kinds, and stands alone. */
+static bool agrees_with_untied(const struct recall *r, const struct recall_estimate *tied)
+{
+	double untied = r->untied[r->part_group], by = tied->n_matches - untied;
+
+	return by <= most_moved * untied && -by <= most_moved * untied;
+}
+
+static enum rc estimate_groups(struct recall *r, double false_share)
+{
+	const struct run *run = r->run;
+	struct recall_estimate part;
+	double n_all = (double)run->n_persons[r->segment->slot_a] * run->n_persons[r->segment->slot_b];
+	enum rc rc = RC_OK;
+
+	if (run->result->groups == NULL)
+		run->result->groups = calloc(run->n_segments * LINK_MAX_GROUPS, sizeof *run->result->groups);
+	if (run->result->groups == NULL)
+		return RC_NOMEM;
+	/* Where a source holds doubles the null does too, and nothing keeps many rounds from taking chance in. */
+	bool is_tied = r->n_groups > 1 && !r->has_doubles;
+	if (is_tied)
+		rc = pool_groups(r, n_all);
+	for (unsigned g = 1; rc == RC_OK && g <= r->n_groups; g++) {
+		if (!take_part(r, g, n_all))
+			continue;
+		r->part_group = g;
+		r->is_tied = is_tied;
+		rc = estimate_part(r, false_share, &part);
+		if (rc == RC_OK && r->is_tied && !agrees_with_untied(r, &part)) {
+			r->is_tied = false;
+			rc = estimate_part(r, false_share, &part);
+		}
+		if (rc == RC_OK)
+			add_group(r, g, &part);
+	}
+	return rc;
+}
+
 static enum rc estimate(struct recall *r, const struct null_estimate *null, struct recall_estimate *ret)
 {
-	struct link_result *result = r->run->result;
 	double doubt = 0, false_share;
-	struct recall_estimate whole = {0}, part;
+	struct recall_estimate whole = {0};
 	enum rc rc = RC_OK;
 
 	if (null->threshold == INT32_MAX)
@@ -536,18 +478,8 @@ static enum rc estimate(struct recall *r, const struct null_estimate *null, stru
 	false_share = doubt > 0 ? null->n_false / doubt : 0;
 	if (take_part(r, 0, r->n_pairs))
 		rc = estimate_part(r, false_share, &whole);
-	if (rc == RC_OK && r->n_groups > 0 && result->groups == NULL)
-		result->groups = calloc(r->run->n_segments * LINK_MAX_GROUPS, sizeof *result->groups);
-	if (rc == RC_OK && r->n_groups > 0 && result->groups == NULL)
-		rc = RC_NOMEM;
-	for (unsigned g = 1; rc == RC_OK && g <= r->n_groups; g++) {
-		if (!take_part(r, g,
-			       (double)r->run->n_persons[r->segment->slot_a] * r->run->n_persons[r->segment->slot_b]))
-			continue;
-		rc = estimate_part(r, false_share, &part);
-		if (rc == RC_OK)
-			add_group(r, g, &part);
-	}
+	if (rc == RC_OK && r->n_groups > 0)
+		rc = estimate_groups(r, false_share);
 	if (rc == RC_OK)
 		*ret = whole;
 	return rc;
@@ -566,7 +498,7 @@ enum rc run_estimate_recall(const struct run *run, const struct run_segment *seg
 	r->n_pairs = (double)run->n_persons[segment->slot_a] * run->n_persons[segment->slot_b];
 	rc = make_room(r);
 	if (rc == RC_OK)
-		rc = prepare(r, null->threshold);
+		rc = recall_find_edges(r, null->threshold);
 	if (rc == RC_OK)
 		rc = estimate(r, null, ret);
 	free(r->edges);

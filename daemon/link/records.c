@@ -405,7 +405,8 @@ enum rc run_find_values(struct run *run)
 			if (run->copy_of[i] != i)
 				run->value[c][i] = run->value[c][run->copy_of[i]];
 			else
-				run->value[c][i] = run_missing_mask(run, c, i) == all_missing ? 0 : run->value[c][i] + 1;
+				run->value[c][i] =
+					run_missing_mask(run, c, i) == all_missing ? 0 : run->value[c][i] + 1;
 			if (run->value[c][i] == 0 || run->certain[i] != i)
 				continue;
 			mask = run_missing_mask(run, c, i);

@@ -80,6 +80,8 @@ static void read_links(const json_t *body, struct body_head *h, bool *ok)
 	h->links_by = get_text(linkage, "by", ok);
 	h->arms = get_array(linkage, "arms", 1, STUDY_MAX_CODES + 1, ok);
 	h->links.sigma2_milli = sigma2_milli;
+	/* Doubts add up in squares: they are errors of estimates from different pairs. */
+	unsigned __int128 doubt = 0;
 	for (size_t i = 0; *ok && i < json_array_size(h->arms); i++) {
 		const json_t *arm = json_array_get(h->arms, i);
 		struct link_counts counts = read_counts(arm, sigma2_milli, ok);
@@ -88,9 +90,11 @@ static void read_links(const json_t *body, struct body_head *h, bool *ok)
 		h->links.n_true += counts.n_true;
 		h->links.n_false += counts.n_false;
 		h->links.n_missed += counts.n_missed;
-		h->links.n_doubt += counts.n_doubt > 0 ? counts.n_doubt : 0;
+		if (counts.n_doubt > 0)
+			doubt += (unsigned __int128)((uint64_t)counts.n_doubt * (uint64_t)counts.n_doubt);
 		h->links.n_cells++;
 	}
+	h->links.n_doubt = (int64_t)integer_root_up(doubt);
 }
 
 /* A date that may be missing. */

@@ -29,7 +29,7 @@ def labelled(name):
     return folder, 100 * expected['within_21'] / expected['releases']
 
 
-@pytest.mark.parametrize('name', ['febrl4'])
+@pytest.mark.parametrize('name', ['febrl4', 'census_cis'])
 def test_published_rate_is_near_the_truth(tmp_path, name):
     folder, truth = labelled(name)
     rate = published(tmp_path, folder)

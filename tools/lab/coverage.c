@@ -1,6 +1,7 @@
 /* throughcare lab coverage: do the intervals of published, corrected rates cover the truth? Synthetic registers are
  * made, linked and published again and again, each time by the functions of the daemon, with fixed seeds for people,
  * errors and noise; the same release with the true links known stands beside. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,7 +239,7 @@ static void expect_found(const struct coverage *c, const struct stats_linkage *l
 		doubt[arm] = (double)linkage->arms[arm - 1].n_doubt;
 		found[0] += found[arm];
 		missed[0] += missed[arm];
-		doubt[0] += doubt[arm];
+		doubt[0] = hypot(doubt[0], doubt[arm]);
 	}
 	for (unsigned arm = 0; arm < c->n_arms; arm++) {
 		double all = found[arm] + missed[arm];
@@ -394,8 +395,8 @@ static json_t *report_arm(const struct coverage *c, unsigned arm)
 		known[n++] = f->known_width;
 	}
 	double w = median(widths, n), k = median(known, n), all = n > 0 ? (double)n : 1;
-	json = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f}", "arm", c->arms[arm],
-			 "published", (json_int_t)n, "withheld", (json_int_t)(c->n_repetitions - n),
+	json = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f}", "arm",
+			 c->arms[arm], "published", (json_int_t)n, "withheld", (json_int_t)(c->n_repetitions - n),
 			 "links_found_percent", found / all, "links_expected_percent", expected / all,
 			 "links_doubt_points", doubt / all, "true_percent", truth, "crude_percent", crude / all,
 			 "corrected_percent", value / all, "covered", (json_int_t)covered, "covered_chance",
