@@ -134,8 +134,9 @@ struct study_domain {
 	struct study_comparison comparisons[STUDY_MAX_COMPARISONS];
 	uint8_t n_comparisons;
 	struct study_normalise normalise;
-	int32_t floor;      /* candidate floor on the sum of reference weights, 1/256 log2 units */
-	bool has_key_check; /* false = "unset": the study cannot be used for pushing yet */
+	bool merge_dependent; /* comparisons that turn out to depend on each other are made one in the model */
+	int32_t floor;        /* candidate floor on the sum of reference weights, 1/256 log2 units */
+	bool has_key_check;   /* false = "unset": the study cannot be used for pushing yet */
 	uint8_t key_check[16];
 	size_t key_check_offset, key_check_length; /* bytes of its text in the file, for `keys init` to pin it */
 	uint8_t encoding_id[32];
@@ -239,7 +240,7 @@ struct study_disclosure {
 	uint16_t min_sources;          /* … from at least so many sources */
 	uint32_t linkage_sigma2_milli; /* of the counts of links that correct rates; 0 = not published */
 	uint8_t linkage_by; /* dimension of a release by whose codes links are counted, 1 + its index; 0 = none */
-	bool provisional;              /* publish open periods too (each time at full cost) */
+	bool provisional;   /* publish open periods too (each time at full cost) */
 	/* A closed period is counted once more in the first release so many days after it closed; 0 = never. */
 	uint16_t revision_after_days;
 	int32_t release_dates[STUDY_MAX_RELEASE_DATES]; /* announced, ascending; each allows one release */
@@ -263,7 +264,7 @@ struct study {
 	struct study_table tables[STUDY_MAX_TABLES];
 	uint8_t n_tables;
 	struct study_disclosure disclosure;
-	uint16_t retention_years; /* 0 = not said */
+	uint16_t retention_years;      /* 0 = not said */
 	struct witness_rule witnesses; /* who must have cosigned the log before a release is read */
 	uint8_t digest[32];
 };

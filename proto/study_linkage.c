@@ -330,6 +330,8 @@ static enum rc read_domain(const struct study_reader *r, const struct scope *sco
 	if (rc == RC_OK)
 		rc = read_floor(r, scope, domain);
 	if (rc == RC_OK)
+		rc = read_bool(r, scope_get(scope, "merge_dependent"), &domain->merge_dependent);
+	if (rc == RC_OK)
 		rc = read_schema(r, scope, domain);
 	if (rc == RC_OK)
 		rc = study_read_roles(r, scope_get(scope, "roles"), domain);
@@ -343,7 +345,8 @@ static enum rc read_domain(const struct study_reader *r, const struct scope *sco
 enum rc study_read_linkage(const struct study_reader *r, const struct yaml_node *linkage, struct study *study)
 {
 	static const char *const keys[] = {"profile",     "key_check", "floor",   "normalise", "schema",    "filters",
-					   "comparisons", "language",  "domains", "roles",     "hardening", NULL};
+					   "comparisons", "language",  "domains", "roles",     "hardening", "merge_dependent",
+					   NULL};
 	const struct yaml_node *domains = yaml_get(linkage, "domains");
 
 	enum rc rc = read_keys(r, linkage, keys);

@@ -71,6 +71,8 @@ static void print_domain(const struct study_domain *domain)
 			       (unsigned)domain->filters[c->filters[j]].bits);
 		printf(", %u levels\n", (unsigned)c->n_levels);
 	}
+	if (domain->merge_dependent)
+		printf("  comparisons that turn out to depend on each other are made one\n");
 }
 
 static void print_by(const struct study *study, const struct study_table *table)

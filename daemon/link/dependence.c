@@ -16,12 +16,11 @@ bool dependence_agrees(const struct study_comparison *comparison, unsigned level
 	return comparison->reference_weight[level] > 0;
 }
 
-void run_find_dependences(struct run *run)
+size_t run_find_dependences(const struct run *run, struct link_dependence found[LINK_MAX_DEPENDENCES])
 {
 	const struct model *model = &run->model;
-	struct link_result *result = run->result;
+	size_t n = 0;
 
-	result->n_dependences = 0;
 	for (unsigned a = 0; a < run->domain->n_comparisons; a++) {
 		for (unsigned b = a + 1; b < run->domain->n_comparisons; b++) {
 			double together = model->agree[a][b];
@@ -30,7 +29,7 @@ void run_find_dependences(struct run *run)
 			/* The two sides of together / n >= MIN_TIMES · (n_a / n) · (n_b / n), times n². */
 			if (together < MIN_TOGETHER || together * model->n_sampled < MIN_TIMES * expected)
 				continue;
-			result->dependences[result->n_dependences++] = (struct link_dependence){
+			found[n++] = (struct link_dependence){
 				.a = (uint8_t)a,
 				.b = (uint8_t)b,
 				.excess = fixed_log2_ratio((uint64_t)(together * model->n_sampled * 16),
@@ -38,4 +37,5 @@ void run_find_dependences(struct run *run)
 			};
 		}
 	}
+	return n;
 }

@@ -135,9 +135,11 @@ enum link_outcome {
 /* Two comparisons that agree together far more often among non-matches than if they were independent: they say the same
  * thing twice, and belong in one comparison of the study. */
 struct link_dependence {
-	uint8_t a, b;   /* comparisons, a < b */
+	uint8_t a, b;   /* comparisons of the study; of those that were merged before, the first */
 	int32_t excess; /* log2 of how much more often, 1/65536 units: what is counted twice when both agree */
+	bool is_merged; /* the model took them for one (merge_dependent) */
 };
+enum { LINK_MAX_DEPENDENCES = STUDY_MAX_COMPARISONS * (STUDY_MAX_COMPARISONS - 1) / 2 };
 
 /* What the model makes of a comparison, for lab and tests. */
 struct link_comparison {
@@ -164,10 +166,10 @@ struct link_result {
 	size_t n_quality;
 	struct link_group *groups; /* of every two sources, by group; groups without candidate pairs are left out */
 	size_t n_groups;
-	struct link_dependence dependences[STUDY_MAX_COMPARISONS * (STUDY_MAX_COMPARISONS - 1) / 2];
+	struct link_dependence dependences[LINK_MAX_DEPENDENCES];
 	size_t n_dependences; /* of the model; 0 where there was nothing to estimate */
 	struct link_comparison comparisons[STUDY_MAX_COMPARISONS];
-	size_t n_comparisons; /* of the model; 0 where there was nothing to estimate */
+	size_t n_comparisons; /* of the model, after merging; 0 where there was nothing to estimate */
 };
 
 /* Estimate the model over `pairs` (all candidate pairs of rows < end, any order, borrowed), weigh, choose the

@@ -94,7 +94,7 @@ static enum rc sample_pair(struct fit *fit, uint32_t a, uint32_t b)
 {
 	const struct run *run = fit->run;
 	struct sample *sample = &fit->sample;
-	struct link_pattern pattern = link_pattern_of(run->pool, run->row[a], run->row[b]);
+	struct link_pattern pattern = run_pattern_of(run, a, b);
 
 	for (unsigned c = 0; c < run->domain->n_comparisons; c++)
 		sample->counts[c][pattern.level[c]] += 1;

@@ -418,3 +418,14 @@ enum rc run_find_values(struct run *run)
 	}
 	return RC_OK;
 }
+
+void run_forget_values(struct run *run)
+{
+	for (unsigned c = 0; c < STUDY_MAX_COMPARISONS; c++) {
+		free(run->value[c]);
+		free(run->value_count[c]);
+		run->value[c] = run->value_count[c] = NULL;
+	}
+	memset(run->value_total, 0, sizeof run->value_total);
+	memset(run->value_squares, 0, sizeof run->value_squares);
+}

@@ -15,10 +15,7 @@ static void run_deinit(struct run *run)
 	free(run->certain);
 	free(run->person);
 	free(run->is_crowded);
-	for (unsigned c = 0; c < STUDY_MAX_COMPARISONS; c++) {
-		free(run->value[c]);
-		free(run->value_count[c]);
-	}
+	run_forget_values(run);
 	free(run->pairs);
 	free(run->segments);
 }
@@ -77,9 +74,14 @@ static void conclude(struct run *run, enum link_outcome outcome, const char *sta
 
 static enum rc fit(struct run *run)
 {
-	bool joined = false;
+	bool joined = false, merged = run->domain->merge_dependent;
 	enum rc rc = model_fit(run);
 
+	while (rc == RC_OK && merged) {
+		rc = run_merge_dependent(run, &merged);
+		if (rc == RC_OK && merged)
+			rc = model_fit(run);
+	}
 	if (rc != RC_OK)
 		return rc;
 	model_weigh(run);
@@ -122,7 +124,7 @@ static enum rc link_sources(struct run *run)
 		any = any || (rc == RC_OK && estimates[s].threshold != INT32_MAX);
 	}
 	if (rc == RC_OK) {
-		run_find_dependences(run);
+		run_report_dependences(run);
 		describe_model(run);
 		rc = run_form_persons(run, estimates, recalls);
 	}

@@ -44,9 +44,17 @@ struct model {
 	double agree[STUDY_MAX_COMPARISONS][STUDY_MAX_COMPARISONS], n_sampled;
 };
 
+/* Comparison b went into a, whose levels without b's are 0 … radix − 1. */
+struct run_merge {
+	uint8_t a, b, radix;
+};
+
 struct run {
 	const struct link_pool *pool;
-	const struct study_domain *domain;
+	const struct study_domain *domain; /* the study's, or `merged` */
+	struct study_domain merged;
+	struct run_merge merges[STUDY_MAX_COMPARISONS];
+	unsigned n_merges;
 	const struct link_run_options *options;
 	uint32_t n;     /* records at the cut */
 	uint32_t *row;  /* of each rank */
@@ -82,6 +90,7 @@ struct run {
 /* records.c: ranks, sources, certain persons, values. */
 enum rc run_rank_records(struct run *run) MUST_CHECK;
 enum rc run_find_values(struct run *run) MUST_CHECK;
+void run_forget_values(struct run *run);
 enum rc run_find_certain_persons(struct run *run) MUST_CHECK;
 /* Missing filters of a comparison, bit i for its filter i. */
 unsigned run_missing_mask(const struct run *run, unsigned c, uint32_t rank);
@@ -119,9 +128,17 @@ void model_weigh(struct run *run);
 enum rc run_share_above_floor(const struct study_domain *domain,
 			      const double counts[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], double *ret) MUST_CHECK;
 
-/* dependence.c: which comparisons say the same thing twice, into run->result; after model_fit. */
+/* dependence.c: which comparisons of the run's domain say the same thing twice; after model_fit. Returns how many. */
 bool dependence_agrees(const struct study_comparison *comparison, unsigned level);
-void run_find_dependences(struct run *run);
+size_t run_find_dependences(const struct run *run, struct link_dependence found[LINK_MAX_DEPENDENCES]);
+
+/* merge.c. Levels of a pair of ranks, as the run's domain has them. */
+struct link_pattern run_pattern_of(const struct run *run, uint32_t a, uint32_t b);
+/* Make one comparison of the two that depend on each other most; *ret_merged says whether there were any that can be.
+ * The model then has to be fitted again. Into run->result. Errors: NOMEM. */
+enum rc run_merge_dependent(struct run *run, bool *ret_merged) MUST_CHECK;
+/* What is left, into run->result. */
+void run_report_dependences(struct run *run);
 
 /* An edge between two persons of a run: their best pair of records. */
 struct run_edge {

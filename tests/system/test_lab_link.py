@@ -109,7 +109,13 @@ def test_dependent_comparisons_are_named(secret, tmp_path):
     for path, expected in ((study, [['place', 'postcode']]), (STUDY, [])):
         found = json.loads(tool(*command, '--study', path, tmp_path / 'prison.csv', tmp_path / 'treatment.csv').stdout)
         assert [d['comparisons'] for d in found['dependent_comparisons']] == expected
-        assert all(d['excess_bits'] >= 3 for d in found['dependent_comparisons'])
+        assert all(d['excess_bits'] >= 3 and not d['merged'] for d in found['dependent_comparisons'])
+    # Merged, the two are what the study that compares them together has from the start.
+    study.write_text(study.read_text().replace('  floor: -3', '  merge_dependent: true\n  floor: -3'))
+    merged = json.loads(tool(*command, '--study', study, tmp_path / 'prison.csv', tmp_path / 'treatment.csv').stdout)
+    assert [(d['comparisons'], d['merged']) for d in merged['dependent_comparisons']] == [(['place', 'postcode'], True)]
+    for key in ('links', 'precision', 'recall', 'expected_precision'):
+        assert abs(merged[key] - found[key]) <= 0.01 * found[key], key
 
 
 def test_no_overlap_links_nobody(secret, tmp_path):

@@ -659,6 +659,8 @@ static void digests(void **state)
 	same_digests("provisional: false", "provisional: false\n  release_dates: [2026-03-31, 2026-09-30]", true,
 		     false);
 	same_digests("floor: 2.5", "floor: 2.6", true, false);
+	same_digests("floor: 2.5", "floor: 2.5\n  merge_dependent: false", true, true);
+	same_digests("floor: 2.5", "floor: 2.5\n  merge_dependent: true", true, false);
 	same_digests("levels: [0.5, 0.75, 1]", "levels: [0.5, 0.76, 1]", true, false);
 	same_digests("reporting_lag_days: 30", "reporting_lag_days: 31", true, false);
 	same_digests("by: [sex, age]", "by: [age, sex]", true, false);

@@ -77,9 +77,9 @@ static json_t *dependences(const struct lab_registers *registers, const struct l
 	for (size_t i = 0; list != NULL && i < result->n_dependences; i++) {
 		const struct link_dependence *d = &result->dependences[i];
 
-		if (json_array_append_new(list,
-					  json_pack("{s:[s, s], s:f}", "comparisons", comparisons[d->a].name,
-						    comparisons[d->b].name, "excess_bits", d->excess / 65536.0)) != 0) {
+		if (json_array_append_new(list, json_pack("{s:[s, s], s:f, s:b}", "comparisons", comparisons[d->a].name,
+							  comparisons[d->b].name, "excess_bits", d->excess / 65536.0,
+							  "merged", d->is_merged)) != 0) {
 			json_decref(list);
 			return NULL;
 		}
@@ -206,7 +206,8 @@ int lab_link(int argc, char **argv)
 			 "floor; records\n"
 			 "left unlinked because nobody could tell them apart or they say too little (crowded); pairs "
 			 "compared a second;\n"
-			 "comparisons that are not independent, which belong in one; peak memory; seconds a stage, by "
+			 "comparisons that are not independent, which belong in one (merge_dependent makes one of "
+			 "them); peak memory; seconds a stage, by "
 			 "the clock and of the processor. For "
 			 "labelled test data only.",
 		.example = "throughcare lab link --study tests/data/study-labelled.yaml --secret main.secret \\\n"
