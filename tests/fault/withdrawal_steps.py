@@ -7,9 +7,12 @@ promised within 72 hours needs one start in that time."""
 import pathlib
 import shutil
 import subprocess
+import sys
 import time
 
-from harness import PATIENCE_S, Unit, make_registers, read_csv
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'system'))
+
+from harness import PATIENCE_S, Unit, make_registers, read_csv  # noqa: E402
 
 CALLS = 'write,pwrite64,pwritev,fdatasync,fsync,msync,sync_file_range,ftruncate,renameat2,rename,unlink'
 SLOT_LEN, DESTROYED = 64, 2
