@@ -1,15 +1,18 @@
 /* throughcare audit report: a year of the log as one page for people, without scripts and without anything fetched.
  *
- * The whole log is verified and its rules are replayed first; nothing is written when they do not hold. Everything from
- * the log is escaped: it was written by others. What the page shows is what the log says, so no figure of linkage. */
+ * The whole log is verified, its rules are replayed, and the bodies of the year's releases are compared with it;
+ * nothing is written when they do not hold. Everything from the log is escaped: it was written by others. What the page
+ * says of linkage is what released bodies say, noise and all. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/day.h"
+#include "proto/json.h"
 #include "tools/audit.h"
 #include "tools/audit/replay.h"
+#include "tools/audit_body.h"
 #include "tools/audit_source.h"
 #include "tools/options.h"
 #include "tools/output_file.h"
@@ -23,6 +26,12 @@ struct refusal {
 struct asking {
 	char client[64];
 	uint64_t n;
+};
+
+/* Of one release: how many of the links that there are it found, and how many of its links are wrong. */
+struct quality {
+	const struct replay_release *release; /* borrowed */
+	unsigned found_percent, false_percent;
 };
 
 struct report {
@@ -41,6 +50,8 @@ struct report {
 	uint64_t n_refused;
 	struct asking asking[MAX_CLIENTS];
 	size_t n_asking;
+	struct quality *quality;
+	size_t n_quality;
 	struct buffer page;
 };
 
@@ -152,6 +163,72 @@ static enum rc visit(void *ctx, uint64_t index, const uint8_t *entry, size_t len
 	return rc;
 }
 
+static void add_links(const json_t *counts, json_int_t sums[3])
+{
+	static const char *const names[] = {"true", "false", "missed"};
+	for (int i = 0; i < 3; i++) {
+		json_int_t n = json_integer_value(json_object_get(counts, names[i]));
+		sums[i] += n > -INT32_MAX && n < INT32_MAX ? n : 0;
+	}
+}
+
+/* Noise may make a count negative: then it says nothing. */
+static unsigned percent(json_int_t part, json_int_t rest)
+{
+	part = part > 0 ? part : 0;
+	rest = rest > 0 ? rest : 0;
+	return part + rest == 0 ? 0 : (unsigned)((100 * part + (part + rest) / 2) / (part + rest));
+}
+
+static enum rc add_quality(struct report *r, const struct replay_release *release, const struct buffer *body,
+			   struct diag *diag)
+{
+	json_t *root = NULL, *arm;
+	json_int_t sums[3] = {0}; /* true, false, missed */
+	size_t i;
+
+	enum rc rc = json_parse_strict((const char *)body->data, body->len, &root, diag);
+	if (rc != RC_OK)
+		return rc;
+	const json_t *linkage = json_object_get(root, "linkage");
+	add_links(linkage, sums);
+	json_array_foreach(json_object_get(linkage, "arms"), i, arm) add_links(arm, sums);
+	if (sums[0] > 0)
+		r->quality[r->n_quality++] = (struct quality){
+			.release = release,
+			.found_percent = percent(sums[0], sums[2]),
+			.false_percent = percent(sums[1], sums[0]),
+		};
+	json_decref(root);
+	return RC_OK;
+}
+
+static bool is_of_year(const struct report *r, const struct replay_release *release)
+{
+	return release->started_at >= r->from && release->started_at < r->to;
+}
+
+static enum rc collect_quality(struct report *r, struct diag *diag)
+{
+	struct buffer body;
+	enum rc rc = RC_OK;
+
+	buffer_init(&body);
+	r->quality = calloc(r->replay.n_releases + 1, sizeof *r->quality);
+	if (r->quality == NULL)
+		rc = RC_NOMEM;
+	for (size_t i = 0; rc == RC_OK && i < r->replay.n_releases; i++) {
+		const struct replay_release *x = &r->replay.releases[i];
+		if (!is_of_year(r, x) || !replay_is_readable(&r->replay, x))
+			continue;
+		rc = audit_body_get(&r->source, x, &body, diag);
+		if (rc == RC_OK)
+			rc = add_quality(r, x, &body, diag);
+	}
+	buffer_deinit(&body);
+	return rc;
+}
+
 /* ---- the page ------------------------------------------------------------------------------------------------ */
 
 static void put(struct report *r, const char *text)
@@ -241,6 +318,12 @@ static void put_volumes(struct report *r)
 	put(r, "</table>\n");
 }
 
+static int place_in_year(const struct report *r, const struct replay_release *release)
+{
+	double at = (double)(release->started_at - r->from) / (double)(r->to - r->from);
+	return PLOT_LEFT + (int)(at * PLOT_W);
+}
+
 /* What was spent of the study's budget by when: a step at each release, at its place in the year. */
 static void put_budget(struct report *r)
 {
@@ -262,10 +345,9 @@ static void put_budget(struct report *r)
 		      PLOT_LEFT, PLOT_TOP + PLOT_H - (int)((double)spent * PLOT_H / (double)limit));
 	for (size_t i = 0; i < log->n_releases; i++) {
 		const struct replay_release *x = &log->releases[i];
-		if (x->started_at < r->from || x->started_at >= r->to)
+		if (!is_of_year(r, x))
 			continue;
-		double at = (double)(x->started_at - r->from) / (double)(r->to - r->from);
-		buffer_printf(&r->page, "H%dV%d", PLOT_LEFT + (int)(at * PLOT_W),
+		buffer_printf(&r->page, "H%dV%d", place_in_year(r, x),
 			      PLOT_TOP + PLOT_H - (int)((double)x->rho_total_micro * PLOT_H / (double)limit));
 	}
 	buffer_printf(&r->page, "H%d\"/></svg>\n", PLOT_LEFT + PLOT_W);
@@ -282,7 +364,7 @@ static void put_releases(struct report *r)
 	       "<th class=\"n\">limit</th><th>body</th></tr>\n");
 	for (size_t i = 0; i < r->replay.n_releases; i++) {
 		const struct replay_release *x = &r->replay.releases[i];
-		if (x->started_at < r->from || x->started_at >= r->to)
+		if (!is_of_year(r, x))
 			continue;
 		n++;
 		if (x->lost)
@@ -304,6 +386,46 @@ static void put_releases(struct report *r)
 	put(r, "</table>\n");
 	if (n == 0)
 		put(r, "<p>None in this year.</p>\n");
+}
+
+static void put_quality_points(struct report *r, bool of_found, const char *colour)
+{
+	buffer_printf(&r->page, "<g fill=\"%s\">", colour);
+	for (size_t i = 0; i < r->n_quality; i++) {
+		const struct quality *q = &r->quality[i];
+		unsigned value = of_found ? q->found_percent : q->false_percent;
+		buffer_printf(&r->page, "<circle cx=\"%d\" cy=\"%d\" r=\"4\"/>", place_in_year(r, q->release),
+			      PLOT_TOP + PLOT_H - (int)(value * PLOT_H / 100));
+	}
+	put(r, "</g>");
+}
+
+static void put_quality(struct report *r)
+{
+	put(r, "<h2>Linkage quality</h2>\n");
+	if (r->n_quality == 0) {
+		put(r, "<p>No release of this year says anything of it: the study may have no "
+		       "<code>linkage_sigma2</code>.</p>\n");
+		return;
+	}
+	put(r, "<p>By the noisy counts in each release's body: of the links between prisons and treatment services "
+	       "that the "
+	       "model expects there to be, the share that was found; and of the links found, the share that it expects "
+	       "to be "
+	       "false. A jump says that a register, its encoding or its volume has changed.</p>\n");
+	plot_frame(r, "Links found and false links, by release", "100 %");
+	put_quality_points(r, true, colours[0]);
+	put_quality_points(r, false, colours[1]);
+	buffer_printf(&r->page,
+		      "</svg>\n<table><tr><th class=\"n\">release</th><th class=\"n\"><span style=\"color:%s\">&#9679;"
+		      "</span> found</th><th class=\"n\"><span style=\"color:%s\">&#9679;</span> false</th></tr>\n",
+		      colours[0], colours[1]);
+	for (size_t i = 0; i < r->n_quality; i++)
+		buffer_printf(&r->page,
+			      "<tr><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%u %%</td><td class=\"n\">%u %%"
+			      "</td></tr>\n",
+			      r->quality[i].release->number, r->quality[i].found_percent, r->quality[i].false_percent);
+	put(r, "</table>\n");
 }
 
 static void put_refusals(struct report *r)
@@ -359,13 +481,15 @@ static enum rc make_page(struct report *r)
 	put(r, page_head);
 	put(r, "<h1>");
 	put_text(r, c->origin);
-	buffer_printf(&r->page,
-		      ", %" PRIu64 "</h1>\n<p>From the audit log, which was verified whole: %" PRIu64
-		      " entries, root <code>%s</code>, signed by its key; its rules hold. Volumes are what custodians "
-		      "submitted; nothing on this page comes from linkage.</p>\n",
-		      r->year, c->size, root);
+	buffer_printf(
+		&r->page,
+		", %" PRIu64 "</h1>\n<p>From the audit log, which was verified whole: %" PRIu64
+		" entries, root <code>%s</code>, signed by its key; its rules hold. Volumes are what custodians "
+		"submitted; of linkage the page says what releases say, and their bodies are those of the log.</p>\n",
+		r->year, c->size, root);
 	put_volumes(r);
 	put_releases(r);
+	put_quality(r);
 	put_refusals(r);
 	put_counts(r);
 	put(r, "</body>\n</html>\n");
@@ -404,6 +528,8 @@ static enum rc run(struct report *r, struct diag *diag)
 	if (rc == RC_OK)
 		rc = replay_end(&r->replay, diag);
 	if (rc == RC_OK)
+		rc = collect_quality(r, diag);
+	if (rc == RC_OK)
 		rc = make_page(r);
 	if (rc == RC_OK)
 		rc = write_page(r, diag);
@@ -433,7 +559,7 @@ int audit_report(int argc, char **argv)
 		.usage = "--vkey FILE --year YEAR --output FILE.html",
 		.about = "Verify the log and write a year of it as a page to read: volumes by custodian, every release "
 			 "with its\n"
-			 "budget, every refusal, who asked.",
+			 "budget and what it says of linkage quality, every refusal, who asked.",
 		.example = "throughcare audit report --url https://localhost:8443 --cert auditor/client.crt \\\n"
 			   "  --key auditor/client.key --ca ca/ca.crt --vkey log.vkey --year 2026 -o 2026.html",
 		OPTION_ROWS(rows)};
@@ -455,6 +581,7 @@ int audit_report(int argc, char **argv)
 	replay_deinit(&r->replay);
 	buffer_deinit(&r->page);
 	free(r->refusals);
+	free(r->quality);
 	free(r);
 	return status;
 }

@@ -9,11 +9,11 @@
 #include "proto/study.h"
 #include "tools/audit.h"
 #include "tools/audit/replay.h"
+#include "tools/audit_body.h"
 #include "tools/audit_source.h"
 #include "tools/options.h"
 #include "tools/whole_file.h"
 
-enum { MAX_BODY = 256 << 20 };
 
 struct verify {
 	struct https_options https;
@@ -163,24 +163,14 @@ static enum rc check_log_key(const struct verify *v, struct diag *diag)
 
 static enum rc check_bodies(struct verify *v, struct diag *diag)
 {
-	char path[128], hex[65];
 	struct buffer body;
 	enum rc rc = RC_OK;
 
 	buffer_init(&body);
 	for (size_t i = 0; rc == RC_OK && i < v->replay.n_releases; i++) {
 		const struct replay_release *r = &v->replay.releases[i];
-		if (!replay_is_readable(&v->replay, r))
-			continue;
-		hex_encode(r->digest, sizeof r->digest, hex);
-		snprintf(path, sizeof path, "/audit/release/%s", hex);
-		buffer_reset(&body);
-		rc = audit_source_get(&v->source, path, "application/json", MAX_BODY, &body, diag);
-		if (rc == RC_NOTFOUND)
-			rc = diag_set(diag, RC_PROTOCOL,
-				      "release %" PRIu64 " is in the log, but its body is not served", r->number);
-		if (rc == RC_OK)
-			rc = replay_check_body(r, body.data, body.len, diag);
+		if (replay_is_readable(&v->replay, r))
+			rc = audit_body_get(&v->source, r, &body, diag);
 	}
 	buffer_deinit(&body);
 	return rc;

@@ -78,6 +78,7 @@ def test_report_of_a_real_run(tmp_path):
         assert [r[1:] for r in page.rows if r[1:2] in (['request'], ['batch'])] == [
             ['request', 'analyst', '/v1/status', 'forbidden'], ['batch', 'prison', 'prison', 'malformed']]
         assert ['analyst', '1'] in page.rows
+        assert 'No release of this year says anything of it' in out.read_text()     # a study without counts of links
 
         # Another year has the same log and nothing of this one.
         unit.as_('auditor', 'audit', 'report', '--vkey', unit.keys / 'log.vkey', '--year', year - 1, '-o', out)

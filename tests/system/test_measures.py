@@ -5,6 +5,7 @@ import datetime
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -285,3 +286,16 @@ def test_jsonstat_toolkit_reads_every_table(unit, toolkit):
     done = subprocess.run(['node', SOURCE / 'tests' / 'jsonstat' / 'check.mjs'], input=json.dumps(broken), capture_output=True,
                           text=True, env={**os.environ, 'CHECK_MODULES': str(toolkit)}, timeout=PATIENCE_S)
     assert done.returncode != 0
+
+
+def test_auditors_see_linkage_quality_as_released(unit, tmp_path):
+    """The report for auditors plots what the body of a release says of its links, and nothing else of them."""
+    release = next(e for e in unit.entries() if e['kind'] == 'release')
+    links = json.loads(unit.request('auditor', 'GET', f'/audit/release/{release["digest"]}')[2])['linkage']
+    true, false, missed = (max(0, sum(arm[name] for arm in links['arms'])) for name in ('true', 'false', 'missed'))
+    found, wrong = (100 * part / (part + rest) for part, rest in ((true, missed), (false, true)))
+    unit.as_('auditor', 'audit', 'report', '--vkey', unit.keys / 'log.vkey', '--year', release['t'][:4], '-o', tmp_path / 'r.html')
+    page = (tmp_path / 'r.html').read_text()
+    row = re.search(r'<tr><td class="n">1</td><td class="n">(\d+) %</td><td class="n">(\d+) %</td></tr>', page)
+    assert page.count('<svg') == 3 and page.count('<circle') == 2 * len([e for e in unit.entries() if e['kind'] == 'release'])
+    assert 50 < found < 100 and abs(int(row[1]) - found) <= .51 and abs(int(row[2]) - wrong) <= .51, (found, wrong, row)
