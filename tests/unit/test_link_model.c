@@ -57,6 +57,7 @@ static int teardown(void **state)
 	free(w->run.row);
 	free(w->run.rank);
 	free(w->run.slot);
+	free(w->run.copy_of);
 	free(w->run.certain);
 	free(w->run.person);
 	free(w->run.is_crowded);
