@@ -120,8 +120,10 @@ static enum rc check_options(const struct encode_job *job, struct diag *diag)
 		return diag_set(diag, RC_USAGE, "--secret is needed");
 	if (!clks && job->record_key == NULL)
 		return diag_set(diag, RC_USAGE,
-				"--record-key is needed: the custodian's own key that hides record numbers; there is "
-				"none beside the secret, nor where 'throughcare keys init' puts it");
+				"--record-key is needed: the custodian's own key that hides record numbers%s",
+				job->secret != NULL ? "; there is no ../SOURCE/record.key from the secret, where "
+						      "'throughcare keys init' puts it, nor one beside it"
+						    : "");
 	return RC_OK;
 }
 
@@ -139,8 +141,8 @@ int cmd_encode(int argc, char **argv)
 		{"source", 0, OPTION_TEXT, &job.source, .argument = "NAME",
 		 .help = "this register's name in the study"},
 		{"record-key", 0, OPTION_TEXT, &job.record_key, .argument = "FILE",
-		 .help = "the custodian's own key, which hides record and person numbers (record.key beside the "
-			 "secret, or ../SOURCE/record.key from there)"},
+		 .help = "the custodian's own key, which hides record and person numbers (../SOURCE/record.key "
+			 "from the secret, or record.key beside it)"},
 		{"output", 'o', OPTION_TEXT, &job.output, .argument = "OUT.batch", .help = "the batch file to write"},
 		{"batch-records", 0, OPTION_NUMBER, &job.batch_records, 1, UINT32_MAX, .argument = "N",
 		 .help = "at most so many records a batch (and never more than 64 MiB)"},
@@ -149,7 +151,7 @@ int cmd_encode(int argc, char **argv)
 		{"reject", 0, OPTION_TEXT, &job.reject, .argument = "FILE",
 		 .help = "set bad rows aside (row, line, column, reason; no values) and go on; else the first one ends "
 			 "it"},
-		{"report", 0, OPTION_TEXT, &job.report, .argument = "FILE", .bare = "-",
+		{"report", 0, OPTION_TEXT, &job.report, .argument = "[FILE]", .bare = "-",
 		 .help = "say what the data cost in links: HTML where FILE ends in .html, else text; - or nothing is "
 			 "standard output. Counts only"},
 		{"schema", 0, OPTION_TEXT, &job.schema, .argument = "FILE",
@@ -185,10 +187,14 @@ int cmd_encode(int argc, char **argv)
 	if (rc != RC_OK || help)
 		return rc_exit_code(rc);
 	job.input = argv[operands];
-	char *found = job.record_key == NULL && job.clks == NULL ? encode_paths_record_key(&job) : NULL;
+	char *found = NULL;
+	if (job.record_key == NULL && job.clks == NULL && job.schema == NULL)
+		rc = encode_paths_record_key(&job, &found, &diag);
 	if (found != NULL)
 		job.record_key = found;
-	rc = check_options(&job, &diag);
+	job.found_key = found != NULL;
+	if (rc == RC_OK)
+		rc = check_options(&job, &diag);
 	if (rc == RC_OK)
 		rc = encode_paths_check(&job, &diag);
 	if (rc == RC_OK)

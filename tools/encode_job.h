@@ -14,6 +14,7 @@
 
 struct encode_job {
 	const char *study, *secret, *source, *record_key; /* files and a name; NULL where not given */
+	bool found_key;                                   /* nobody gave the record key */
 	const char *schema, *clks;
 	const char *from_clks; /* filters that clkhash made */
 	const char *output, *reject, *report;
@@ -35,9 +36,10 @@ struct encode_input {
 	struct progress progress;
 };
 
-/* Where the custodian's own key lies when nobody says: record.key beside the secret, else where 'throughcare keys init'
- * puts it, ../SOURCE/record.key from there. NULL when there is none; free() it. */
-char *encode_paths_record_key(const struct encode_job *job);
+/* Where the custodian's own key lies when nobody says: where 'throughcare keys init' puts it, ../SOURCE/record.key from
+ * the secret, or record.key beside that. *ret is NULL when there is none; free() it. Errors: USAGE (there are both),
+ * NOMEM. */
+enum rc encode_paths_record_key(const struct encode_job *job, char **ret, struct diag *diag) MUST_CHECK;
 /* Before anything is opened: no output is an input, a key or another output, or anything but a regular file.
  * Errors: USAGE. */
 enum rc encode_paths_check(const struct encode_job *job, struct diag *diag) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,24 +58,31 @@ static bool is_same(const struct place *a, const struct place *b)
 	return strcmp(a->path, b->path) == 0 || (a->full != NULL && b->full != NULL && strcmp(a->full, b->full) == 0);
 }
 
-char *encode_paths_record_key(const struct encode_job *job)
+enum rc encode_paths_record_key(const struct encode_job *job, char **ret, struct diag *diag)
 {
 	const char *slash = job->secret != NULL ? strrchr(job->secret, '/') : NULL;
 	int len = slash != NULL ? (int)(slash - job->secret) + 1 : 0;
-	char *path = NULL;
+	char *own = NULL, *beside = NULL;
+	struct stat info;
+	*ret = NULL;
 	if (job->secret == NULL || job->source == NULL || strchr(job->source, '/') != NULL)
-		return NULL;
-	if (asprintf(&path, "%.*srecord.key", len, job->secret) < 0)
-		return NULL;
-	if (access(path, F_OK) == 0)
-		return path;
-	free(path);
-	if (asprintf(&path, "%.*s../%s/record.key", len, job->secret, job->source) < 0)
-		return NULL;
-	if (access(path, F_OK) == 0)
-		return path;
-	free(path);
-	return NULL;
+		return RC_OK;
+	enum rc rc = asprintf(&own, "%.*s../%s/record.key", len, job->secret, job->source) < 0 ||
+				     asprintf(&beside, "%.*srecord.key", len, job->secret) < 0
+			     ? RC_NOMEM
+			     : RC_OK;
+	bool has_own = rc == RC_OK && lstat(own, &info) == 0, has_beside = rc == RC_OK && lstat(beside, &info) == 0;
+	/* Under another key than last time every record would be a new one. */
+	if (has_own && has_beside)
+		rc = diag_set(diag, RC_USAGE, "--record-key is needed: there are both %s and %s", own, beside);
+	if (rc == RC_OK && (has_own || has_beside)) {
+		*ret = has_own ? own : beside;
+		free(has_own ? beside : own);
+		return RC_OK;
+	}
+	free(own);
+	free(beside);
+	return rc;
 }
 
 enum rc encode_paths_check(const struct encode_job *job, struct diag *diag)
@@ -110,5 +118,9 @@ enum rc encode_paths_check(const struct encode_job *job, struct diag *diag)
 	}
 	for (size_t i = 0; i < n; i++)
 		free(places[i].full);
+	/* Given without a name, it takes the word that follows for one, and that may be a register. */
+	size_t len = job->report != NULL ? strlen(job->report) : 0;
+	if (rc == RC_OK && len >= 4 && strcasecmp(job->report + len - 4, ".csv") == 0)
+		rc = diag_set(diag, RC_USAGE, "--report: a report is text or HTML; its name must not end in .csv");
 	return rc;
 }

@@ -122,6 +122,8 @@ static void look_at_date(struct report_field *field, const struct schema_feature
 		int age = date_age(&birth, &on);
 		field->odd[ODD_FIRST_OF_JANUARY] += birth.month == 1 && birth.day == 1;
 		field->odd[ODD_AGE] += age < MIN_AGE || age > MAX_AGE;
+	} else {
+		field->odd[ODD_NO_DATE]++; /* of a string: a date that is none is refused */
 	}
 	text_deinit(&text);
 }

@@ -21,7 +21,15 @@ enum {
 };
 
 /* What is odd about a value without being an error. */
-enum report_oddity { ODD_DIGITS, ODD_ONE_LETTER, ODD_PLACEHOLDER, ODD_FIRST_OF_JANUARY, ODD_AGE, N_ODDITIES };
+enum report_oddity {
+	ODD_DIGITS,
+	ODD_ONE_LETTER,
+	ODD_PLACEHOLDER,
+	ODD_FIRST_OF_JANUARY,
+	ODD_AGE,
+	ODD_NO_DATE,
+	N_ODDITIES
+};
 
 struct report_field {
 	uint64_t missing, present, odd[N_ODDITIES];
@@ -92,7 +100,8 @@ struct report_costs {
 };
 /* Errors: NOMEM. */
 enum rc encode_report_cost(const struct encode_report *report, uint64_t refused, struct report_costs *ret) MUST_CHECK;
-/* Which limits of fill a filter passes; diffused and balanced filters are half full by design and pass none. */
+/* Which limits of fill a filter passes: a diffused one can only be too empty, by what it was before; a balanced one is
+ * half full by design and passes none. */
 enum report_fill { FILL_FINE, FILL_LOW, FILL_HIGH };
 enum report_fill encode_report_fill(const struct encode_report *report, uint8_t filter);
 /* One birthday in 365 is 1 January: only three times as many are a habit of clerks. */

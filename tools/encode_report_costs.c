@@ -1,4 +1,5 @@
 /* What the findings of the report cost in links: each by itself, the rest of the record being as in other records. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "tools/encode_report.h"
@@ -43,8 +44,12 @@ enum report_fill encode_report_fill(const struct encode_report *r, uint8_t filte
 	const struct report_filter *f = &r->filters[filter];
 	double mean = f->n > 0 ? (double)f->bits / (double)f->n / of->bits : 0;
 
-	if (f->n < r->study->disclosure.threshold || of->diffusion > 0 || of->balanced)
+	if (f->n < r->study->disclosure.threshold || of->balanced)
 		return FILL_FINE;
+	/* The xor of t bits of which each is set with probability p is set with (1 - (1 - 2p)^t) / 2. Near one half,
+	 * where all that are not nearly empty come to be, nothing can be told of p. */
+	if (of->diffusion > 0)
+		return 1 - 2 * mean > pow(1 - 2 * LEAST_FILL, of->diffusion) ? FILL_LOW : FILL_FINE;
 	return mean > MOST_FILL ? FILL_HIGH : mean < LEAST_FILL ? FILL_LOW : FILL_FINE;
 }
 

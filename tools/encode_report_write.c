@@ -244,9 +244,12 @@ static void rows_part(struct page *p, const struct encode_report *r, const struc
 
 static void oddities_part(struct page *p, const struct encode_report *r, uint64_t of, const struct report_costs *c)
 {
-	static const char *const oddities[N_ODDITIES] = {"digits in a name", "one letter alone",
-							 "a word for 'not known'", "1 January",
-							 "an age below 12 or above 100 at the event"};
+	static const char *const oddities[N_ODDITIES] = {"digits in a name",
+							 "one letter alone",
+							 "a word for 'not known'",
+							 "1 January",
+							 "an age below 12 or above 100 at the event",
+							 "not a day of any calendar"};
 	const struct schema *schema = r->study->domains[r->domain].schema;
 
 	heading(p, "Suspicious values, by field");
@@ -322,22 +325,26 @@ static void filters_part(struct page *p, const struct encode_report *r, const st
 	heading(p, "Fill of the filters");
 	note(p,
 	     "Share of bits set, on average over the records. Above 50 % filters of different people look alike; below "
-	     "2 % there is too little in one to compare. Diffused or balanced filters are half full by design.");
+	     "2 % there is too little in one to compare. A diffused filter is nearly half full unless it was nearly "
+	     "empty, a "
+	     "balanced one by design.");
 	columns(p, "bits set", "links lost");
 	for (uint8_t f = 0; f < d->n_filters; f++) {
 		const struct report_filter *filter = &r->filters[f];
 		double mean = filter->n > 0 ? (double)filter->bits / (double)filter->n / d->filters[f].bits : 0;
-		bool by_design = d->filters[f].diffusion > 0 || d->filters[f].balanced;
+		bool diffused = d->filters[f].diffusion > 0, balanced = d->filters[f].balanced;
 		bool bad = encode_report_fill(r, f) != FILL_FINE;
 		char line[LINE_CAP], value[CELL_CAP], lost[CELL_CAP];
 		snprintf(line, sizeof line, "%s%s%s", d->filters[f].name, bad ? ": OUT OF LIMITS" : "",
-			 by_design ? ": half full by design" : "");
+			 balanced   ? ": half full by design"
+			 : diffused ? ": diffused"
+				    : "");
 		snprintf(value, sizeof value, "%.1f %%", 100 * mean);
 		line_of(p, line, mean, value, cost_cell(p, bad ? c->fill[f] : NO_COST, filter->n, lost));
 		if (bad)
 			add_finding(p, line, filter->n, c->fill[f]);
 		if (p->html && filter->n >= p->threshold)
-			histogram(p, filter, !by_design);
+			histogram(p, filter, !balanced && !diffused);
 	}
 }
 

@@ -384,6 +384,8 @@ static void print_summary(const struct study_job *s)
 	       (unsigned long long)s->in.rows, (unsigned long long)c->records, (unsigned long long)s->batches,
 	       s->batches == 1 ? "" : "es", bytes_text(output_file_size(s->out), size),
 	       (unsigned long long)s->in.rejected);
+	if (s->job->found_key)
+		printf("record numbers are hidden under %s\n", s->job->record_key);
 	printf("missing, by field:\n");
 	for (uint16_t f = 0; f < schema->n_features; f++)
 		print_share(schema->features[f].identifier, c->missing[f], c->records);

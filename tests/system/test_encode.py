@@ -105,18 +105,29 @@ def test_the_short_command(keys, register, tmp_path):
         done = tool(*asked, register, '-o', tmp_path / f'{i}.batch', *rest)
         assert done.returncode == 0 and 'Register report' in done.stdout, done
         assert (tmp_path / f'{i}.batch').read_bytes() == long.read_bytes()
-    done = tool(*asked, '--report', register, '-o', tmp_path / 'none.batch', check=False)  # taken for the report's name
+    other = shutil.copy(register, tmp_path / 'other.csv')
+    done = tool(*asked, '--report', other, register, '-o', tmp_path / 'none.batch', check=False)    # taken for the report's name
+    assert done.returncode == 64 and 'must not end in .csv' in done.stderr and read_csv(other) == read_csv(register)
+    done = tool(*asked, '--report', register, '-o', tmp_path / 'none.batch', check=False)
     assert done.returncode == 64 and 'too few arguments' in done.stderr and register.stat().st_size > 0
-    # Beside the secret it comes before; and where there is none, that is said.
+    # Beside the secret it is found too; where there is none, or one in each place, that is said.
     alone = tmp_path / 'alone'
     alone.mkdir()
     shutil.copy(keys / 'custodians/main.secret', alone)
     asked = ('encode', '--study', keys / 'study.yaml', '--secret', 'main.secret', '--source', 'prison', register.absolute())
-    done = subprocess.run([THROUGHCARE, *map(str, asked), '-o', 'o.batch'], capture_output=True, text=True, cwd=alone)
+
+    def run_alone():
+        return subprocess.run([THROUGHCARE, *map(str, asked), '-o', 'o.batch'], capture_output=True, text=True, cwd=alone)
+    done = run_alone()
     assert done.returncode == 64 and '--record-key is needed' in done.stderr and not (alone / 'o.batch').exists()
     shutil.copy(keys / 'prison/record.key', alone)
-    done = subprocess.run([THROUGHCARE, *map(str, asked), '-o', 'o.batch'], capture_output=True, text=True, cwd=alone)
+    done = run_alone()
     assert done.returncode == 0 and (alone / 'o.batch').read_bytes() == long.read_bytes(), done
+    assert 'record numbers are hidden under record.key\n' in done.stdout
+    (tmp_path / 'prison').mkdir()
+    (tmp_path / 'prison/record.key').symlink_to('nowhere')
+    done = run_alone()
+    assert done.returncode == 64 and 'there are both ../prison/record.key and record.key' in done.stderr
 
 
 def test_record_key_in_place_of_the_secret_is_refused(keys, register, tmp_path):
@@ -587,7 +598,7 @@ def test_report_as_html(keys, tmp_path):
 
 
 def test_report_names_filters_out_of_limits(tmp_path):
-    """Filters too short for what is hashed into them; diffused ones are half full by design and not named."""
+    """Filters too short for what is hashed into them; whether diffused ones are too full cannot be told."""
     text = re.sub(r'  filters:.*?(?=^sources:)', '', (SOURCE / 'tests/data/study-labelled.yaml').read_text(), flags=re.S | re.M)
     text = text.replace('[ost, psychosocial, none]', '[ost, psychosocial, naltrexone, none]')
     register = make_registers(tmp_path / 'r', 1000) / 'prison.csv'
@@ -715,3 +726,19 @@ def test_progress_on_a_terminal(keys, tmp_path):
     process.communicate()
     assert process.returncode == 0
     assert re.search(rb'\[[#.]+\] +\d+ %  [\d.]+ [kMGT]?B/s  \d+:\d\d left', shown) and shown.endswith(b'\r\x1b[K')
+
+
+def test_report_counts_what_is_no_date_in_text(tmp_path):
+    """A register with dates as text: what is no day of any calendar is not refused, so it has to be told."""
+    text = re.sub(r'\{"identifier": "date_of_birth", "format": \{[^}]*\}', '{"identifier": "date_of_birth", "format": {"type": "string", '
+                  '"encoding": "utf-8"}', STUDY.read_text())
+    assert text != STUDY.read_text()
+    (tmp_path / 'study.yaml').write_text(text)
+    tool('keys', 'init', tmp_path / 'keys', '--study', tmp_path / 'study.yaml')
+    rows = read_csv(make_registers(tmp_path / 'r', 1000) / 'prison.csv')
+    for row, wrong in zip(rows, 20 * ['1980-02-30'] + 20 * ['19801345'] + 20 * ['12 of never']):
+        row['date_of_birth'] = wrong
+    write_csv(tmp_path / 'in.csv', rows)
+    done = encode(tmp_path / 'keys', tmp_path / 'in.csv', tmp_path / 'o.batch', '--report', '-')
+    line = next(line for line in done.stdout.splitlines() if 'date_of_birth: not a day of any calendar' in line)
+    assert line.split('calendar')[1].split()[0] == '60', line
