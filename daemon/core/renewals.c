@@ -20,6 +20,24 @@ static enum rc log_fields(struct core *core, enum entry_kind kind, json_t *field
 	return rc;
 }
 
+/* ---- how often ---- */
+
+/* Entries that the front can cause, however often it says so. */
+static bool is_allowed(struct renewals *renewals)
+{
+	enum { ENTRIES_AN_HOUR = 20, WINDOW_S = 3600 };
+	int64_t now_s = monotonic_ms() / 1000;
+
+	if (renewals->n_in_window == 0 || now_s - renewals->window_s >= WINDOW_S) {
+		renewals->window_s = now_s;
+		renewals->n_in_window = 0;
+	}
+	if (renewals->n_in_window == ENTRIES_AN_HOUR)
+		return false;
+	renewals->n_in_window++;
+	return true;
+}
+
 /* ---- the server's certificate ---- */
 
 static void take_certificate(struct core *core, const uint8_t digest[32])
@@ -33,6 +51,10 @@ static void take_certificate(struct core *core, const uint8_t digest[32])
 	pthread_mutex_unlock(&core->lock);
 	if (strcmp(before, now) == 0)
 		return;
+	if (!is_allowed(&core->renewals)) {
+		log_warning("the server's certificate changes too often; the log says so at the next change or start");
+		return;
+	}
 	if (before[0] == '\0')
 		rc = log_fields(core, ENTRY_KEYS, json_pack("{s:s, s:s}", "key", "tls", "public", now));
 	else
@@ -54,23 +76,6 @@ static bool is_same(const struct pipe_renewed *a, const struct pipe_renewed *b)
 	return a->fault == b->fault && memcmp(a->digest, b->digest, sizeof a->digest) == 0;
 }
 
-static bool is_allowed(struct renewals *renewals)
-{
-	enum { REFUSED_AN_HOUR = 20, WINDOW_S = 3600 };
-	int64_t now_s = monotonic_ms() / 1000;
-
-	if (renewals->n_in_window == 0 || now_s - renewals->window_s >= WINDOW_S) {
-		renewals->window_s = now_s;
-		renewals->n_in_window = 0;
-	}
-	if (renewals->n_in_window == REFUSED_AN_HOUR) {
-		renewals->n_dropped++;
-		return false;
-	}
-	renewals->n_in_window++;
-	return true;
-}
-
 static void take_refused(struct core *core, const struct pipe_renewed *refused)
 {
 	struct renewals *renewals = &core->renewals;
@@ -79,8 +84,10 @@ static void take_refused(struct core *core, const struct pipe_renewed *refused)
 	if (is_same(&renewals->refused[refused->file], refused))
 		return;
 	renewals->refused[refused->file] = *refused;
-	if (!is_allowed(renewals))
+	if (!is_allowed(renewals)) {
+		renewals->n_dropped++;
 		return;
+	}
 	json_t *fields = json_pack("{s:s, s:s}", "file", renewal_file_name(refused->file), "reason",
 				   renewal_fault_name(refused->fault));
 	hex_encode(refused->digest, sizeof refused->digest, digest);

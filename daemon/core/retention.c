@@ -130,6 +130,9 @@ static void look(struct retention *r)
 {
 	struct retention_status status = {.before = DAY_MIN - 1};
 	pthread_mutex_lock(&r->helper.lock);
+	/* Who asks wants to have looked at all that is there, also at what came while the day changed. */
+	for (int s = 0; r->asked && s < STUDY_MAX_SOURCES; s++)
+		r->done[s] = DAY_MIN - 1;
 	r->asked = false;
 	r->begun++;
 	pthread_mutex_unlock(&r->helper.lock);

@@ -235,6 +235,7 @@ static enum rc read_list(const struct tls *tls, BIO *bio, STACK_OF(X509_CRL) * o
 	ERR_clear_error();
 	if (sk_X509_CRL_num(out) == 0)
 		return diag_set(diag, RC_INVALID, "expected a revocation list (PEM)");
+	*ret_fault = RENEWAL_GOOD; /* of the list; what comes after may want memory */
 	return RC_OK;
 }
 
