@@ -440,7 +440,7 @@ static void test_two_starts_at_once(void **state)
 }
 
 /* A store without room refuses or fails a release; with room again that very release is finished, charged once. */
-static int publish_without_room(struct cf *f, size_t smallest)
+static int publish_without_room(struct cf *f, size_t smallest, bool comparing)
 {
 	struct buffer batch;
 	struct cf_answer a;
@@ -459,6 +459,8 @@ static int publish_without_room(struct cf *f, size_t smallest)
 		buffer_deinit(&batch);
 	}
 	assert_int_equal(status, 507);
+	if (!comparing)
+		linker_stop(f->core->linker);
 	/* What a batch must leave free is taken too, entry by entry. */
 	struct identity who = cf_who(ROLE_SUBMITTER, "prison");
 	struct entry_who by = entry_who_of(&who, ROLE_SUBMITTER);
@@ -492,16 +494,17 @@ static int publish_without_room(struct cf *f, size_t smallest)
 	return started;
 }
 
-/* Not even its start can be logged, or the start can and the body cannot be stored: which of them it comes to depends
- * on pages that comparing gives back meanwhile, and the helper has checked what either must lead to. */
+/* Not even its start can be logged, while comparing gives no pages back; or the start can and the body cannot be
+ * stored. */
 static void test_no_room_to_start_a_release(void **state)
 {
-	print_message("%d\n", publish_without_room(*state, 20)); /* 507, nearly always */
+	assert_int_equal(publish_without_room(*state, 20, false), 507);
 }
 
 static void test_no_room_to_finish_a_release(void **state)
 {
-	print_message("%d\n", publish_without_room(*state, 2000));
+	/* As pages lie today; were it the start that has no room, the helper has checked that as well. */
+	(void)publish_without_room(*state, 2000, true);
 }
 
 static enum rc wait_compare_error(struct cf *f)
