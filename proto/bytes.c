@@ -243,7 +243,7 @@ void hex_encode(const void *data, size_t len, char *out)
 	*out = '\0';
 }
 
-static int hex_digit(char c)
+int hex_digit(int c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -295,7 +295,7 @@ void base64_encode(const void *data, size_t len, char *out)
 	*out = '\0';
 }
 
-static int base64_digit(char c)
+int base64_digit(int c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';

@@ -59,6 +59,9 @@ void buffer_reset(struct buffer *b);                                    /* keeps
 /* Wipe, then free: for buffers that held records or keys. */
 void buffer_wipe(struct buffer *b);
 
+/* What a character means as a digit of hexadecimal (either case) or of base64; -1 for any other. */
+int hex_digit(int c);
+int base64_digit(int c);
 /* Lower-case hexadecimal. `out` has 2*len+1 bytes. */
 void hex_encode(const void *data, size_t len, char *out);
 /* Exactly `len` bytes from 2*len digits, either case. Errors: MALFORMED. */

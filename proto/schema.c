@@ -7,23 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/bytes.h"
 #include "proto/json.h"
 #include "proto/schema_internal.h"
 
 #define HKDF_BLOCKS 255
 
 /* ---- clkConfig ---- */
-
-static int base64_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
 
 /* Base64 as Python reads it, since the salt decides the bits: characters outside the alphabet are skipped, reading
  * stops at the padding that completes a group, and only an incomplete group is an error. */
@@ -53,7 +43,7 @@ static enum rc get_base64(const struct schema_place *at, const json_t *object, c
 			}
 			continue;
 		}
-		int value = base64_value(*s);
+		int value = base64_digit(*s);
 		if (value < 0)
 			continue;
 		pads = 0;

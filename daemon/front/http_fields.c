@@ -5,16 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+#include "proto/bytes.h"
 
 /* RFC 3986 section 3.3: unreserved, sub-delims, ':' and '@'. */
 static bool is_path_char(char c)
@@ -42,9 +33,9 @@ static enum rc decode_path(const char *in, size_t len, char out[HTTP_PATH_CAP])
 	for (size_t i = 0; i < len; i++) {
 		char c = in[i];
 		if (c == '%') {
-			if (len - i < 3 || hex_value(in[i + 1]) < 0 || hex_value(in[i + 2]) < 0)
+			if (len - i < 3 || hex_digit(in[i + 1]) < 0 || hex_digit(in[i + 2]) < 0)
 				return RC_MALFORMED;
-			int v = hex_value(in[i + 1]) << 4 | hex_value(in[i + 2]);
+			int v = hex_digit(in[i + 1]) << 4 | hex_digit(in[i + 2]);
 			/* An encoded slash, backslash or percent sign reads differently the second time it is decoded.
 			 */
 			if (v < 0x20 || v > 0x7e || v == '/' || v == '\\' || v == '%')
@@ -66,7 +57,7 @@ static enum rc check_query(const char *query)
 {
 	for (const char *at = query; *at != '\0'; at++) {
 		if (*at == '%') {
-			if (hex_value(at[1]) < 0 || hex_value(at[2]) < 0)
+			if (hex_digit(at[1]) < 0 || hex_digit(at[2]) < 0)
 				return RC_MALFORMED;
 			if (at[1] == '0' && at[2] == '0')
 				return RC_MALFORMED;

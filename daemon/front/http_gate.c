@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "proto/bytes.h"
+
 enum state {
 	METHOD,
 	TARGET,
@@ -47,17 +49,6 @@ static bool is_token_char(uint8_t c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 static enum rc step_to(struct http_gate *g, enum state state)

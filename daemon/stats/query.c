@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/stats/stats.h"
+#include "proto/bytes.h"
 #include "proto/day.h"
 
 enum { QUERY_MAX_BYTES = 1024, VALUE_CAP = 256 };
@@ -14,14 +15,6 @@ static bool is_name(const char *s)
 
 	return len > 0 && len < STUDY_NAME_CAP && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len &&
 	       s[0] >= 'a' && s[0] <= 'z';
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* Decode %XX (form-encoded '+' is a space, which no value may hold). False for a bad escape, NUL or too long a text. */

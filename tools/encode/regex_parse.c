@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/bytes.h"
 #include "tools/encode/regex_program.h"
 #include "tools/encode/text.h"
 
@@ -77,15 +78,12 @@ static uint32_t hex_digits(struct parser *p, int n)
 	uint32_t v = 0;
 	for (int i = 0; i < n; i++) {
 		uint32_t c = peek(p);
-		uint32_t d = c >= '0' && c <= '9'   ? c - '0'
-			     : c >= 'a' && c <= 'f' ? c - 'a' + 10
-			     : c >= 'A' && c <= 'F' ? c - 'A' + 10
-						    : 16;
-		if (d == 16) {
+		int d = c < 0x80 ? hex_digit((int)c) : -1;
+		if (d < 0) {
 			fail(p, RC_INVALID, "an escape lacks hexadecimal digits");
 			return 0;
 		}
-		v = v << 4 | d;
+		v = v << 4 | (uint32_t)d;
 		p->at++;
 	}
 	return v;
