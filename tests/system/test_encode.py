@@ -333,7 +333,7 @@ def test_semicolons_are_recognised(keys, register, tmp_path):
 
 def test_utf16_is_recognised(keys, register, tmp_path):
     (tmp_path / 'in.csv').write_text(register.read_text(), encoding='utf-16')
-    refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'UTF-8')
+    refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'UTF-16', 'UTF-8')
 
 
 @pytest.mark.parametrize('change, words', [

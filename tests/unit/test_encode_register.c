@@ -81,6 +81,10 @@ static void test_good(void **state)
 	CHECK("a,b\n1,2\n", RC_OK, "1/2:1|2;");
 	CHECK("a,b\n1,2", RC_OK, "1/2:1|2;");
 	CHECK("a,b\r\n1,2\r\n", RC_OK, "1/2:1|2;");
+	/* CR LF translated once more, as some exports on Windows do: cut off the header as off the rows. */
+	CHECK("a,b\r\r\n1,2\r\r\n", RC_OK, "1/2:1|2;");
+	CHECK("a,\"b\"\r\r\n1,\"2\"\r\r\n", RC_OK, "1/2:1|2;");
+	CHECK("a,b\r\r\n\r\r\n", RC_OK, "");
 	CHECK("\xEF\xBB\xBF"
 	      "a,b\n1,2\n",
 	      RC_OK, "1/2:1|2;");
@@ -111,8 +115,11 @@ static void test_bad_files(void **state)
 	CHECK("\na,b\n1,2\n", RC_INVALID, "the header (line 1): is blank");
 	CHECK("\xff\xfe"
 	      "a\0,\0b\0\n\0",
-	      RC_INVALID, "UTF-16");
+	      RC_INVALID, "field 1 holds a NUL byte; the file seems to be UTF-16");
+	CHECK("a\0,\0b\0\n\0", RC_INVALID, "field 1 holds a NUL byte; the file seems to be UTF-16");
+	CHECK("\0a\0,\0b\0\n", RC_INVALID, "field 1 holds a NUL byte; the file seems to be UTF-16");
 	CHECK("a,b\r1,2\r3,4\r", RC_INVALID, "the header (line 1): ends with a carriage return alone");
+	CHECK("a,b\r\r1,2\n", RC_INVALID, "carriage return alone");
 	CHECK("\"a\r\nx\",b\r1,2\r", RC_INVALID, "carriage return alone");
 	CHECK("a,\xff\n", RC_INVALID, "the header (line 1): field 2 is not UTF-8");
 	CHECK("a,b\n1,\"2\n3,4\n", RC_INVALID, "row 1 (line 2): a quote is open");

@@ -217,17 +217,18 @@ static bool parse_piece(struct register_file *f, const uint8_t *piece, size_t le
 	return true;
 }
 
-/* Whether the first line outside of quotes ends with a carriage return that no line feed follows. */
+/* Whether the first line outside of quotes ends with carriage returns that no line feed follows. */
 static bool ends_lines_with_cr(const uint8_t *piece, size_t len)
 {
-	bool quoted = false;
-	for (size_t i = 0; i + 1 < len; i++) {
-		if (piece[i] == '"')
-			quoted = !quoted;
+	bool quoted = false, after_cr = false;
+	for (size_t i = 0; i < len; i++) {
 		if (!quoted && piece[i] == CSV_LF)
 			return false;
-		if (!quoted && piece[i] == CSV_CR)
-			return piece[i + 1] != CSV_LF;
+		if (after_cr && piece[i] != CSV_CR)
+			return true;
+		if (piece[i] == '"')
+			quoted = !quoted;
+		after_cr = !quoted && piece[i] == CSV_CR;
 	}
 	return false;
 }
@@ -341,11 +342,12 @@ enum rc register_next(struct register_file *f, struct register_row *ret, bool *r
 static enum rc keep_header(struct register_file *f, const struct register_row *row, struct diag *diag)
 {
 	if (row->problem != NULL) {
-		const struct encode_value *first = &row->fields[0];
-		bool utf16 = first->len >= 2 &&
-			     (memcmp(first->bytes, "\xFF\xFE", 2) == 0 || memcmp(first->bytes, "\xFE\xFF", 2) == 0);
+		const struct encode_value *field = &row->fields[row->problem_column];
+		bool utf16 = memchr(field->bytes, 0, field->len) != NULL;
 		return diag_set(diag, RC_INVALID, "the header (line 1): field %d %s%s", row->problem_column + 1,
-				row->problem, utf16 ? "; the file is UTF-16: save it as CSV UTF-8" : "");
+				row->problem,
+				utf16 ? "; the file seems to be UTF-16: save it as CSV UTF-8"
+				      : "; save the file as CSV UTF-8");
 	}
 	if (row->n_fields > REGISTER_MAX_COLUMNS)
 		return diag_set(diag, RC_TOO_LARGE, "the header (line 1): has more than %d columns",
