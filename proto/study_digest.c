@@ -184,7 +184,8 @@ static json_t *text_dates_json(const struct study_domain *domain)
 	bool acts = domain->normalise.sentinel_dates || domain->normalise.date_forms;
 
 	for (unsigned i = 0; acts && i < domain->schema->n_features; i++) {
-		if (domain->schema->features[i].format == FORMAT_STRING && study_feature_is_date(domain, i))
+		const struct schema_feature *f = &domain->schema->features[i];
+		if (!f->ignored && f->format == FORMAT_STRING && study_feature_is_date(domain, i))
 			append(&features, json_integer(i));
 	}
 	return features;

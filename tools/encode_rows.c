@@ -1,5 +1,6 @@
 #include "tools/encode_rows.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ enum rc row_block_new_clks(size_t clk_bytes, size_t max_rows, struct row_block *
 	struct row_block *block = calloc(1, sizeof *block);
 	if (block == NULL)
 		return RC_NOMEM;
+	assert(clk_bytes > 0);
 	size_t fit = share(ROW_BLOCK_CLK_BYTES, max_rows) / clk_bytes;
 	block->max_rows = fit > max_rows ? max_rows : fit > 0 ? fit : 1;
 	block->max_bytes = share(ROW_BLOCK_BYTES, max_rows);

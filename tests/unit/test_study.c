@@ -437,11 +437,12 @@ static void text_that_is_a_date_is_in_the_digest(void **state)
 	static const char line[] = "  normalise: [trim, lower]\n", rule[] = "  normalise: [sentinel_dates]\n",
 			  role[] = "  normalise: [sentinel_dates]\n  roles: {place: date}\n",
 			  other[] = "  normalise: [sentinel_dates]\n  roles: {place: place}\n",
+			  unread[] = "  normalise: [sentinel_dates]\n  roles: {id: date}\n",
 			  idle[] = "  normalise: [trim, lower]\n  roles: {place: date}\n";
 	enum { BORN = 2, PLACE = 3 };
 	struct study *plain = parse_edited(line, line), *ruled = parse_edited(line, rule),
 		     *dated = parse_edited(line, role), *placed = parse_edited(line, other),
-		     *off = parse_edited(line, idle);
+		     *ignored = parse_edited(line, unread), *off = parse_edited(line, idle);
 	struct study *sorted =
 		parse_edited("where: {features: [place]}", "where: {features: [place], sorted_digits: true}");
 
@@ -451,8 +452,9 @@ static void text_that_is_a_date_is_in_the_digest(void **state)
 	assert_true(study_feature_is_date(&sorted->domains[0], PLACE));
 	assert_memory_not_equal(dated->domains[0].encoding_id, ruled->domains[0].encoding_id, 32);
 	assert_memory_equal(placed->domains[0].encoding_id, ruled->domains[0].encoding_id, 32);
+	assert_memory_equal(ignored->domains[0].encoding_id, ruled->domains[0].encoding_id, 32);
 	assert_memory_equal(off->domains[0].encoding_id, plain->domains[0].encoding_id, 32);
-	struct study *all[] = {plain, ruled, dated, placed, off, sorted};
+	struct study *all[] = {plain, ruled, dated, placed, ignored, off, sorted};
 	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
 		study_free(all[i]);
 }
