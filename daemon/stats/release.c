@@ -8,7 +8,6 @@
 #include "daemon/stats/correction.h"
 #include "daemon/stats/stats.h"
 #include "daemon/stats/tables.h"
-#include "daemon/stats/timeline.h"
 
 /* Closed periods are carried forward while the table is the same one. The threshold may change: it decides over the
  * rows of new periods only. */
@@ -207,14 +206,17 @@ static enum rc put_periods(const struct table_work *work, const struct table_cel
 }
 
 /* Count and noise all tables, and only then let them be compared with each other. */
-static enum rc fill_tables(const struct study *study, struct release_work *work, const struct timeline *timeline,
+static enum rc fill_tables(const struct study *study, struct release_work *work, const struct stats_parts *parts,
 			   const struct stats_params *params)
 {
 	struct table_cells *cells = calloc(STUDY_MAX_TABLES, sizeof *cells);
+	struct table_plan plans[STUDY_MAX_TABLES];
 	enum rc rc = cells == NULL ? RC_NOMEM : RC_OK;
 
-	for (int i = 0; rc == RC_OK && i < study->n_tables; i++)
-		rc = table_cells_init(&cells[i], study, &study->tables[i], &work->tables[i].plan, timeline, params);
+	for (int i = 0; i < study->n_tables; i++)
+		plans[i] = work->tables[i].plan;
+	if (rc == RC_OK)
+		rc = tables_init(cells, study, plans, parts, params);
 	if (rc == RC_OK)
 		rc = table_cells_adjust(study, cells);
 	if (rc == RC_OK)
@@ -283,11 +285,10 @@ static enum rc assemble(const struct study *study, const struct stats_params *pa
 	return rc;
 }
 
-enum rc stats_release(const struct study *study, const struct stats_event *events, size_t n_events,
-		      const struct stats_params *params, json_t **ret_body)
+enum rc stats_release_parts(const struct study *study, const struct stats_parts *parts,
+			    const struct stats_params *params, json_t **ret_body)
 {
 	struct release_work work;
-	struct timeline timeline = {0};
 	enum rc rc;
 
 	if (params->release == 0 || params->prf == NULL || (params->secret_injected && !study->synthetic))
@@ -295,12 +296,38 @@ enum rc stats_release(const struct study *study, const struct stats_event *event
 	rc = release_work_init(&work, study, params->as_of, params->previous);
 	if (rc != RC_OK)
 		return rc;
-	rc = timeline_init(&timeline, study, events, n_events, params->as_of);
-	if (rc == RC_OK)
-		rc = fill_tables(study, &work, &timeline, params);
+	rc = fill_tables(study, &work, parts, params);
 	if (rc == RC_OK)
 		rc = assemble(study, params, &work, ret_body);
-	timeline_deinit(&timeline);
 	release_work_deinit(&work);
 	return rc;
+}
+
+struct event_array {
+	const struct stats_event *events;
+	size_t n;
+};
+
+static size_t array_size(void *ctx, size_t part)
+{
+	(void)part;
+	return ((const struct event_array *)ctx)->n;
+}
+
+static void array_read(void *ctx, size_t part, struct stats_event *ret)
+{
+	const struct event_array *array = ctx;
+
+	(void)part;
+	if (array->n > 0)
+		memcpy(ret, array->events, array->n * sizeof *ret);
+}
+
+enum rc stats_release(const struct study *study, const struct stats_event *events, size_t n_events,
+		      const struct stats_params *params, json_t **ret_body)
+{
+	struct event_array array = {events, n_events};
+	struct stats_parts parts = {.n = 1, .size = array_size, .read = array_read, .ctx = &array, .n_threads = 1};
+
+	return stats_release_parts(study, &parts, params, ret_body);
 }

@@ -4,6 +4,7 @@
 #define DAEMON_STATS_STATS_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,18 @@ struct stats_event {
 	int32_t day;
 	uint8_t codes[STUDY_MAX_DIMENSIONS];
 	uint8_t record_id[16]; /* tie-break for events of one day */
+};
+
+/* Events in parts that are read one at a time by each of n_threads threads, so that they never lie in memory all at once:
+ * all events of one person are in one part. Both functions are called from several threads. */
+struct stats_parts {
+	size_t n;
+	size_t (*size)(void *ctx, size_t part); /* number of its events */
+	void (*read)(void *ctx, size_t part, struct stats_event *ret); /* in any order */
+	void *ctx;
+	unsigned n_threads;
+	const atomic_bool *cancel; /* polled between parts; may be NULL */
+	atomic_size_t *n_read;     /* counts parts; may be NULL */
 };
 
 /* 32 pseudo-random bytes for a cell's canonical identity (HMAC under the release secret). */
@@ -50,10 +63,13 @@ struct stats_params {
 	const json_t *facts;          /* merged into the body as "facts": cut, log index, versions */
 };
 
-/* Compute the body of a release: canonical-JSON-able object, see docs/protocol.md "Release body". `events` (borrowed,
- * any order) are sorted in a copy; those after as_of are left out. Errors: NOMEM, TOO_LARGE (more than STATS_MAX_CELLS
- * new cells), INVALID (an event out of range, the previous body), NOT_ALLOWED (no noise in a study that is not
- * synthetic), or the PRF's. */
+/* Compute the body of a release: canonical-JSON-able object, see docs/protocol.md "Release body". Events after as_of are
+ * left out. The same bytes however the events are cut into parts and whatever the number of threads. Errors: NOMEM,
+ * TOO_LARGE (more than STATS_MAX_CELLS new cells), INVALID (an event out of range, the previous body), NOT_ALLOWED (no
+ * noise in a study that is not synthetic), STOPPING (cancelled), or the PRF's. */
+enum rc stats_release_parts(const struct study *study, const struct stats_parts *parts,
+			    const struct stats_params *params, json_t **ret_body) MUST_CHECK;
+/* The same of events (borrowed, in any order) that are all there, on the caller's thread. */
 enum rc stats_release(const struct study *study, const struct stats_event *events, size_t n_events,
 		      const struct stats_params *params, json_t **ret_body) MUST_CHECK;
 

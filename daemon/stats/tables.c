@@ -1,4 +1,4 @@
-/* Periods, counting, and what is written of one table. Invariant: once table_cells_init has returned, `values` are
+/* Periods, counting, and what is written of one table. Invariant: once tables_init has returned, `values` are
  * noisy, and all that follows is post-processing, which costs nothing. */
 #include "daemon/stats/tables.h"
 
@@ -7,6 +7,7 @@
 
 #include "daemon/stats/cell_key.h"
 #include "daemon/stats/consistent.h"
+#include "daemon/stats/tally.h"
 #include "proto/day.h"
 #include "proto/json.h"
 #include "proto/lattice.h"
@@ -105,121 +106,68 @@ void table_row_codes(const struct study *study, const struct study_table *table,
 	}
 }
 
-static unsigned row_of(const struct study *study, const struct study_table *table, const struct index_event *x)
+static enum rc cells_allocate(struct table_cells *cells)
 {
-	unsigned row = 0;
+	uint64_t n_periods = table_plan_n_periods(&cells->plan);
+	size_t n_values = table_cells_n_values(cells);
 
-	for (int i = 0; i < table->n_by; i++)
-		row = row * (study->dimensions[table->by[i]].n_codes + 1U) + x->codes[table->by[i]];
-	return row;
+	if (n_values > STATS_MAX_CELLS)
+		return RC_TOO_LARGE;
+	cells->values = calloc(n_values ? n_values : 1, sizeof *cells->values);
+	cells->adjusted_with = calloc(n_periods ? n_periods : 1, sizeof *cells->adjusted_with);
+	cells->shown = calloc(n_periods ? n_periods * cells->n_rows : 1, sizeof *cells->shown);
+	for (uint64_t p = 0; cells->adjusted_with != NULL && p < n_periods; p++)
+		cells->adjusted_with[p] = UINT32_C(1) << (cells->table - cells->study->tables);
+	return cells->values == NULL || cells->adjusted_with == NULL || cells->shown == NULL ? RC_NOMEM : RC_OK;
 }
 
-/* ---- counting ---- */
-
-/* A person is known by the smallest of their record ids, which depends on nothing but what was sent. */
-static enum rc person_key(const struct stats_params *params, const struct stats_event *events, size_t n_events,
-			  cell_key_sum *ret)
+static enum rc count_and_perturb(struct table_cells *cells, const struct study *study, const struct stats_parts *parts,
+				 const struct stats_params *params)
 {
-	const uint8_t *least = events[0].record_id;
+	struct tally tally;
+	enum rc rc = tally_init(&tally, study, cells);
 
-	for (size_t i = 1; i < n_events; i++) {
-		if (memcmp(events[i].record_id, least, sizeof events[i].record_id) < 0)
-			least = events[i].record_id;
+	if (rc == RC_OK)
+		rc = tally_count(&tally, parts, params);
+	for (int t = 0; rc == RC_OK && t < study->n_tables; t++) {
+		memcpy(cells[t].values, tally.values[t], table_cells_n_values(&cells[t]) * sizeof *cells[t].values);
+		rc = table_cells_perturb(&cells[t], params, tally.keys[t]);
 	}
-	return cell_key_of_record(params->prf, params->prf_ctx, least, sizeof events[0].record_id, ret);
-}
-
-/* `keys`, where there are any, get the sum of the contributors' record keys. */
-static enum rc count_cells(struct table_cells *cells, const struct timeline *timeline,
-			   const struct stats_params *params, cell_key_sum *keys)
-{
-	const struct study *study = cells->study;
-	const struct study_table *table = cells->table;
-	size_t cap = 0, len;
-	struct index_event *found = NULL;
-	enum rc rc = RC_OK;
-
-	for (size_t at = 0; at < timeline->n_events; at += len) {
-		len = timeline_person_len(timeline, at);
-		if (len > cap) {
-			free(found);
-			cap = len * 2;
-			found = calloc(cap, sizeof *found);
-			if (found == NULL) {
-				rc = RC_NOMEM;
-				goto out;
-			}
-		}
-		size_t n = measure_index_events(study, &study->measures[table->measure], table->period,
-						&timeline->events[at], len, params->as_of, found);
-		n = measure_limit(found, n, table->period, study->disclosure.max_index_events);
-		cell_key_sum key = 0;
-		if (keys != NULL && n > 0)
-			rc = person_key(params, &timeline->events[at], len, &key);
-		if (rc != RC_OK)
-			goto out;
-		for (size_t i = 0; i < n; i++) {
-			uint32_t slot;
-			if (!table_plan_find(&cells->plan, period_of_day(table->period, found[i].day), &slot))
-				continue;
-			size_t cell =
-				((size_t)slot * cells->n_rows + row_of(study, table, &found[i])) * cells->n_cells +
-				found[i].outcome;
-			cells->values[cell]++;
-			if (keys != NULL)
-				keys[cell] += key;
-		}
-	}
-out:
-	free(found);
+	tally_deinit(&tally);
 	return rc;
 }
 
-enum rc table_cells_init(struct table_cells *cells, const struct study *study, const struct study_table *table,
-			 const struct table_plan *plan, const struct timeline *timeline,
-			 const struct stats_params *params)
+enum rc tables_init(struct table_cells *cells, const struct study *study, const struct table_plan *plans,
+		    const struct stats_parts *parts, const struct stats_params *params)
 {
-	struct table_cells c = {.study = study,
-				.table = table,
-				.plan = *plan,
-				.n_rows = table_n_rows(study, table),
-				.n_cells = table_n_cells(study, table)};
-	uint64_t n_periods = table_plan_n_periods(plan), n_values = n_periods * c.n_rows * c.n_cells;
+	enum rc rc = RC_OK;
 
-	cell_key_sum *keys = NULL;
-	if (n_values > STATS_MAX_CELLS)
-		return RC_TOO_LARGE;
-	c.values = calloc(n_values ? n_values : 1, sizeof *c.values);
-	c.adjusted_with = calloc(n_periods ? n_periods : 1, sizeof *c.adjusted_with);
-	for (uint64_t p = 0; c.adjusted_with != NULL && p < n_periods; p++)
-		c.adjusted_with[p] = UINT32_C(1) << (table - study->tables);
-	if (study->disclosure.method == DISCLOSURE_CELL_KEY)
-		keys = calloc(n_values ? n_values : 1, sizeof *keys);
-	c.shown = calloc(n_periods ? n_periods * c.n_rows : 1, sizeof *c.shown);
-	enum rc rc = c.values == NULL || c.adjusted_with == NULL || c.shown == NULL ? RC_NOMEM : RC_OK;
-	if (study->disclosure.method == DISCLOSURE_CELL_KEY && keys == NULL)
-		rc = RC_NOMEM;
-	if (rc == RC_OK)
-		rc = count_cells(&c, timeline, params, keys);
-	if (rc == RC_OK)
-		rc = table_cells_perturb(&c, params, keys);
-	if (keys != NULL)
-		explicit_bzero(keys, n_values * sizeof *keys);
-	free(keys);
-	if (rc != RC_OK) {
-		table_cells_deinit(&c);
-		return rc;
+	memset(cells, 0, study->n_tables * sizeof *cells);
+	for (int t = 0; rc == RC_OK && t < study->n_tables; t++) {
+		const struct study_table *table = &study->tables[t];
+		cells[t] = (struct table_cells){.study = study,
+						.table = table,
+						.plan = plans[t],
+						.n_rows = table_n_rows(study, table),
+						.n_cells = table_n_cells(study, table)};
+		rc = cells_allocate(&cells[t]);
 	}
-	*cells = c;
-	return RC_OK;
+	if (rc == RC_OK)
+		rc = count_and_perturb(cells, study, parts, params);
+	for (int t = 0; rc != RC_OK && t < study->n_tables; t++)
+		table_cells_deinit(&cells[t]);
+	return rc;
+}
+
+size_t table_cells_n_values(const struct table_cells *cells)
+{
+	return (size_t)table_plan_n_periods(&cells->plan) * cells->n_rows * cells->n_cells;
 }
 
 void table_cells_deinit(struct table_cells *cells)
 {
-	size_t n = (size_t)table_plan_n_periods(&cells->plan) * cells->n_rows * cells->n_cells;
-
 	if (cells->values != NULL)
-		explicit_bzero(cells->values, n * sizeof *cells->values);
+		explicit_bzero(cells->values, table_cells_n_values(cells) * sizeof *cells->values);
 	free(cells->values);
 	free(cells->adjusted_with);
 	free(cells->shown);

@@ -1,6 +1,6 @@
 /* Tables: which periods of a table a release publishes, the true counts of their cells, and the noise on them.
  *
- * Nothing true leaves table_cells_init: cells are counted and noised in one call (perturb.c), what several tables say of
+ * Nothing true leaves tables_init: cells are counted (tally.h) and noised (perturb.c) in one call, what several tables say of
  * one margin is then made to agree (table_cells_adjust), and what decides over showing a row (suppress.c) or leaving out
  * a period reads noisy values alone. Which periods are published depends on dates and earlier releases only, never on
  * records.
@@ -15,7 +15,6 @@
 #include "daemon/stats/cell_key.h"
 #include "daemon/stats/measure.h"
 #include "daemon/stats/stats.h"
-#include "daemon/stats/timeline.h"
 
 /* Periods of one table that a release computes anew: first … last, as period indexes. `n_final` of them, from the
  * first on, are closed; the rest are provisional. Before them stand those that are revised. All together they are
@@ -63,15 +62,16 @@ struct table_cells {
 	unsigned n_rows, n_cells;
 	int64_t *values; /* owned */
 	/* Of each period, the tables of the study (a bit each) whose common margins were made to agree; this one alone
-	 * after table_cells_init. Owned. */
+	 * after tables_init. Owned. */
 	uint32_t *adjusted_with;
 	bool *shown; /* [period][row], owned; none before table_cells_decide */
 };
 
-/* Count and add noise. Errors: NOMEM, TOO_LARGE, NOT_ALLOWED (no noise in a study that is not synthetic), the PRF's. */
-enum rc table_cells_init(struct table_cells *cells, const struct study *study, const struct study_table *table,
-			 const struct table_plan *plan, const struct timeline *timeline,
-			 const struct stats_params *params) MUST_CHECK;
+/* Count all tables of the study, as planned, and add noise, into as many cells. Errors: NOMEM, TOO_LARGE, INVALID (an
+ * event out of range), STOPPING, NOT_ALLOWED (no noise in a study that is not synthetic), the PRF's. */
+enum rc tables_init(struct table_cells *cells, const struct study *study, const struct table_plan *plans,
+		    const struct stats_parts *parts, const struct stats_params *params) MUST_CHECK;
+size_t table_cells_n_values(const struct table_cells *cells);
 /* The second half of it: noise on true counts, by the study's method. `keys` are the sums of record keys of each cell
  * where that is cell-key. Errors: NOMEM, NOT_ALLOWED, INVALID (no σ²), the PRF's. */
 enum rc table_cells_perturb(struct table_cells *cells, const struct stats_params *params,
