@@ -35,7 +35,7 @@ struct linker {
 	struct link_options options;
 
 	/* The thread's own. */
-	struct link_pool *pools[STUDY_MAX_DOMAINS];
+	struct release_rows rows[STUDY_MAX_DOMAINS];
 	struct pairs_position positions[STUDY_MAX_DOMAINS];
 	bool opened[STUDY_MAX_DOMAINS];
 	uint64_t loaded;      /* batches in the pools */
@@ -63,24 +63,36 @@ const char *linker_state_name(enum linker_state state)
 
 /* ---- loading ---- */
 
+static void close_domain(struct linker *linker, int domain)
+{
+	struct release_rows *rows = &linker->rows[domain];
+	link_pool_free(rows->pool);
+	event_rows_free(rows->events);
+	*rows = (struct release_rows){NULL, NULL};
+	linker->opened[domain] = false;
+}
+
 static enum rc open_domain(struct linker *linker, int domain)
 {
 	if (linker->opened[domain])
 		return RC_OK;
-	const struct study_domain *d = &linker->core->study->domains[domain];
-	enum rc rc = link_pool_new(d, &linker->options, &linker->pools[domain]);
+	const struct study *study = linker->core->study;
+	const struct study_domain *d = &study->domains[domain];
+	struct release_rows *rows = &linker->rows[domain];
+	enum rc rc = link_pool_new(d, &linker->options, &rows->pool);
+	if (rc == RC_OK)
+		rc = event_rows_new(study->n_dimensions, linker->options.memory, &rows->events);
 	if (rc == RC_OK)
 		rc = pairs_open(linker->core->store, linker->core->writes, d, linker->rows_version[domain],
 				&linker->positions[domain]);
 	if (rc == RC_OK) {
-		link_pool_limit_pairs(linker->pools[domain], MAX_COMPARE_PAIRS);
+		link_pool_limit_pairs(rows->pool, MAX_COMPARE_PAIRS);
 		linker->opened[domain] = true;
 		if (linker->positions[domain].compared > 0)
 			log_info("domain %s: %u records are compared already", d->name,
 				 linker->positions[domain].compared);
 	} else {
-		link_pool_free(linker->pools[domain]);
-		linker->pools[domain] = NULL;
+		close_domain(linker, domain);
 	}
 	return rc;
 }
@@ -116,7 +128,9 @@ static enum rc add_rows(void *ctx, int source, int domain, const struct batch_ch
 			row.filters[f] = chunk->filters[f] + i * study_filter_bytes(d, f);
 			row.missing[f] = chunk->missing[f][i] != 0;
 		}
-		rc = link_pool_add(linker->pools[domain], &row, &number);
+		rc = link_pool_add(linker->rows[domain].pool, &row, &number);
+		if (rc == RC_OK)
+			rc = event_rows_add(linker->rows[domain].events, chunk, i);
 	}
 	return rc;
 }
@@ -124,11 +138,8 @@ static enum rc add_rows(void *ctx, int source, int domain, const struct batch_ch
 /* A load that failed half-way leaves rows behind: the pools are made anew. */
 static void forget_rows(struct linker *linker)
 {
-	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
-		link_pool_free(linker->pools[d]);
-		linker->pools[d] = NULL;
-		linker->opened[d] = false;
-	}
+	for (int d = 0; d < STUDY_MAX_DOMAINS; d++)
+		close_domain(linker, d);
 	linker->loaded = 0;
 }
 
@@ -154,11 +165,12 @@ static void note_progress(struct linker *linker)
 	uint64_t loaded[STUDY_MAX_DOMAINS] = {0}, compared[STUDY_MAX_DOMAINS] = {0};
 	bool locked = true, all = true;
 	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
-		if (linker->pools[d] == NULL)
+		if (linker->rows[d].pool == NULL)
 			continue;
-		loaded[d] = link_pool_n_rows(linker->pools[d]);
+		loaded[d] = link_pool_n_rows(linker->rows[d].pool);
 		compared[d] = linker->positions[d].compared;
-		locked = locked && link_pool_memory_is_locked(linker->pools[d]);
+		locked = locked && link_pool_memory_is_locked(linker->rows[d].pool) &&
+			 event_rows_are_locked(linker->rows[d].events);
 		all = all && compared[d] >= loaded[d];
 	}
 	pthread_mutex_lock(&linker->lock);
@@ -199,7 +211,7 @@ static enum rc store_pairs(struct linker *linker, int domain, uint32_t end, cons
 	const struct study_domain *d = &core->study->domains[domain];
 	const struct store_reserve leave = core_reserve(core);
 	if (position->n_pairs + n >
-	    pairs_max(link_pool_n_rows(linker->pools[domain]), core->conf->max_pairs_per_record)) {
+	    pairs_max(link_pool_n_rows(linker->rows[domain].pool), core->conf->max_pairs_per_record)) {
 		log_error("domain %s: too many records are nearly equal; comparing stands still (max_pairs_per_record)",
 			  d->name);
 		return RC_TOO_LARGE;
@@ -209,7 +221,7 @@ static enum rc store_pairs(struct linker *linker, int domain, uint32_t end, cons
 
 static enum rc compare_domain(struct linker *linker, int domain)
 {
-	struct link_pool *pool = linker->pools[domain];
+	struct link_pool *pool = linker->rows[domain].pool;
 	struct pairs_position *position = &linker->positions[domain];
 	enum rc rc = RC_OK;
 	uint32_t n_rows = link_pool_n_rows(pool);
@@ -241,7 +253,7 @@ static enum rc compare_all(struct linker *linker)
 {
 	enum rc rc = RC_OK;
 	for (int d = 0; d < linker->core->study->n_domains && rc == RC_OK; d++) {
-		if (linker->pools[d] != NULL)
+		if (linker->rows[d].pool != NULL)
 			rc = compare_domain(linker, d);
 	}
 	note_progress(linker);
@@ -288,7 +300,7 @@ static enum rc remake_pairs(struct linker *linker)
 	enum rc rc = RC_OK;
 	log_error("stored candidate pairs are damaged; comparing all records again");
 	for (int d = 0; d < linker->core->study->n_domains && rc == RC_OK; d++) {
-		if (linker->pools[d] != NULL)
+		if (linker->rows[d].pool != NULL)
 			rc = pairs_drop(linker->core->writes, &linker->core->study->domains[d], linker->rows_version[d],
 					&linker->positions[d]);
 	}
@@ -299,11 +311,11 @@ static void run_release(struct linker *linker, const struct release_info *info)
 {
 	log_info("release %u: linking", info->number);
 	set_release(linker, info->number, LINKER_LINKING, RC_OK);
-	enum rc rc = release_run(linker->core, info, linker->pools, linker->withdrawals, &linker->cancel);
+	enum rc rc = release_run(linker->core, info, linker->rows, linker->withdrawals, &linker->cancel);
 	if (rc == RC_DAMAGED && !rows_have_changed(linker)) {
 		rc = remake_pairs(linker);
 		if (rc == RC_OK)
-			rc = release_run(linker->core, info, linker->pools, linker->withdrawals, &linker->cancel);
+			rc = release_run(linker->core, info, linker->rows, linker->withdrawals, &linker->cancel);
 	}
 	if (rc != RC_OK && rows_have_changed(linker)) {
 		log_info("release %u: records were withdrawn meanwhile; linking again", info->number);

@@ -12,25 +12,15 @@
 #include "daemon/base/log.h"
 #include "daemon/core/pairs.h"
 #include "daemon/core/publish.h"
-#include "daemon/core/rows.h"
 #include "daemon/stats/stats.h"
 #include "proto/json.h"
-
-/* What is kept of each row of a domain, beside the pool: its event and days. */
-struct domain_rows {
-	struct stats_event *events;
-	int32_t *last_day, *death_day;
-	uint32_t n, cap;
-};
 
 struct release_work {
 	struct core *core;
 	const struct release_info *info;
 	uint64_t withdrawals;
-	struct domain_rows domains[STUDY_MAX_DOMAINS];
-	struct stats_event *events; /* of all current records, with persons */
-	size_t n_events;
-	uint32_t n_persons;
+	const atomic_bool *cancel;
+	struct release_parts parts; /* events of all current records, by person */
 	struct stats_linkage linkage;
 	uint8_t secret[32];
 	struct buffer body;
@@ -38,91 +28,41 @@ struct release_work {
 	uint64_t entry_index; /* of the `release` entry */
 };
 
-/* ---- reading the rows ---- */
-
-static enum rc grow_rows(struct domain_rows *rows, uint32_t more)
-{
-	if (more > UINT32_MAX - rows->n)
-		return RC_TOO_LARGE;
-	if (rows->n + more <= rows->cap)
-		return RC_OK;
-	size_t cap = (size_t)rows->n + more + rows->cap / 2;
-	if (cap > UINT32_MAX)
-		cap = UINT32_MAX;
-	struct stats_event *events = realloc(rows->events, cap * sizeof *events);
-	if (events != NULL)
-		rows->events = events;
-	int32_t *last_day = realloc(rows->last_day, cap * sizeof *last_day);
-	if (last_day != NULL)
-		rows->last_day = last_day;
-	int32_t *death_day = realloc(rows->death_day, cap * sizeof *death_day);
-	if (death_day != NULL)
-		rows->death_day = death_day;
-	if (events == NULL || last_day == NULL || death_day == NULL)
-		return RC_NOMEM;
-	rows->cap = (uint32_t)cap;
-	return RC_OK;
-}
-
-static enum rc read_rows(void *ctx, int source, int domain, const struct batch_chunk *chunk)
-{
-	struct release_work *work = ctx;
-	const struct study *study = work->core->study;
-	struct domain_rows *rows = &work->domains[domain];
-	enum rc rc = grow_rows(rows, chunk->n_records);
-	if (rc != RC_OK)
-		return rc;
-	for (uint32_t i = 0; i < chunk->n_records; i++) {
-		struct stats_event *event = &rows->events[rows->n];
-		memset(event, 0, sizeof *event);
-		event->source = (uint16_t)source;
-		event->event = chunk->events[i];
-		event->day = chunk->days[i];
-		for (int d = 0; d < study->n_dimensions; d++)
-			event->codes[d] = chunk->codes[d][i];
-		memcpy(event->record_id, chunk->record_ids[i], sizeof event->record_id);
-		bool died = study->events[event->event].role == EVENT_DEATH;
-		rows->last_day[rows->n] = event->day;
-		rows->death_day[rows->n] = died ? event->day : INT32_MAX;
-		rows->n++;
-	}
-	return RC_OK;
-}
-
 /* ---- linking ---- */
 
-/* Take the events of current records with their persons, numbered on from the domains before. */
-static enum rc take_persons(struct release_work *work, const struct domain_rows *rows, const struct link_result *result)
+/* What linkage wants to know of the events of rows. */
+struct row_facts {
+	int32_t *last_day, *death_day;
+	uint8_t *group; /* which arm of the study a row is in, from 1: the code of a release; 0 for other events */
+};
+
+static void row_facts_deinit(struct row_facts *facts)
 {
-	struct stats_event *grown =
-		realloc(work->events, (work->n_events + rows->n + (size_t)1) * sizeof *work->events);
-	if (grown == NULL)
-		return RC_NOMEM;
-	work->events = grown;
-	if (result->n_persons > UINT32_MAX - work->n_persons)
-		return RC_TOO_LARGE;
-	for (uint32_t r = 0; r < rows->n; r++) {
-		if (result->person[r] == UINT32_MAX)
-			continue;
-		struct stats_event *event = &work->events[work->n_events++];
-		*event = rows->events[r];
-		event->person = work->n_persons + result->person[r];
-	}
-	work->n_persons += result->n_persons;
-	return RC_OK;
+	free(facts->last_day);
+	free(facts->death_day);
+	free(facts->group);
 }
 
-/* Which arm of the study a row is in, from 1: the code of a release; 0 for other events. */
-static uint8_t *find_groups(const struct study *study, const struct domain_rows *rows)
+static enum rc row_facts_init(struct row_facts *facts, const struct study *study, const struct event_rows *rows)
 {
-	uint8_t *group = calloc((size_t)rows->n + 1, sizeof *group);
+	size_t n = event_rows_n(rows);
 	int by = study->disclosure.linkage_by - 1;
-
-	for (uint32_t r = 0; group != NULL && r < rows->n; r++) {
-		if (study->events[rows->events[r].event].role == EVENT_RELEASE)
-			group[r] = (uint8_t)(by < 0 ? 1 : rows->events[r].codes[by] + 1);
+	*facts = (struct row_facts){.last_day = malloc((n + 1) * sizeof *facts->last_day),
+				    .death_day = malloc((n + 1) * sizeof *facts->death_day),
+				    .group = calloc(n + 1, sizeof *facts->group)};
+	if (facts->last_day == NULL || facts->death_day == NULL || facts->group == NULL) {
+		row_facts_deinit(facts);
+		return RC_NOMEM;
 	}
-	return group;
+	for (uint32_t r = 0; r < n; r++) {
+		struct event_row row = event_rows_at(rows, r);
+		enum study_event_role role = study->events[row.event].role;
+		facts->last_day[r] = row.day;
+		facts->death_day[r] = role == EVENT_DEATH ? row.day : INT32_MAX;
+		if (role == EVENT_RELEASE)
+			facts->group[r] = (uint8_t)(by < 0 ? 1 : row.codes[by] + 1);
+	}
+	return RC_OK;
 }
 
 /* Links between prisons and treatment services, as the model expects them to be; stats adds noise before any leaves. */
@@ -141,31 +81,42 @@ static void add_linkage(struct release_work *work, const struct link_result *res
 	}
 }
 
-static enum rc link_domain(struct release_work *work, int d, const struct link_pool *pool, const atomic_bool *cancel)
+static enum rc link_rows(struct release_work *work, const struct study_domain *domain, const struct release_rows *rows,
+			 struct link_result **ret)
 {
-	const struct study_domain *domain = &work->core->study->domains[d];
-	const struct domain_rows *rows = &work->domains[d];
-	struct link_run_options options = {
-		.end = rows->n,
-		.last_day = rows->last_day,
-		.death_day = rows->death_day,
-		.cancel = cancel,
-		.max_pairs = pairs_max(rows->n, work->core->conf->max_pairs_per_record),
-	};
-	struct link_result *result = NULL;
+	const struct core *core = work->core;
+	uint32_t n_rows = event_rows_n(rows->events);
+	struct row_facts facts;
 	struct link_pair *pairs = NULL;
 	size_t n_pairs = 0;
-	if (pool == NULL || link_pool_n_rows(pool) != rows->n)
-		return rows->n == 0 ? RC_OK : RC_INTERNAL;
-	uint8_t *group = find_groups(work->core->study, rows);
-	if (group == NULL)
-		return RC_NOMEM;
-	options.group = work->core->study->disclosure.linkage_sigma2_milli > 0 ? group : NULL;
-	enum rc rc = pairs_load(work->core->store, domain, rows->n, &pairs, &n_pairs);
+	enum rc rc = row_facts_init(&facts, core->study, rows->events);
+	if (rc != RC_OK)
+		return rc;
+	struct link_run_options options = {
+		.end = n_rows,
+		.last_day = facts.last_day,
+		.death_day = facts.death_day,
+		.group = core->study->disclosure.linkage_sigma2_milli > 0 ? facts.group : NULL,
+		.cancel = work->cancel,
+		.max_pairs = pairs_max(n_rows, core->conf->max_pairs_per_record),
+	};
+	rc = pairs_load(core->store, domain, n_rows, &pairs, &n_pairs);
 	if (rc == RC_OK)
-		rc = link_run(pool, pairs, n_pairs, &options, &result);
+		rc = link_run(rows->pool, pairs, n_pairs, &options, ret);
 	free(pairs);
-	free(group);
+	row_facts_deinit(&facts);
+	return rc;
+}
+
+static enum rc link_domain(struct release_work *work, int d, const struct release_rows *rows)
+{
+	const struct study_domain *domain = &work->core->study->domains[d];
+	struct link_result *result = NULL;
+	if (rows->pool == NULL)
+		return RC_OK;
+	if (event_rows_n(rows->events) != link_pool_n_rows(rows->pool))
+		return RC_INTERNAL;
+	enum rc rc = link_rows(work, domain, rows, &result);
 	if (rc != RC_OK)
 		return rc;
 	/* No figures: whether there was anything to link is all that is said. */
@@ -175,7 +126,7 @@ static enum rc link_domain(struct release_work *work, int d, const struct link_p
 			    "them",
 			    work->info->number, domain->name);
 	add_linkage(work, result);
-	rc = take_persons(work, rows, result);
+	rc = release_parts_add(&work->parts, rows, result);
 	link_result_free(result);
 	return rc;
 }
@@ -221,7 +172,7 @@ static enum rc load_previous(struct release_work *work, json_t **ret)
 static enum rc make_body(struct release_work *work)
 {
 	json_t *previous = NULL, *body = NULL;
-	json_t *facts = json_pack("{s:I, s:{s:s, s:i}}", "records", (json_int_t)work->n_events, "versions",
+	json_t *facts = json_pack("{s:I, s:{s:s, s:i}}", "records", (json_int_t)work->parts.n_events, "versions",
 				  "throughcare", TC_VERSION, "body", 1);
 	if (facts == NULL)
 		return RC_NOMEM;
@@ -238,10 +189,18 @@ static enum rc make_body(struct release_work *work)
 		.facts = facts,
 		.linkage = work->linkage,
 	};
+	struct stats_parts parts = {
+		.n = work->parts.n_parts,
+		.size = release_parts_size,
+		.read = release_parts_read,
+		.ctx = &work->parts,
+		.n_threads = work->core->n_threads,
+		.cancel = work->cancel,
+	};
 	enum rc rc = load_previous(work, &previous);
 	params.previous = previous;
 	if (rc == RC_OK)
-		rc = stats_release(work->core->study, work->events, work->n_events, &params, &body);
+		rc = stats_release_parts(work->core->study, &parts, &params, &body);
 	if (rc == RC_OK)
 		rc = json_canonical(body, &work->body);
 	if (rc == RC_OK && work->body.failed)
@@ -305,18 +264,13 @@ static void finish_done(struct write_job *job, enum rc rc)
 
 static void work_deinit(struct release_work *work)
 {
-	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
-		free(work->domains[d].events);
-		free(work->domains[d].last_day);
-		free(work->domains[d].death_day);
-	}
-	free(work->events);
+	release_parts_deinit(&work->parts);
 	buffer_deinit(&work->body);
 	explicit_bzero(work, sizeof *work);
 	free(work);
 }
 
-enum rc release_run(struct core *core, const struct release_info *info, struct link_pool *const *pools,
+enum rc release_run(struct core *core, const struct release_info *info, const struct release_rows *rows,
 		    uint64_t withdrawals, const atomic_bool *cancel)
 {
 	struct release_work *work = calloc(1, sizeof *work);
@@ -325,12 +279,12 @@ enum rc release_run(struct core *core, const struct release_info *info, struct l
 	work->core = core;
 	work->info = info;
 	work->withdrawals = withdrawals;
+	work->cancel = cancel;
+	release_parts_init(&work->parts, core->study->n_dimensions);
 	buffer_init(&work->body);
 	enum rc rc = load_secret(work);
-	if (rc == RC_OK)
-		rc = rows_each(core, 0, info->cut_batches, cancel, read_rows, work);
 	for (int d = 0; d < core->study->n_domains && rc == RC_OK; d++)
-		rc = link_domain(work, d, pools[d], cancel);
+		rc = link_domain(work, d, &rows[d]);
 	if (rc == RC_OK)
 		rc = make_body(work);
 	if (rc == RC_OK) {

@@ -5,16 +5,16 @@
 #include <stdatomic.h>
 
 #include "daemon/core/history.h"
+#include "daemon/core/release_parts.h"
 #include "daemon/core/state.h"
-#include "daemon/link/link.h"
 #include "proto/rc.h"
 
-/* `pools` has one pool a domain of the study (NULL where it has no record), with exactly the rows of the batches at the
- * cut, all compared, as they are after `withdrawals` (core->withdrawals) withdrawals. Runs on the linker's thread; the same result whatever the order, threads or kernel. When it
+/* `rows` has one element a domain of the study, with exactly the rows of the batches at the cut, all compared, as they
+ * are after `withdrawals` (core->withdrawals) withdrawals. Runs on the linker's thread; the same result whatever the order, threads or kernel. When it
  * returns RC_OK the release is durable, signed and readable. Errors: DAMAGED (pairs; they must be made again),
  * KEY (the release secret is not the one committed to, or gone), NOMEM, IO, NOSPACE, STOPPING, BUSY (records were withdrawn
  * meanwhile: nothing was published). */
-enum rc release_run(struct core *core, const struct release_info *info, struct link_pool *const *pools,
+enum rc release_run(struct core *core, const struct release_info *info, const struct release_rows *rows,
                     uint64_t withdrawals, const atomic_bool *cancel) MUST_CHECK;
 
 #endif

@@ -64,6 +64,9 @@ struct link_row {
 enum rc link_pool_add(struct link_pool *pool, const struct link_row *row, uint32_t *ret_row) MUST_CHECK;
 uint32_t link_pool_n_rows(const struct link_pool *pool);
 bool link_pool_memory_is_locked(const struct link_pool *pool);
+/* The record key of a row. The id is RECORD_ID_LEN bytes that stand as long as the pool. */
+uint16_t link_pool_source(const struct link_pool *pool, uint32_t row);
+const uint8_t *link_pool_record_id(const struct link_pool *pool, uint32_t row);
 
 /* ---- candidate pairs ---- */
 

@@ -221,6 +221,16 @@ bool link_pool_memory_is_locked(const struct link_pool *pool)
 	return !atomic_load(&pool->not_locked);
 }
 
+uint16_t link_pool_source(const struct link_pool *pool, uint32_t row)
+{
+	return pool_meta_of(pool, row)->source;
+}
+
+const uint8_t *link_pool_record_id(const struct link_pool *pool, uint32_t row)
+{
+	return pool_meta_of(pool, row)->record_id;
+}
+
 int pool_compare_keys(const struct link_pool *pool, uint32_t a, uint32_t b)
 {
 	const struct pool_meta *x = pool_meta_of(pool, a), *y = pool_meta_of(pool, b);
