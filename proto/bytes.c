@@ -170,6 +170,14 @@ void buffer_reset(struct buffer *b)
 	b->failed = false;
 }
 
+void buffer_drop(struct buffer *b, size_t n)
+{
+	if (n == 0)
+		return; /* there may be no memory yet */
+	b->len -= n;
+	memmove(b->data, b->data + n, b->len);
+}
+
 void buffer_wipe(struct buffer *b)
 {
 	if (b->data != NULL)

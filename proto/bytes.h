@@ -56,6 +56,7 @@ void buffer_deinit(struct buffer *b);
 void buffer_append(struct buffer *b, const void *data, size_t len);
 void buffer_printf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buffer_reset(struct buffer *b);                                    /* keeps the memory */
+void buffer_drop(struct buffer *b, size_t n);                           /* the first n ≤ len bytes; keeps the memory */
 /* Wipe, then free: for buffers that held records or keys. */
 void buffer_wipe(struct buffer *b);
 

@@ -248,8 +248,7 @@ static enum rc take_messages(struct loop *loop)
 		rc = on_message(loop, &m);
 		at += used;
 	}
-	memmove(loop->in.data, loop->in.data + at, loop->in.len - at);
-	loop->in.len -= at;
+	buffer_drop(&loop->in, at);
 	return rc;
 }
 

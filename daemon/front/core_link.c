@@ -237,12 +237,10 @@ static enum rc take_bytes(struct core_link *core, const uint8_t *data, size_t le
 	enum rc rc = take_messages(core, data, len, &used);
 	if (rc != RC_OK)
 		return rc;
-	if (in->len > 0) {
-		memmove(in->data, in->data + used, len - used);
-		in->len = len - used;
-	} else if (used < len) {
+	if (in->len > 0)
+		buffer_drop(in, used);
+	else if (used < len)
 		buffer_append(in, data + used, len - used);
-	}
 	return in->failed ? RC_NOMEM : RC_OK;
 }
 
@@ -278,6 +276,16 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- sending ---- */
 
+/* A core that never takes all of it must not make it grow for ever. What is left is moved only when it is no more than
+ * what has gone, so that each byte is moved once at most. */
+static void forget_written(struct core_link *core)
+{
+	if (core->out_at < core->out.len - core->out_at)
+		return;
+	buffer_drop(&core->out, core->out_at);
+	core->out_at = 0;
+}
+
 /* At the end of a turn in which something was put into `out`, and whenever the pipe has room again for the rest. */
 static void on_writable(evutil_socket_t fd, short what, void *ctx)
 {
@@ -289,6 +297,7 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
+			forget_written(core);
 			core->is_flushing = event_add(core->writable, NULL) == 0;
 			return;
 		}
@@ -361,6 +370,11 @@ void core_link_refused(struct core_link *core, const struct pipe_refused *refuse
 	limit->n_suppressed = 0;
 	report.n_before = suppressed > UINT32_MAX ? UINT32_MAX : (uint32_t)suppressed;
 	send_scratch(core, pipe_put_refused(&core->server->scratch, &report));
+}
+
+size_t core_link_held_bytes(const struct core_link *core)
+{
+	return core->in.cap + core->out.cap + core->file.cap;
 }
 
 /* ---- life ---- */

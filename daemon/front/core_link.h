@@ -16,6 +16,8 @@ enum rc core_link_wait_open(int pipe_fd) MUST_CHECK;
 /* Errors: NOMEM. Borrows pipe_fd. */
 enum rc core_link_open(struct server *server, int pipe_fd, struct core_link **ret) MUST_CHECK;
 void core_link_close(struct core_link *core);
+/* Memory of messages on their way. */
+size_t core_link_held_bytes(const struct core_link *core);
 
 void core_link_ready(struct core_link *core, uint16_t port);
 /* Send a request under a new id, which is returned. */

@@ -149,7 +149,14 @@ static void test_buffer_grows(void **state)
 	assert_int_equal(b.len, 4000);
 	assert_memory_equal(b.data + 3996, "0999", 4);
 	buffer_append(&b, NULL, 0);
+	buffer_drop(&b, 0);
 	assert_int_equal(b.len, 4000);
+	buffer_drop(&b, 8);
+	assert_int_equal(b.len, 3992);
+	assert_memory_equal(b.data, "0002", 4);
+	assert_memory_equal(b.data + 3988, "0999", 4);
+	buffer_drop(&b, b.len);
+	assert_int_equal(b.len, 0);
 	buffer_wipe(&b);
 	assert_null(b.data);
 }

@@ -277,6 +277,33 @@ static void test_bodies_go_in_whole_messages(void **state)
 	free(bytes);
 }
 
+/* A core that is always behind: what has gone is forgotten, what has not comes in order. */
+static void test_slow_core_costs_no_memory(void **state)
+{
+	enum { PIECE = 32 * 1024, AHEAD = 32, ROUNDS = 1000 };
+	static uint8_t piece[PIECE], bytes[PIPE_HEADER_LEN + PIECE];
+	struct pipe_message m;
+	struct rig rig;
+	size_t used;
+
+	rig_init(&rig);
+	for (unsigned i = 0; i < AHEAD + ROUNDS; i++) {
+		memset(piece, (int)(i % 251), sizeof piece);
+		core_link_body(rig.server.core, 7, piece, sizeof piece);
+		assert_int_equal(after(&rig, "", 0), -1);
+		if (i < AHEAD)
+			continue;
+		assert_int_equal(recv(rig.core_fd, bytes, sizeof bytes, MSG_WAITALL), (ssize_t)sizeof bytes);
+		assert_int_equal(pipe_next(PIPE_CORE, bytes, sizeof bytes, &m, &used), RC_OK);
+		assert_int_equal(used, sizeof bytes);
+		assert_int_equal(m.data[0], (i - AHEAD) % 251);
+		assert_int_equal(m.data[PIECE - 1], (i - AHEAD) % 251);
+	}
+	/* Twice what waits, since a buffer doubles, twice again before it is moved. */
+	assert_true(core_link_held_bytes(rig.server.core) <= (size_t)4 * (AHEAD + 2) * sizeof bytes);
+	rig_deinit(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_end_of_the_pipe),
 		cmocka_unit_test(test_reports_are_limited),
 		cmocka_unit_test(test_bodies_go_in_whole_messages),
+		cmocka_unit_test(test_slow_core_costs_no_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
