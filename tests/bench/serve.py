@@ -27,7 +27,7 @@ http {{ access_log off; keepalive_requests 100000000; default_type application/j
   scgi_temp_path {folder}/e;
   server {{ listen 127.0.0.1:{port} ssl backlog=1024; root {folder}/root; ssl_protocols TLSv1.3; ssl_session_tickets off;
     ssl_certificate {keys}/daemon/tls.crt; ssl_certificate_key {keys}/daemon/tls.key;
-    ssl_client_certificate {keys}/ca/ca.crt; ssl_verify_client on; }} }}
+    ssl_client_certificate {keys}/ca/ca.crt; ssl_crl {keys}/ca/revoked.crl; ssl_verify_client on; }} }}
 """
 
 
@@ -54,21 +54,21 @@ def start_nginx(folder, keys, files):
     raise SystemExit('nginx did not start')
 
 
-def bench_http(unit, port, path, connections, seconds, how):
-    """What bench_http prints, as numbers, and the processor seconds of the unit meanwhile."""
+def bench_http(unit, pid, port, path, connections, seconds, how):
+    """What bench_http prints, as numbers, and the processor seconds of server `pid` meanwhile."""
     client = unit.keys / 'analyst'
     with subprocess.Popen([os.environ['TC_BINARY_DIR'] + '/tests/bench_http', str(port), unit.keys / 'ca' / 'ca.crt',
                            client / 'client.crt', client / 'client.key', path, str(connections), str(seconds), how],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
         if asking.stdout.readline() != 'ready\n':
             raise SystemExit(f'{path}: no connection')
-        before = unit.processor_seconds()
+        before = processor_seconds(pid)
         asking.stdin.write('\n')
         asking.stdin.flush()
         numbers = [float(number) for number in asking.stdout.readline().split()]
         if len(numbers) != 5:
             raise SystemExit(f'{path}: no answer')
-        return [*numbers, unit.processor_seconds() - before]
+        return [*numbers, processor_seconds(pid) - before]
 
 
 def all_queries(unit):
@@ -88,7 +88,7 @@ def all_queries(unit):
 
 def waiting_times(unit, args):
     paths = all_queries(unit)
-    runs = [bench_http(unit, unit.port, '|'.join(paths), 50, args.seconds, 'keep') for _ in range(args.rounds)]
+    runs = [bench_http(unit, unit.daemon.pid, unit.port, '|'.join(paths), 50, args.seconds, 'keep') for _ in range(args.rounds)]
     busy, n = (sum(r[i] for r in runs) for i in (5, 0))
     rate = statistics.median(r[0] / r[1] for r in runs)
     p50, p99, longest = (statistics.median(r[i] for r in runs) for i in (2, 3, 4))
@@ -96,23 +96,22 @@ def waiting_times(unit, args):
           f'{longest:.1f} ms   ({1e6 * busy / n:,.0f} µs of processor time each)', flush=True)
 
 
-def compare(unit, nginx_port, args, sizes):
+def compare(unit, nginx, nginx_port, args, sizes):
+    """By turns. Processor time is the servers' own, so that it says as much on a busy machine."""
     table = '/v1/tables/continuity_by_quarter'
     print(f'{args.connections} connections, {args.seconds} s a round, medians of {args.rounds}:')
     for name, mine, theirs, how in (('/healthz', '/healthz', '/healthz', 'keep'),
                                     (f'a table of {sizes[table]} bytes', table, '/table', 'keep'),
                                     ('a connection for each request', '/healthz', '/healthz', 'handshake')):
-        rates, busy, n = [], 0, 0
-        for _ in range(args.rounds):
-            ours = bench_http(unit, unit.port, mine, args.connections, args.seconds, how)
-            busy += ours[5]
-            n += ours[0]
-            nginx = bench_http(unit, nginx_port, theirs, args.connections, args.seconds, how)
-            rates.append((ours[0] / ours[1], nginx[0] / nginx[1]))
-        us, nginx_rate = (statistics.median(r[i] for r in rates) for i in (0, 1))
-        ratio = statistics.median(a / b for a, b in rates)
-        print(f'{name:34} throughcared {us:9,.0f}/s   nginx {nginx_rate:9,.0f}/s   {ratio:.2f} x   '
-              f'({1e6 * busy / n:,.0f} µs of processor time each)', flush=True)
+        rounds = [[bench_http(unit, pid, port, path, args.connections, args.seconds, how)
+                   for pid, port, path in ((unit.daemon.pid, unit.port, mine), (nginx.pid, nginx_port, theirs))]
+                  for _ in range(args.rounds)]
+        rates = [[n / seconds for n, seconds, *_ in pair] for pair in rounds]
+        us, nginx_rate = (statistics.median(pair[i] for pair in rates) for i in (0, 1))
+        busy = [1e6 * sum(pair[i][5] for pair in rounds) / sum(pair[i][0] for pair in rounds) for i in (0, 1)]
+        print(f'{name:30} throughcared {us:8,.0f}/s   nginx {nginx_rate:8,.0f}/s   '
+              f'{statistics.median(a / b for a, b in rates):.2f} x   '
+              f'(processor time each: {busy[0]:,.0f} and {busy[1]:,.0f} µs)', flush=True)
 
 
 def main():
@@ -127,7 +126,8 @@ def main():
     source, build = pathlib.Path(__file__).resolve().parents[2], pathlib.Path(args.build).resolve()
     os.environ['TC_BINARY_DIR'] = str(build)
     sys.path.insert(0, str(source / 'tests' / 'system'))
-    from harness import Unit, make_registers
+    global processor_seconds
+    from harness import Unit, make_registers, processor_seconds
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -143,7 +143,7 @@ def main():
                 nginx, nginx_port = start_nginx(folder / 'nginx', unit.keys,
                                                 {'healthz': answers['/healthz'][2], 'table': answers[table][2]})
                 try:
-                    compare(unit, nginx_port, args, {path: len(answer[2]) for path, answer in answers.items()})
+                    compare(unit, nginx, nginx_port, args, {path: len(answer[2]) for path, answer in answers.items()})
                 finally:
                     nginx.terminate()
                     nginx.wait()

@@ -106,6 +106,20 @@ def write_csv(path, rows):
         writer.writerows(rows)
 
 
+def with_children(parent):
+    with open(f'/proc/{parent}/task/{parent}/children') as f:
+        return [parent, *map(int, f.read().split())]
+
+
+def processor_seconds(parent):
+    """Of a process and its children so far, in user and kernel mode."""
+    ticks = 0
+    for pid in with_children(parent):
+        fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf('SC_CLK_TCK')
+
+
 class Unit:
     """A linkage unit in a folder: key set, configuration, daemon."""
 
@@ -183,17 +197,10 @@ class Unit:
 
     def processes(self):
         """Process ids of the daemon: core (the parent) first, then front."""
-        parent = self.daemon.pid
-        with open(f'/proc/{parent}/task/{parent}/children') as f:
-            return [parent, *map(int, f.read().split())]
+        return with_children(self.daemon.pid)
 
     def processor_seconds(self):
-        """Of both processes so far, in user and kernel mode."""
-        ticks = 0
-        for pid in self.processes():
-            fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(') ', 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf('SC_CLK_TCK')
+        return processor_seconds(self.daemon.pid)
 
     def resident_bytes(self):
         """Resident memory of both processes."""
