@@ -140,7 +140,7 @@ static void make_columns(struct table *t)
 	}
 	if (t->comparison != NULL) {
 		add_column(t, "rate %", true);
-		add_column(t, "difference", true);
+		add_column(t, "points", true);
 		add_column(t, "95 % interval", true);
 		add_column(t, "ratio", true);
 		add_column(t, "95 % interval", true);
@@ -236,8 +236,9 @@ static void fill_population(char (*line)[QUERY_CELL_CAP], const json_t *row)
 		snprintf(line[2], QUERY_CELL_CAP, "%" JSON_INTEGER_FORMAT " or more", json_integer_value(low));
 }
 
-/* `markers` tells what the line is beside final. */
-static void fill_line(struct table *t, const json_t *row, const char *period, const char *markers)
+/* `markers` tells what the line is beside final; `compared` is the rate whose comparison it shows, in such a table. */
+static void fill_line(struct table *t, const json_t *row, const json_t *compared, const char *period,
+		      const char *markers)
 {
 	char(*line)[QUERY_CELL_CAP] = t->cells[t->n_lines++];
 	const json_t *codes = json_object_get(row, "by");
@@ -248,7 +249,7 @@ static void fill_line(struct table *t, const json_t *row, const char *period, co
 		query_clean(query_text(codes, json_string_value(json_array_get(t->by, 1 + i))), line[c++],
 			    QUERY_CELL_CAP);
 	if (t->comparison != NULL)
-		fill_comparison(&line[c], find_rate(t, row));
+		fill_comparison(&line[c], compared);
 	else if (t->rates_key != NULL)
 		fill_rate(t, &line[c], row, find_rate(t, row));
 	else
@@ -296,6 +297,17 @@ static void fill_hidden(struct table *t, size_t at, size_t n, size_t n_periods)
 		snprintf(t->cells[t->n_lines++][0], QUERY_CELL_CAP, "%.12s: all hidden", first);
 }
 
+/* What a line of a comparison says: where rates are corrected for missed links each stands twice, and says which it is.
+ */
+static const char *comparison_marker(const struct table *t, const json_t *row, bool corrected)
+{
+	bool standardised = json_is_true(json_object_get(row, "standardised"));
+
+	if (corrected)
+		return standardised ? "std. corrected" : "corrected";
+	return standardised ? "standardised" : t->is_corrected ? "crude" : "";
+}
+
 /* Rows without a rate of their own have nothing to say here. */
 static void fill_comparisons(struct table *t)
 {
@@ -304,11 +316,14 @@ static void fill_comparisons(struct table *t)
 	for (int l = 0; l < 2; l++) {
 		const json_t *rows = json_object_get(t->comparison, lists[l]);
 		for (size_t i = 0; i < json_array_size(rows); i++) {
-			const json_t *row = json_array_get(rows, i);
-			if (!json_is_number(json_object_get(find_rate(t, row), "percent")))
+			const json_t *row = json_array_get(rows, i), *rate = find_rate(t, row);
+			const char *period = l == 0 ? query_text(row, "period") : "together";
+			if (!json_is_number(json_object_get(rate, "percent")))
 				continue;
-			fill_line(t, row, l == 0 ? query_text(row, "period") : "together",
-				  json_is_true(json_object_get(row, "standardised")) ? "standardised" : "");
+			fill_line(t, row, rate, period, comparison_marker(t, row, false));
+			if (t->is_corrected)
+				fill_line(t, row, json_object_get(rate, "corrected"), period,
+					  comparison_marker(t, row, true));
 		}
 	}
 }
@@ -329,7 +344,7 @@ static void fill_rows(struct table *t)
 		}
 		bool provisional = strcmp(query_text(row, "state"), "provisional") == 0;
 		bool revised = json_object_get(row, "revised_from") != NULL;
-		fill_line(t, row, query_text(row, "period"),
+		fill_line(t, row, NULL, query_text(row, "period"),
 			  is_hidden(row) ? "hidden"
 			  : provisional  ? "provisional"
 			  : revised      ? "revised"
@@ -341,7 +356,7 @@ static void fill_rows(struct table *t)
 		char markers[QUERY_CELL_CAP];
 		snprintf(markers, sizeof markers, "%" JSON_INTEGER_FORMAT " periods",
 			 json_integer_value(json_object_get(row, "periods")));
-		fill_line(t, row, "together", markers);
+		fill_line(t, row, NULL, "together", markers);
 	}
 }
 
@@ -491,8 +506,8 @@ static void put_rate_text(const struct table *t, struct buffer *line)
 		buffer_printf(line, "%.*s%llu%s%s", (int)(days - text), text, (unsigned long long)t->view.within_days,
 			      days + strlen("{days}"), t->view.drug_related ? ", drug-related deaths only" : "");
 	if (t->comparison != NULL)
-		buffer_printf(line, "; %s compared with %s", query_text(t->comparison, "dimension"),
-			      query_text(t->comparison, "against"));
+		buffer_printf(line, "; each %s against \"%s\": difference in percentage points, and ratio",
+			      query_text(t->comparison, "dimension"), query_text(t->comparison, "against"));
 	for (size_t i = 0; i < json_array_size(eligible); i++) {
 		const json_t *rule = json_array_get(eligible, i), *codes = json_object_get(rule, "codes");
 		buffer_printf(line, "%s%s", i == 0 ? "; only where " : " and ", query_text(rule, "dimension"));
@@ -532,8 +547,8 @@ enum rc query_table_format(const json_t *answer, const struct query_view *view, 
 	if (rc != RC_OK)
 		return rc;
 	size_t n = json_array_size(t.rows) + json_array_size(json_object_get(t.extension, "pooled")) +
-		   json_array_size(json_object_get(t.comparison, "rows")) +
-		   json_array_size(json_object_get(t.comparison, "pooled"));
+		   2 * json_array_size(json_object_get(t.comparison, "rows")) +
+		   2 * json_array_size(json_object_get(t.comparison, "pooled"));
 	t.cells = calloc(n ? n : 1, sizeof *t.cells);
 	t.is_text = calloc(n ? n : 1, sizeof *t.is_text);
 	if (t.cells == NULL || t.is_text == NULL) {

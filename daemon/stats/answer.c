@@ -311,18 +311,37 @@ bool answer_is_corrected(const struct answer *answer)
 	return answer->head.has_links && answer->table.shape.kind == MEASURE_CONTINUITY;
 }
 
+/* Dimension of the answer whose codes have counts of links of their own, or -1. */
+static int arms_at(const struct answer *answer)
+{
+	for (unsigned i = 0; answer->head.links_by != NULL && i < answer->n_by; i++) {
+		if (strcmp(answer->by[i].name, answer->head.links_by) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* Counts of links that a row with these codes is corrected by; false when the release has none for its arm. */
+static bool links_of(const struct answer *answer, const unsigned codes[STUDY_MAX_BY], struct link_counts *ret)
+{
+	int at = arms_at(answer);
+
+	*ret = answer->head.links;
+	return at < 0 || body_find_arm(&answer->head, answer->by[at].codes[codes[at]], ret);
+}
+
+static uint32_t follow_up(const struct answer *answer)
+{
+	return answer->table.shape.bands[answer->table.shape.n_bands - 1];
+}
+
 struct rate answer_corrected(const struct answer *answer, const unsigned codes[STUDY_MAX_BY], const struct rate *crude,
 			     uint32_t days)
 {
-	struct link_counts links = answer->head.links;
 	struct rate withheld = {false, 0, 0, RATE_SCALE};
+	struct link_counts links;
 
-	for (unsigned i = 0; answer->head.links_by != NULL && i < answer->n_by; i++) {
-		if (strcmp(answer->by[i].name, answer->head.links_by) == 0 &&
-		    !body_find_arm(&answer->head, answer->by[i].codes[codes[i]], &links))
-			return withheld;
-	}
-	return correction_rate(crude, &links, days, answer->table.shape.bands[answer->table.shape.n_bands - 1]);
+	return links_of(answer, codes, &links) ? correction_rate(crude, &links, days, follow_up(answer)) : withheld;
 }
 
 /* ---- comparisons ---- */
@@ -399,4 +418,45 @@ struct contrast answer_standardised(const struct answer *answer, const struct an
 
 	*ret_rate = standardised_rate(answer, rows, code, statistic);
 	return contrast_of(ret_rate, &other);
+}
+
+struct contrast answer_contrast_corrected(const struct answer *answer, const struct answer_row *rows, unsigned row,
+					  const struct outcome_statistic *statistic, struct rate *ret_rate)
+{
+	unsigned codes[STUDY_MAX_BY], other_codes[STUDY_MAX_BY], other = with_code(answer, row, answer->against);
+	struct rate arm = shown_rate(answer, &rows[row], statistic),
+		    against = shown_rate(answer, &rows[other], statistic);
+	struct link_counts links, other_links;
+
+	answer_row_codes(answer, row, codes);
+	answer_row_codes(answer, other, other_codes);
+	*ret_rate = (struct rate){false, 0, 0, RATE_SCALE};
+	if (rows[row].shown) {
+		struct rate crude = answer_rate(answer, &rows[row], statistic);
+		*ret_rate = answer_corrected(answer, codes, &crude, statistic->days);
+	}
+	if (!links_of(answer, codes, &links) || !links_of(answer, other_codes, &other_links))
+		return (struct contrast){0};
+	return correction_contrast(&arm, &links, &against, &other_links, arms_at(answer) != answer->compare_at,
+				   statistic->days, follow_up(answer));
+}
+
+struct contrast answer_standardised_corrected(const struct answer *answer, const struct answer_row *rows, unsigned code,
+					      const struct outcome_statistic *statistic, struct rate *ret_rate)
+{
+	unsigned codes[STUDY_MAX_BY] = {0}, other_codes[STUDY_MAX_BY] = {0};
+	struct link_counts links, other_links;
+	int arms = arms_at(answer);
+
+	*ret_rate = (struct rate){false, 0, 0, RATE_SCALE};
+	codes[answer->compare_at] = code;
+	other_codes[answer->compare_at] = answer->against;
+	if ((arms >= 0 && arms != answer->compare_at) || !links_of(answer, codes, &links) ||
+	    !links_of(answer, other_codes, &other_links))
+		return (struct contrast){0};
+	struct rate arm = standardised_rate(answer, rows, code, statistic),
+		    against = standardised_rate(answer, rows, answer->against, statistic);
+	*ret_rate = correction_rate(&arm, &links, statistic->days, follow_up(answer));
+	return correction_contrast(&arm, &links, &against, &other_links, arms != answer->compare_at, statistic->days,
+				   follow_up(answer));
 }

@@ -63,6 +63,12 @@ struct contrast answer_contrast(const struct answer *answer, const struct answer
  * denominators of the whole of `rows`. */
 struct contrast answer_standardised(const struct answer *answer, const struct answer_row *rows, unsigned code,
 				    const struct outcome_statistic *statistic, struct rate *ret_rate);
+/* Both, for the corrected rates; *ret_rate is the arm's. Not available where one of the corrected rates is withheld,
+ * and standardised also not where the strata are arms with counts of links of their own. */
+struct contrast answer_contrast_corrected(const struct answer *answer, const struct answer_row *rows, unsigned row,
+					  const struct outcome_statistic *statistic, struct rate *ret_rate);
+struct contrast answer_standardised_corrected(const struct answer *answer, const struct answer_row *rows, unsigned code,
+					      const struct outcome_statistic *statistic, struct rate *ret_rate);
 /* Of a population measure: people seen and not seen. */
 struct population answer_population(const struct answer *answer, const struct answer_row *row);
 

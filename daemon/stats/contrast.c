@@ -79,6 +79,46 @@ struct contrast contrast_of(const struct rate *arm, const struct rate *against)
 	return c;
 }
 
+/* With the quotient r, is 0 below the lower limit of D − r·T? `sign` −1 asks the mirror: above the upper one. */
+static bool is_off(const struct contrast *d, const struct rate *t, int32_t quotient, int sign)
+{
+	i128 miss = sign * ((i128)d->value * RATE_SCALE - (i128)quotient * t->value);
+	i128 own = (i128)(sign > 0 ? d->value - d->low : d->high - d->value) * RATE_SCALE;
+	bool takes_high = (quotient > 0) == (sign > 0); /* which limit of T brings D − r·T nearer to 0 */
+	i128 others = (i128)quotient * (takes_high ? t->high - t->value : t->value - t->low);
+
+	return miss > 0 && square(miss) > square(own) + square(others);
+}
+
+/* The largest quotient from −1 up that is too small (sign 1), or its mirror. */
+static int32_t quotient_limit(const struct contrast *d, const struct rate *t, int32_t value, int sign)
+{
+	int32_t off = -sign * RATE_SCALE, on = value;
+
+	if (!is_off(d, t, off, sign))
+		return off;
+	while (on - off > 1 || off - on > 1) {
+		int32_t middle = off + (on - off) / 2;
+		if (is_off(d, t, middle, sign))
+			off = middle;
+		else
+			on = middle;
+	}
+	return off;
+}
+
+void contrast_divide(struct contrast *c, const struct rate *share)
+{
+	int32_t half = (int32_t)share->value / 2 * (c->value < 0 ? -1 : 1), value;
+
+	value = (int32_t)(((int64_t)c->value * RATE_SCALE + half) / (int32_t)share->value);
+	value = value > RATE_SCALE ? RATE_SCALE : value < -RATE_SCALE ? -RATE_SCALE : value;
+	int32_t low = quotient_limit(c, share, value, 1), high = quotient_limit(c, share, value, -1);
+	c->value = value;
+	c->low = low;
+	c->high = high;
+}
+
 struct rate rate_standardised(const struct rate *rates, const int64_t *weights, size_t n)
 {
 	struct rate r = {false, 0, 0, RATE_SCALE};

@@ -23,6 +23,11 @@ struct contrast {
  * p₁ − r·p₂, which is Donner and Zou's closed form. The rates must be independent. */
 struct contrast contrast_of(const struct rate *arm, const struct rate *against);
 
+/* A difference in the same measure, divided by a share that was estimated independently of it: value and limits of `c`
+ * are replaced (MOVER for a ratio, whose numerator may be negative), the ratio stands, since both rates have the same
+ * divisor. `share` must not be 0. */
+void contrast_divide(struct contrast *c, const struct rate *share);
+
 /* Σ wᵢpᵢ / Σ wᵢ with limits ∓ √Σ [wᵢ(pᵢ − lᵢ)]² / Σ wᵢ; weights not below 0, fixed. Not available when a rate with a
  * weight is not, or all weights are 0. */
 struct rate rate_standardised(const struct rate *rates, const int64_t *weights, size_t n);

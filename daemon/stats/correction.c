@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "daemon/stats/contrast.h"
 #include "daemon/stats/noise.h"
 #include "proto/json.h"
 
@@ -56,18 +55,29 @@ static uint32_t less_wrong(uint32_t value, uint32_t low, uint32_t wrong)
 	return distance < value ? (uint32_t)(value - distance) : 0;
 }
 
+/* TPR, and the share of starts that may be wrong: days 0 … days of 0 … follow_up. False: too poorly known. */
+static bool error_rates(const struct link_counts *links, uint32_t days, uint32_t follow_up, struct rate *ret_tpr,
+			uint32_t *ret_early)
+{
+	struct rate tpr = correction_recall(links), wrong = correction_false_share(links);
+	uint32_t early =
+		days < follow_up ? (uint32_t)((uint64_t)wrong.high * (days + 1) / (follow_up + 1) + 1) : wrong.high;
+
+	if (!tpr.available || !wrong.available || tpr.low < early + CORRECTION_LEAST)
+		return false;
+	*ret_tpr = tpr;
+	*ret_early = early;
+	return true;
+}
+
 struct rate correction_rate(const struct rate *crude, const struct link_counts *links, uint32_t days,
 			    uint32_t follow_up)
 {
 	enum { STEP = RATE_SCALE / RATIO_SCALE };
-	struct rate tpr = correction_recall(links), wrong = correction_false_share(links),
-		    r = {false, 0, 0, RATE_SCALE};
+	struct rate tpr, r = {false, 0, 0, RATE_SCALE};
+	uint32_t early;
 
-	/* Wrong starts: days 0 … days of 0 … follow_up. */
-	uint32_t early =
-		days < follow_up ? (uint32_t)((uint64_t)wrong.high * (days + 1) / (follow_up + 1) + 1) : wrong.high;
-
-	if (!crude->available || !tpr.available || !wrong.available || tpr.low < early + CORRECTION_LEAST)
+	if (!crude->available || !error_rates(links, days, follow_up, &tpr, &early))
 		return r;
 	struct contrast c = contrast_of(crude, &tpr);
 	r.available = true;
@@ -78,6 +88,36 @@ struct rate correction_rate(const struct rate *crude, const struct link_counts *
 	if (r.high < r.value)
 		r.high = r.value;
 	return r;
+}
+
+static struct rate with_wrong(const struct rate *crude, uint32_t early)
+{
+	struct rate r = *crude;
+
+	r.low = less_wrong(r.value, r.low, early);
+	return r;
+}
+
+struct contrast correction_contrast(const struct rate *arm, const struct link_counts *arm_links,
+				    const struct rate *against, const struct link_counts *against_links,
+				    bool is_one_count, uint32_t days, uint32_t follow_up)
+{
+	struct contrast none = {0};
+	struct rate tpr;
+	uint32_t early;
+
+	if (!is_one_count) {
+		struct rate one = correction_rate(arm, arm_links, days, follow_up),
+			    other = correction_rate(against, against_links, days, follow_up);
+
+		return contrast_of(&one, &other);
+	}
+	if (!arm->available || !against->available || !error_rates(arm_links, days, follow_up, &tpr, &early))
+		return none;
+	struct rate one = with_wrong(arm, early), other = with_wrong(against, early);
+	struct contrast c = contrast_of(&one, &other);
+	contrast_divide(&c, &tpr);
+	return c;
 }
 
 /* One count; `code` NULL where there are no arms. */

@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "daemon/stats/contrast.h"
 #include "daemon/stats/interval.h"
 #include "daemon/stats/stats.h"
 
@@ -29,6 +30,14 @@ struct rate correction_false_share(const struct link_counts *links);
  * starts is below one half. Value and limits are clipped to 0 … 1. `days`: of the rate; `follow_up`: of the measure. */
 struct rate correction_rate(const struct rate *crude, const struct link_counts *links, uint32_t days,
 			    uint32_t follow_up);
+/* Two crude rates, of people of which no two are the same, compared after correction. With one count of links for both
+ * TPR is one and the same number: it divides the difference, and the ratio is that of the crude rates (with what wrong
+ * starts may do to each). With a count each, MOVER on the two corrected rates, their errors taken as independent
+ * (docs/methods.md says why this is not too narrow although missed links of arms are estimated together). Not
+ * available where one of the corrected rates is not. */
+struct contrast correction_contrast(const struct rate *arm, const struct link_counts *arm_links,
+				    const struct rate *against, const struct link_counts *against_links,
+				    bool is_one_count, uint32_t days, uint32_t follow_up);
 
 /* {"sigma2_milli", "by", "arms": [{"code", "true", "false", "missed", "doubt"}]} with noise, for a release body;
  * without arms the four counts themselves. Errors: NOMEM, NOT_ALLOWED, the PRF's. */

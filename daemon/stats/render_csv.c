@@ -155,35 +155,48 @@ static void put_corrected(struct buffer *out, const struct line *line, const str
 	put_percent(out, line, statistic->name, "_corrected", &r);
 }
 
-/* within_21_difference and within_21_ratio, against the code that the column `against` names. */
-static void put_contrast(struct buffer *out, const struct line *line, const struct outcome_statistic *statistic)
+/* within_21_difference and within_21_ratio, against the code that the column `against` names; `suffix` "_corrected"
+ * stands before that. */
+static void put_contrast(struct buffer *out, const struct line *line, const struct outcome_statistic *statistic,
+			 const char *suffix, const struct contrast *c)
+{
+	put_start(out, line);
+	buffer_printf(out, "%s%s_difference,", statistic->name, suffix);
+	if (c->available) {
+		text_signed_percent(out, c->value);
+		buffer_append(out, ",", 1);
+		text_signed_percent(out, c->low);
+		buffer_append(out, ",", 1);
+		text_signed_percent(out, c->high);
+	}
+	put_estimate(out, line, c->available, "percentage points");
+	put_start(out, line);
+	buffer_printf(out, "%s%s_ratio,", statistic->name, suffix);
+	if (c->available && c->has_ratio) {
+		text_milli(out, c->ratio);
+		buffer_append(out, ",", 1);
+		text_milli(out, c->ratio_low);
+		buffer_append(out, ",", 1);
+		if (c->ratio_is_bounded)
+			text_milli(out, c->ratio_high);
+	}
+	put_estimate(out, line, c->available && c->has_ratio, "ratio");
+}
+
+static void put_contrasts(struct buffer *out, const struct line *line, const struct outcome_statistic *statistic)
 {
 	const struct answer *a = line->a;
-	size_t row = (size_t)(line->row - a->rows);
-	struct contrast c =
-		answer_contrast(a, &a->rows[row / a->n_rows * a->n_rows], (unsigned)(row % a->n_rows), statistic);
+	size_t at = (size_t)(line->row - a->rows);
+	const struct answer_row *rows = &a->rows[at / a->n_rows * a->n_rows];
+	unsigned row = (unsigned)(at % a->n_rows);
+	struct contrast c = answer_contrast(a, rows, row, statistic);
 
-	put_start(out, line);
-	buffer_printf(out, "%s_difference,", statistic->name);
-	if (c.available) {
-		text_signed_percent(out, c.value);
-		buffer_append(out, ",", 1);
-		text_signed_percent(out, c.low);
-		buffer_append(out, ",", 1);
-		text_signed_percent(out, c.high);
+	put_contrast(out, line, statistic, "", &c);
+	if (answer_is_corrected(a)) {
+		struct rate rate;
+		c = answer_contrast_corrected(a, rows, row, statistic, &rate);
+		put_contrast(out, line, statistic, "_corrected", &c);
 	}
-	put_estimate(out, line, c.available, "percentage points");
-	put_start(out, line);
-	buffer_printf(out, "%s_ratio,", statistic->name);
-	if (c.available && c.has_ratio) {
-		text_milli(out, c.ratio);
-		buffer_append(out, ",", 1);
-		text_milli(out, c.ratio_low);
-		buffer_append(out, ",", 1);
-		if (c.ratio_is_bounded)
-			text_milli(out, c.ratio_high);
-	}
-	put_estimate(out, line, c.available && c.has_ratio, "ratio");
 }
 
 static void put_population(struct buffer *out, const struct line *line)
@@ -214,7 +227,7 @@ static void put_row(struct buffer *out, const struct line *line)
 		if (answer_is_corrected(a))
 			put_corrected(out, line, &statistic);
 		if (a->compare_at >= 0 && line->codes[a->compare_at] != a->against)
-			put_contrast(out, line, &statistic);
+			put_contrasts(out, line, &statistic);
 	}
 	if (a->table.shape.kind == MEASURE_POPULATION)
 		put_population(out, line);

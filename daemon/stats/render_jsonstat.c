@@ -310,6 +310,19 @@ static void put_contrast(struct buffer *out, const struct contrast *c)
 	buffer_append(out, "}", 1);
 }
 
+/* null = withheld */
+static void put_corrected_contrast(struct buffer *out, const struct contrast *c, const struct rate *rate)
+{
+	if (!c->available) {
+		buffer_printf(out, ",\"corrected\":null");
+		return;
+	}
+	buffer_printf(out, ",\"corrected\":{\"percent\":");
+	text_percent(out, rate->value);
+	put_contrast(out, c);
+	buffer_append(out, "}", 1);
+}
+
 /* Of one row, crude; or of one code, standardised over all other dimensions. */
 static void put_contrasts(struct buffer *out, const struct answer *a, const struct answer_row *rows, unsigned row,
 			  bool standardised)
@@ -317,11 +330,12 @@ static void put_contrasts(struct buffer *out, const struct answer *a, const stru
 	unsigned codes[STUDY_MAX_BY];
 
 	answer_row_codes(a, row, codes);
+	unsigned code = codes[a->compare_at];
 	buffer_printf(out, ",\"%s\":[", rates_key(a));
 	for (unsigned i = 0; i < outcome_n_statistics(&a->table.shape); i++) {
 		struct outcome_statistic s = outcome_statistic(&a->table.shape, i);
-		struct rate rate = {false, 0, 0, 0};
-		struct contrast c = standardised ? answer_standardised(a, rows, codes[a->compare_at], &s, &rate)
+		struct rate rate = {false, 0, 0, 0}, corrected;
+		struct contrast c = standardised ? answer_standardised(a, rows, code, &s, &rate)
 						 : answer_contrast(a, rows, row, &s);
 		if (!standardised && rows[row].shown)
 			rate = answer_rate(a, &rows[row], &s);
@@ -333,6 +347,11 @@ static void put_contrasts(struct buffer *out, const struct answer *a, const stru
 		else
 			buffer_append(out, "null", 4);
 		put_contrast(out, &c);
+		if (answer_is_corrected(a)) {
+			c = standardised ? answer_standardised_corrected(a, rows, code, &s, &corrected)
+					 : answer_contrast_corrected(a, rows, row, &s, &corrected);
+			put_corrected_contrast(out, &c, &corrected);
+		}
 		buffer_append(out, "}", 1);
 	}
 	buffer_append(out, "]", 1);

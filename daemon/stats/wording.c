@@ -35,6 +35,16 @@ static const char arms_note[] =
 	"doubt about how many links were missed, and allow for false links; crude rates are not corrected, "
 	"and their intervals hold sampling and noise alone.";
 
+static const char own_counts_note[] =
+	"Corrected comparisons compare corrected rates, each arm corrected by the links that it misses itself; where "
+	"one "
+	"of the two rates is withheld there is none. Their intervals hold the doubt about both.";
+
+static const char one_count_note[] =
+	"Corrected comparisons take links to be missed equally often in all groups compared: if they are missed more "
+	"often "
+	"in one, a difference may come from that alone. The corrected ratio is therefore the crude one.";
+
 static const char *const notes[][3] = {
 	[MEASURE_CONTINUITY] =
 		{release_note,
@@ -100,6 +110,10 @@ void wording_notes(const struct answer *a, void (*put)(void *ctx, const char *no
 		    "the "
 		    "answer to the noisy totals of all groups; people are not assigned to groups at random, so neither "
 		    "says that the group is the cause.");
+	if (a->compare_at >= 0 && answer_is_corrected(a))
+		put(ctx, a->head.links_by != NULL && strcmp(a->by[a->compare_at].name, a->head.links_by) == 0
+				 ? own_counts_note
+				 : one_count_note);
 	if (kind == MEASURE_POPULATION)
 		put(ctx, population_note(a->table.shape.n_lists));
 }

@@ -376,6 +376,31 @@ def test_query_table(pki, stub):
         assert words in footer
 
 
+def test_query_corrected_comparison(pki, stub):
+    """Crude and corrected stand one below the other and say which they are; the widest such table fits."""
+    by = {'intervention': 'psychosocial', 'sex': 'female', 'age_band': '25-34'}
+    corrected = {'percent': 100.0, 'difference': {'points': -100.0, 'low': -100.0, 'high': -99.5},
+                 'ratio': {'value': 812.12, 'low': 712.3, 'high': 912.5}}
+    crude = {'days': 21, **corrected, 'percent': 51.69, 'corrected': corrected}
+    rows = [{'standardised': False, 'period': '2024-Q1', 'state': 'final', 'by': by, 'within': [crude]},
+            {'standardised': True, 'period': '2024-Q1', 'state': 'final', 'by': {'intervention': 'psychosocial'},
+             'within': [{**crude, 'corrected': None}]}]
+    body = json.loads(answer([rate('2024-Q1', 'ost')], linkage={}, comparison={
+        'dimension': 'intervention', 'against': 'none', 'rows': rows, 'pooled': []}))
+    body['id'] = ['period', *by, 'outcome']
+    stub.get['GET', '/v1/tables/continuity_by_intervention?compare=intervention:none'] = 200, json.dumps(body).encode()
+    done = run(pki, stub, 'query', 'continuity_by_intervention', '--compare', 'intervention:none')
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    lines = done.stdout.splitlines()
+    assert all(len(line) <= 100 for line in lines), done.stdout
+    assert 'each intervention against "none": difference in percentage points' in ' '.join(lines[1:3])
+    found = [line for line in lines if line.startswith('2024-Q1')]
+    assert [line.split()[-1] for line in found] == ['crude', 'corrected', 'standardised', 'corrected']
+    assert '51.7' in found[0] and '100.0' in found[1] and found[3].split()[-2] == 'std.'
+    assert found[3].split()[2:-2] == ['-'] * 5                     # withheld
+
+
 def test_query_other_band_and_long_names(pki, stub):
     long = 'a-very-long-name-of-an-intervention-that-somebody-thought-was-good'
     stub.get['GET', '/v1/tables/continuity_by_intervention'] = 200, answer([rate('2024-Q1', long[:63])])

@@ -167,7 +167,7 @@ def test_comparison(unit):
     print(text)
     assert all(len(line) <= 100 for line in text.splitlines()), text
     words = ' '.join(text.split())
-    assert 'intervention compared with none' in words and 'not assigned to groups at random' in words
+    assert 'each intervention against "none"' in words and 'not assigned to groups at random' in words
     rows = list(csv.DictReader(io.StringIO(unit.as_('analyst', 'query', 'continuity_by_intervention', '-c',
                                                     'intervention:none', '--format', 'csv').stdout)))
     found = [r for r in rows if r['statistic'] == 'within_21_ratio' and r['intervention'] == 'ost' and r['value']]
@@ -216,11 +216,17 @@ def test_corrected_rates(tmp_path):
         answers = {table: json.loads(unit.as_('analyst', 'query', table, '--format', 'json').stdout)
                    for table in ('continuity_by_quarter', 'continuity_by_intervention')}
         text = unit.as_('analyst', 'query', 'continuity_by_intervention').stdout
+        compared = json.loads(unit.as_('analyst', 'query', 'continuity_by_intervention', '--compare', 'intervention:none',
+                                       '--format', 'json').stdout)
+        compared_text = unit.as_('analyst', 'query', 'continuity_by_intervention', '--compare', 'intervention:none').stdout
         rows = list(csv.DictReader(io.StringIO(unit.as_('analyst', 'query', 'continuity_by_quarter', '--format',
                                                         'csv').stdout)))
         body, entries = json.loads(unit.release_body()), unit.entries()
     print(text)
     assert all(len(line) <= 100 for line in text.splitlines()) and 'corrected %' in text and 'crude %' in text
+    print(compared_text)
+    assert all(len(line) <= 100 for line in compared_text.splitlines())
+    assert 'Corrected comparisons compare corrected rates' in ' '.join(compared_text.split())
     expected = json.loads((registers / 'expected.json').read_text())
     truths = {'all': expected['expected']['all'], **expected['by_intervention']['all']}
     for answer in answers.values():
@@ -244,6 +250,17 @@ def test_corrected_rates(tmp_path):
             width = corrected['high'] - corrected['low']
             assert corrected['low'] - width <= true <= corrected['high'] + width
             assert corrected['low'] <= corrected['percent'] <= corrected['high']
+    # Half of the fields of `ost` are wrong: its advantage is understated until links that were missed are allowed for.
+    row = next(r for r in compared['extension']['comparison']['pooled'] if r['by'] == {'intervention': 'ost'})
+    rate = next(r for r in row['within'] if r['days'] == 21)
+    shares = [truths[arm]['within_21'] / truths[arm]['releases'] for arm in ('ost', 'none')]
+    true, corrected = 100 * (shares[0] - shares[1]), rate['corrected']['difference']
+    print('difference ost - none: true', round(true, 1), rate)
+    assert abs(corrected['points'] - true) < abs(rate['difference']['points'] - true)
+    width = corrected['high'] - corrected['low']
+    assert corrected['low'] - width <= true <= corrected['high'] + width
+    ratio = rate['corrected']['ratio']
+    assert ratio['low'] <= ratio['value'] <= ratio['high']
     assert any(r['statistic'] == 'within_21_corrected' and r['value'] and r['unit'] == 'percent' for r in rows)
     # What the counts of links cost is in the charge: two tables at 10 and these at 20, of which a person moves four.
     started = next(e for e in entries if e['kind'] == 'release_started')

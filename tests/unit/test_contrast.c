@@ -62,6 +62,32 @@ static void test_reference(void **state)
 	json_decref(file);
 }
 
+/* Value to the nearest step, limits outwards; cut to −1 … 1. */
+static void test_divided(void **state)
+{
+	json_t *file = json_load_file(TC_SOURCE_DIR "/tests/data/vectors/contrast.json", 0, NULL), *v;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(json_array_size(json_object_get(file, "divided")), 28);
+	json_array_foreach(json_object_get(file, "divided"), i, v)
+	{
+		const json_t *d = json_array_get(v, 0), *wanted = json_array_get(v, 2);
+		struct contrast c = {.available = true,
+				     .value = (int32_t)number_at(d, 0),
+				     .low = (int32_t)number_at(d, 1),
+				     .high = (int32_t)number_at(d, 2),
+				     .has_ratio = true,
+				     .ratio = 1234};
+		struct rate share = rate_at(v, 1);
+		contrast_divide(&c, &share);
+		assert_true(c.value <= number_at(wanted, 0) + 0.51 && c.value >= number_at(wanted, 0) - 0.51);
+		assert_outwards(c.low, c.high, number_at(wanted, 1), number_at(wanted, 2));
+		assert_int_equal(c.ratio, 1234);
+	}
+	json_decref(file);
+}
+
 static void test_not_available(void **state)
 {
 	struct rate good = {true, 100, 50, 200}, none = {false, 0, 0, RATE_SCALE}, zero = {true, 0, 0, 10};
@@ -92,8 +118,8 @@ static void test_standardised(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_not_available),
-					   cmocka_unit_test(test_standardised)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_divided),
+					   cmocka_unit_test(test_not_available), cmocka_unit_test(test_standardised)};
 
 	return cmocka_run_group_tests_name("contrast", tests, NULL, NULL);
 }

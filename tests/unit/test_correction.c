@@ -80,6 +80,67 @@ static void test_withheld(void **state)
 	assert_false(correction_rate(&none, &good, 21, 21).available);
 }
 
+/* 36 and 27 % crude. One count of links, 90 % ± 1.9 found: 40 and 30 %, so 10 points; of the crude difference ± 1.28
+ * points / 0.9 and of TPR 10 · 1.9/90 = 0.21, together 1.44. The ratio stays 36/27. */
+static void test_comparison_with_one_count(void **state)
+{
+	const struct link_counts links = {9000, 0, 1000, 200, 1, 0};
+	struct rate arm = rate_interval(3600, 6400, 1, 1, 0), against = rate_interval(2700, 7300, 1, 1, 0);
+	struct contrast crude = contrast_of(&arm, &against),
+			c = correction_contrast(&arm, &links, &against, &links, true, 21, 90);
+
+	(void)state;
+	assert_true(c.available && c.has_ratio);
+	assert_int_equal(crude.value, 900);
+	assert_int_equal(c.value, 1000);
+	assert_in_range(c.low, 850, 860);
+	assert_in_range(c.high, 1140, 1150);
+	assert_int_equal(c.ratio, 1333);
+	assert_in_range(c.ratio_low, crude.ratio_low - 3, crude.ratio_low);
+	assert_in_range(c.ratio_high, crude.ratio_high, crude.ratio_high + 3);
+	/* The mirror. */
+	struct contrast m = correction_contrast(&against, &links, &arm, &links, true, 21, 90);
+	assert_int_equal(m.value, -1000);
+	assert_int_equal(m.low, -c.high);
+	assert_int_equal(m.high, -c.low);
+}
+
+/* 80 % found in one arm and 90 % in the other: 45 and 30 %, where crude rates say 36 and 27; MOVER on the limits. */
+static void test_comparison_with_a_count_each(void **state)
+{
+	const struct link_counts poor = {8000, 0, 2000, 300, 1, 0}, good = {9000, 0, 1000, 200, 1, 0};
+	struct rate arm = rate_interval(3600, 6400, 1, 1, 0), against = rate_interval(2700, 7300, 1, 1, 0);
+	struct rate a = correction_rate(&arm, &poor, 21, 90), b = correction_rate(&against, &good, 21, 90);
+	struct contrast c = correction_contrast(&arm, &poor, &against, &good, false, 21, 90);
+
+	(void)state;
+	assert_true(c.available && c.has_ratio);
+	assert_int_equal(c.value, 1500);
+	assert_int_equal(c.ratio, 1500);
+	/* 45 % − 1.87 (crude .93/.8 = 1.17, TPR 45 · 2.6/80 = 1.46) and 30 % + 1.17 (.88/.9 = .98, 30 · 1.9/90 = .63):
+	 * 15 − √(1.87² + 1.17²) = 12.8. */
+	assert_in_range(c.low, 1270, 1290);
+	assert_in_range(c.high, 1715, 1735);
+	assert_true(c.ratio_low < 1500 - 80 && c.ratio_low > 1500 - 100);
+	assert_true(c.low >= (int32_t)(a.low - b.high) && c.high <= (int32_t)(a.high - b.low));
+}
+
+/* An arm that is too poorly known leaves nothing to compare; nor does a crude rate that is not there. */
+static void test_comparison_withheld(void **state)
+{
+	const struct link_counts poor = {6400, 10, 3600, 2800, 1, 0}, good = {9000, 0, 1000, 200, 1, 0};
+	struct rate crude = rate_interval(400, 600, 1, 1, 0), none = {false, 0, 0, RATE_SCALE};
+
+	(void)state;
+	assert_false(correction_contrast(&crude, &poor, &crude, &good, false, 21, 21).available);
+	assert_false(correction_contrast(&crude, &good, &crude, &poor, false, 21, 21).available);
+	assert_false(correction_contrast(&crude, &poor, &crude, &poor, true, 21, 21).available);
+	assert_false(correction_contrast(&none, &good, &crude, &good, true, 21, 21).available);
+	assert_false(correction_contrast(&crude, &good, &none, &good, true, 21, 21).available);
+	assert_true(correction_contrast(&crude, &good, &crude, &good, true, 21, 21).available);
+	assert_true(correction_contrast(&crude, &good, &crude, &good, false, 21, 21).available);
+}
+
 static json_int_t count_of(const json_t *counts, const char *name)
 {
 	assert_true(json_is_integer(json_object_get(counts, name)));
@@ -172,9 +233,16 @@ static void test_arms(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_by_hand),          cmocka_unit_test(test_wider_than_crude),
-		cmocka_unit_test(test_clipped),          cmocka_unit_test(test_withheld),
-		cmocka_unit_test(test_counts_of_a_body), cmocka_unit_test(test_arms)};
+		cmocka_unit_test(test_by_hand),
+		cmocka_unit_test(test_wider_than_crude),
+		cmocka_unit_test(test_clipped),
+		cmocka_unit_test(test_withheld),
+		cmocka_unit_test(test_comparison_with_one_count),
+		cmocka_unit_test(test_comparison_with_a_count_each),
+		cmocka_unit_test(test_comparison_withheld),
+		cmocka_unit_test(test_counts_of_a_body),
+		cmocka_unit_test(test_arms),
+	};
 
 	return cmocka_run_group_tests_name("correction", tests, NULL, NULL);
 }

@@ -205,6 +205,96 @@ static void test_comparison(void **state)
 	json_decref(body);
 }
 
+/* Counts of links of two arms, and of none for those that are not asked. */
+static json_t *make_links(void)
+{
+	return json_pack("{s:i, s:s, s:[{s:s,s:i,s:i,s:i,s:i},{s:s,s:i,s:i,s:i,s:i}]}", "sigma2_milli", 10000, "by",
+			 "intervention", "arms", "code", "unknown", "true", 9000, "false", 10, "missed", 1000, "doubt",
+			 200, "code", "ost, daily", "true", 8000, "false", 10, "missed", 2000, "doubt", 300);
+}
+
+static const json_t *first_corrected(const json_t *dataset, size_t at)
+{
+	const json_t *comparison = json_object_get(json_object_get(dataset, "extension"), "comparison");
+	const json_t *row = json_array_get(json_object_get(comparison, "rows"), at);
+
+	return json_object_get(json_array_get(json_object_get(row, "within"), 0), "corrected");
+}
+
+static bool has_note(const json_t *dataset, const char *words)
+{
+	const json_t *notes = json_object_get(dataset, "note");
+	bool found = false;
+
+	for (size_t i = 0; i < json_array_size(notes); i++)
+		found |= strstr(json_string_value(json_array_get(notes, i)), words) != NULL;
+	return found;
+}
+
+static json_t *render_compared(const json_t *body, const char *dimension, const char *against)
+{
+	struct stats_query q = make_query("by_both", "2024-Q2", -1, NULL, NULL);
+
+	fixture_name(q.compare, dimension);
+	fixture_name(q.against, against);
+	return render(body, &q);
+}
+
+/* All rows of 2024-Q2 have 40 of 196 within 7 days, 20.41 %. Of the arms 90 and 80 % of the links are found: 22.68 and
+ * 25.51 %. */
+static void test_corrected_comparison(void **state)
+{
+	json_t *body = make_body(false);
+
+	(void)state;
+	json_object_set_new(body, "linkage", make_links());
+	json_t *dataset = render_compared(body, "intervention", "unknown");
+	for (size_t at = 0; at < 4; at += 3) { /* ost, of unknown sex; standardised over sex */
+		const json_t *corrected = first_corrected(dataset, at);
+		assert_in_range((long)(number_in(corrected, "difference", "points") * 100), 280, 286);
+		assert_true(number_in(corrected, "difference", "low") < -3);
+		assert_true(number_in(corrected, "difference", "high") > 8);
+		assert_in_range((long)(number_in(corrected, "ratio", "value") * 1000), 1123, 1127);
+		assert_in_range((long)(json_number_value(json_object_get(corrected, "percent")) * 100), 2545, 2555);
+	}
+	assert_true(has_note(dataset, "links that it misses itself"));
+	json_decref(dataset);
+	/* Between sexes of one arm the share found is the same: nothing is standardised over arms. */
+	dataset = render_compared(body, "sex", "m");
+	assert_int_equal((long)number_in(first_corrected(dataset, 0), "difference", "points"), 0);
+	assert_true(json_is_null(first_corrected(dataset, 4)));
+	assert_true(has_note(dataset, "equally often"));
+	json_decref(dataset);
+	/* An arm of which too little is known leaves no comparison. */
+	json_object_set_new(json_array_get(json_object_get(json_object_get(body, "linkage"), "arms"), 0), "doubt",
+			    json_integer(9000));
+	dataset = render_compared(body, "intervention", "unknown");
+	assert_true(json_is_null(first_corrected(dataset, 0)) && json_is_null(first_corrected(dataset, 3)));
+	json_decref(dataset);
+	json_decref(body);
+}
+
+static void test_corrected_comparison_csv(void **state)
+{
+	json_t *body = make_body(false);
+	struct stats_query q = make_query("by_both", "2024-Q2", -1, NULL, NULL);
+	struct buffer out;
+
+	(void)state;
+	json_object_set_new(body, "linkage", make_links());
+	fixture_name(q.compare, "intervention");
+	fixture_name(q.against, "unknown");
+	buffer_init(&out);
+	assert_int_equal(stats_render_csv(body, &q, &out, NULL), RC_OK);
+	buffer_append(&out, "", 1);
+	assert_non_null(strstr((char *)out.data, "\"ost, daily\",m,within_7_corrected_difference,2.8"));
+	assert_non_null(strstr((char *)out.data, "\"ost, daily\",m,within_7_corrected_ratio,1.12"));
+	assert_non_null(strstr((char *)out.data, "\"ost, daily\",m,within_7_difference,0.0"));
+	assert_null(strstr((char *)out.data, ",unknown,m,within_7_corrected_difference"));
+	buffer_deinit(&out);
+	json_decref(body);
+}
+
 static void test_comparison_refusals(void **state)
 {
 	static const struct {
@@ -478,6 +568,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_comparison),
+		cmocka_unit_test(test_corrected_comparison),
+		cmocka_unit_test(test_corrected_comparison_csv),
 		cmocka_unit_test(test_comparison_refusals),
 		cmocka_unit_test(test_whole_table),
 		cmocka_unit_test(test_sum_with_hidden_row_is_hidden),

@@ -10,29 +10,19 @@
 #include "daemon/stats/stats.h"
 #include "keys/key_file.h"
 #include "proto/json.h"
+#include "tools/lab/coverage.h"
 #include "tools/lab/lab.h"
 #include "tools/options.h"
 #include "tools/synth.h"
 
-enum { MAX_ARMS = STUDY_MAX_CODES + 2, MAX_REPETITIONS = 100000, DAYS = 21 };
-
-/* One arm of one repetition, in per cent. */
-struct figure {
-	bool has_corrected;
-	double truth, crude, value, low, high, known_width, found;
-	double expected, doubt; /* share of the links that are found, as the model has it without noise; ± */
-};
+enum { MAX_REPETITIONS = 100000 };
 
 struct coverage {
 	struct lab_input input;
 	struct synth_options synth;
-	const char *table;
-	uint64_t n_repetitions;
 	int32_t as_of;
-	unsigned n_arms;
-	char arms[MAX_ARMS][STUDY_NAME_CAP]; /* the first is everybody */
-	struct figure *figures;              /* [repetition][arm] */
-	char path[4][256];                   /* of prison.csv, treatment.csv, truth.csv, expected.json */
+	struct coverage_results results;
+	char path[4][256]; /* of prison.csv, treatment.csv, truth.csv, expected.json */
 };
 
 /* Noise of a repetition: the secret is its seed. */
@@ -59,24 +49,23 @@ static enum rc publish(const struct coverage *c, const struct study *study, cons
 	return stats_release(study, registers->events, link_pool_n_rows(registers->pool), &params, ret);
 }
 
-/* The pooled rows of an answer; `by_arms` or everybody. */
-static enum rc ask(const struct coverage *c, const json_t *body, bool by_arms, json_t **ret_rows, json_t **ret_answer,
-		   struct diag *diag)
+/* An answer by arms, compared with the last of them, or of everybody. */
+static enum rc ask(const struct coverage *c, const json_t *body, bool by_arms, json_t **ret_answer, struct diag *diag)
 {
 	struct stats_query query = {.by_given = !by_arms};
 	struct buffer text;
 
-	snprintf(query.table, sizeof query.table, "%s", c->table);
+	snprintf(query.table, sizeof query.table, "%s", c->results.table);
+	if (by_arms) {
+		snprintf(query.compare, sizeof query.compare, "%s", c->results.dimension);
+		snprintf(query.against, sizeof query.against, "%s", c->results.arms[c->results.n_arms - 1]);
+	}
 	buffer_init(&text);
 	enum rc rc = stats_render_jsonstat(body, &query, &text, diag);
 	if (rc == RC_OK)
 		*ret_answer = json_loadb((const char *)text.data, text.len, 0, NULL);
 	buffer_deinit(&text);
-	if (rc == RC_OK && *ret_answer == NULL)
-		rc = RC_NOMEM;
-	if (rc == RC_OK)
-		*ret_rows = json_object_get(json_object_get(*ret_answer, "extension"), "pooled");
-	return rc;
+	return rc == RC_OK && *ret_answer == NULL ? RC_NOMEM : rc;
 }
 
 /* The rate of an arm, NULL when it is not shown. */
@@ -87,11 +76,11 @@ static const json_t *rate_of(const struct coverage *c, const json_t *rows, unsig
 		const json_t *rates = json_object_get(row, "within");
 		const char *code = json_string_value(json_object_iter_value(json_object_iter((json_t *)by)));
 
-		if (arm > 0 && (code == NULL || strcmp(code, c->arms[arm]) != 0))
+		if (arm > 0 && (code == NULL || strcmp(code, c->results.arms[arm]) != 0))
 			continue;
 		for (size_t k = 0; k < json_array_size(rates); k++) {
 			const json_t *rate = json_array_get(rates, k);
-			if (json_integer_value(json_object_get(rate, "days")) == DAYS)
+			if (json_integer_value(json_object_get(rate, "days")) == COVERAGE_DAYS)
 				return rate;
 		}
 	}
@@ -105,7 +94,7 @@ static double number(const json_t *object, const char *key)
 
 enum which { PUBLISHED, KNOWN, EXACT };
 
-static void take_rate(const json_t *rate, enum which which, struct figure *figure)
+static void take_rate(const json_t *rate, enum which which, struct coverage_figure *figure)
 {
 	const json_t *corrected = json_object_get(rate, "corrected");
 
@@ -122,17 +111,43 @@ static void take_rate(const json_t *rate, enum which which, struct figure *figur
 	}
 }
 
-static enum rc read_release(const struct coverage *c, const json_t *body, enum which which, struct figure *figures,
-			    struct diag *diag)
+static void take_contrast(const json_t *rate, enum which which, struct coverage_figure *figure)
+{
+	const json_t *crude = json_object_get(rate, "difference"), *corrected = json_object_get(rate, "corrected"),
+		     *difference = json_object_get(corrected, "difference"),
+		     *ratio = json_object_get(corrected, "ratio");
+
+	if (which == EXACT) {
+		figure->true_difference = number(crude, "points");
+		figure->true_ratio = number(json_object_get(rate, "ratio"), "value");
+	} else if (which == KNOWN) {
+		figure->known_difference_width = number(crude, "high") - number(crude, "low");
+	} else {
+		figure->has_contrast = json_is_object(difference) && json_is_object(ratio);
+		figure->crude_difference = number(crude, "points");
+		figure->difference = number(difference, "points");
+		figure->low_difference = number(difference, "low");
+		figure->high_difference = number(difference, "high");
+		figure->low_ratio = number(ratio, "low");
+		figure->high_ratio = json_is_null(json_object_get(ratio, "high")) ? INFINITY : number(ratio, "high");
+	}
+}
+
+static enum rc read_release(const struct coverage *c, const json_t *body, enum which which,
+			    struct coverage_figure *figures, struct diag *diag)
 {
 	enum rc rc = RC_OK;
 
 	for (unsigned by_arms = 0; by_arms <= 1 && rc == RC_OK; by_arms++) {
-		json_t *answer = NULL, *rows = NULL;
+		json_t *answer = NULL;
 
-		rc = ask(c, body, by_arms != 0, &rows, &answer, diag);
-		for (unsigned arm = by_arms; rc == RC_OK && arm < (by_arms != 0 ? c->n_arms : 1); arm++)
-			take_rate(rate_of(c, rows, arm), which, &figures[arm]);
+		rc = ask(c, body, by_arms != 0, &answer, diag);
+		const json_t *extension = json_object_get(answer, "extension"),
+			     *comparison = json_object_get(extension, "comparison");
+		for (unsigned arm = by_arms; rc == RC_OK && arm < (by_arms != 0 ? c->results.n_arms : 1); arm++) {
+			take_rate(rate_of(c, json_object_get(extension, "pooled"), arm), which, &figures[arm]);
+			take_contrast(rate_of(c, json_object_get(comparison, "pooled"), arm), which, &figures[arm]);
+		}
 		json_decref(answer);
 	}
 	return rc;
@@ -194,11 +209,11 @@ static int compare_owned(const void *x, const void *y)
 
 /* Number the true persons, and count which share of the true pairs of a release and a treatment row were linked. */
 static enum rc number_truth(const struct coverage *c, const struct lab_registers *registers, const uint64_t *entity,
-			    const uint32_t *person, uint32_t *ret_truth, struct figure *figures)
+			    const uint32_t *person, uint32_t *ret_truth, struct coverage_figure *figures)
 {
 	uint32_t n = link_pool_n_rows(registers->pool), number = 0;
 	struct owned *owned = malloc(((size_t)n + 1) * sizeof *owned);
-	uint64_t pairs[MAX_ARMS] = {0}, found[MAX_ARMS] = {0};
+	uint64_t pairs[COVERAGE_MAX_ARMS] = {0}, found[COVERAGE_MAX_ARMS] = {0};
 
 	if (owned == NULL)
 		return RC_NOMEM;
@@ -223,17 +238,17 @@ static enum rc number_truth(const struct coverage *c, const struct lab_registers
 			}
 		}
 	}
-	for (unsigned arm = 0; arm < c->n_arms; arm++)
+	for (unsigned arm = 0; arm < c->results.n_arms; arm++)
 		figures[arm].found = pairs[arm] > 0 ? 100.0 * (double)found[arm] / (double)pairs[arm] : 0;
 	free(owned);
 	return RC_OK;
 }
 
-static void expect_found(const struct coverage *c, const struct stats_linkage *linkage, struct figure *figures)
+static void expect_found(const struct coverage *c, const struct stats_linkage *linkage, struct coverage_figure *figures)
 {
-	double found[MAX_ARMS] = {0}, missed[MAX_ARMS] = {0}, doubt[MAX_ARMS] = {0};
+	double found[COVERAGE_MAX_ARMS] = {0}, missed[COVERAGE_MAX_ARMS] = {0}, doubt[COVERAGE_MAX_ARMS] = {0};
 
-	for (unsigned arm = 1; arm < c->n_arms; arm++) {
+	for (unsigned arm = 1; arm < c->results.n_arms; arm++) {
 		found[arm] = (double)linkage->arms[arm - 1].n_true;
 		missed[arm] = (double)linkage->arms[arm - 1].n_missed;
 		doubt[arm] = (double)linkage->arms[arm - 1].n_doubt;
@@ -241,7 +256,7 @@ static void expect_found(const struct coverage *c, const struct stats_linkage *l
 		missed[0] += missed[arm];
 		doubt[0] = hypot(doubt[0], doubt[arm]);
 	}
-	for (unsigned arm = 0; arm < c->n_arms; arm++) {
+	for (unsigned arm = 0; arm < c->results.n_arms; arm++) {
 		double all = found[arm] + missed[arm];
 
 		figures[arm].expected = all > 0 ? 100 * found[arm] / all : 0;
@@ -258,7 +273,7 @@ static void set_persons(struct lab_registers *registers, const uint32_t *person)
 /* Publish with the links found, with the true ones, and the truth itself. */
 static enum rc publish_all(const struct coverage *c, struct lab_registers *registers, const uint32_t *person,
 			   const uint32_t *truth, const struct stats_linkage *linkage, uint64_t seed,
-			   struct figure *figures, struct diag *diag)
+			   struct coverage_figure *figures, struct diag *diag)
 {
 	struct study *exact = malloc(sizeof *exact);
 	enum rc rc = exact == NULL ? RC_NOMEM : RC_OK;
@@ -293,12 +308,13 @@ static enum rc name_arms(struct coverage *c, const struct study *study, struct d
 				"%s: this needs a synthetic study with keyed noise and disclosure.linkage_by",
 				c->input.study);
 	const struct study_dimension *dimension = &study->dimensions[study->disclosure.linkage_by - 1];
-	c->n_arms = dimension->n_codes + 2u;
-	snprintf(c->arms[0], sizeof c->arms[0], "all");
+	c->results.n_arms = dimension->n_codes + 2u;
+	snprintf(c->results.dimension, sizeof c->results.dimension, "%s", dimension->name);
+	snprintf(c->results.arms[0], sizeof c->results.arms[0], "all");
 	for (unsigned i = 0; i <= dimension->n_codes; i++)
-		snprintf(c->arms[i + 1], sizeof c->arms[0], "%s", dimension->codes[i]);
-	c->figures = calloc(c->n_repetitions * c->n_arms, sizeof *c->figures);
-	return c->figures == NULL ? RC_NOMEM : RC_OK;
+		snprintf(c->results.arms[i + 1], sizeof c->results.arms[0], "%s", dimension->codes[i]);
+	c->results.figures = calloc(c->results.n_repetitions * c->results.n_arms, sizeof *c->results.figures);
+	return c->results.figures == NULL ? RC_NOMEM : RC_OK;
 }
 
 static enum rc repeat(struct coverage *c, uint64_t repetition, struct diag *diag)
@@ -308,7 +324,7 @@ static enum rc repeat(struct coverage *c, uint64_t repetition, struct diag *diag
 	struct synth_written written;
 	uint32_t *person = NULL, *truth = NULL;
 	uint64_t *entity = NULL;
-	struct figure *figures;
+	struct coverage_figure *figures;
 	enum rc rc;
 
 	c->synth.seed += repetition > 0;
@@ -317,7 +333,7 @@ static enum rc repeat(struct coverage *c, uint64_t repetition, struct diag *diag
 		return rc;
 	rc = lab_study_load(&c->input, &registers, diag);
 	registers.with_events = true;
-	if (rc == RC_OK && c->figures == NULL)
+	if (rc == RC_OK && c->results.figures == NULL)
 		rc = name_arms(c, registers.study, diag);
 	if (rc == RC_OK)
 		rc = lab_registers_encode(&c->input, &registers, diag);
@@ -327,7 +343,7 @@ static enum rc repeat(struct coverage *c, uint64_t repetition, struct diag *diag
 	person = malloc(n * sizeof *person);
 	truth = malloc(n * sizeof *truth);
 	entity = malloc(n * sizeof *entity);
-	figures = c->figures + repetition * c->n_arms;
+	figures = c->results.figures + repetition * c->results.n_arms;
 	rc = person == NULL || truth == NULL || entity == NULL ? RC_NOMEM : RC_OK;
 	if (rc == RC_OK)
 		rc = link_rows(&registers, &linkage, person);
@@ -347,80 +363,6 @@ out:
 	return rc;
 }
 
-/* ---- the report ---- */
-
-static int compare_doubles(const void *x, const void *y)
-{
-	const double *p = x, *q = y;
-
-	return *p < *q ? -1 : *p > *q;
-}
-
-static double median(double *values, size_t n)
-{
-	qsort(values, n, sizeof *values, compare_doubles);
-	return n > 0 ? values[n / 2] : 0;
-}
-
-static double distance(double x, double y)
-{
-	return x > y ? x - y : y - x;
-}
-
-static json_t *report_arm(const struct coverage *c, unsigned arm)
-{
-	size_t n = 0, covered = 0, covers_chance = 0, nearer = 0;
-	double truth = 0, crude = 0, value = 0, found = 0, expected = 0, doubt = 0;
-	double *widths = calloc(c->n_repetitions, sizeof *widths), *known = calloc(c->n_repetitions, sizeof *known);
-	json_t *json = NULL;
-
-	if (widths == NULL || known == NULL)
-		goto out;
-	for (uint64_t r = 0; r < c->n_repetitions; r++)
-		truth += c->figures[r * c->n_arms + arm].truth / (double)c->n_repetitions;
-	for (uint64_t r = 0; r < c->n_repetitions; r++) {
-		const struct figure *f = &c->figures[r * c->n_arms + arm];
-
-		if (!f->has_corrected)
-			continue;
-		covered += f->low <= f->truth && f->truth <= f->high;
-		covers_chance += f->low <= truth && truth <= f->high;
-		nearer += distance(f->value, f->truth) < distance(f->crude, f->truth);
-		crude += f->crude;
-		value += f->value;
-		found += f->found;
-		expected += f->expected;
-		doubt += f->doubt;
-		widths[n] = f->high - f->low;
-		known[n++] = f->known_width;
-	}
-	double w = median(widths, n), k = median(known, n), all = n > 0 ? (double)n : 1;
-	json = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f}", "arm",
-			 c->arms[arm], "published", (json_int_t)n, "withheld", (json_int_t)(c->n_repetitions - n),
-			 "links_found_percent", found / all, "links_expected_percent", expected / all,
-			 "links_doubt_points", doubt / all, "true_percent", truth, "crude_percent", crude / all,
-			 "corrected_percent", value / all, "covered", (json_int_t)covered, "covered_chance",
-			 (json_int_t)covers_chance, "nearer", (json_int_t)nearer, "median_width", w,
-			 "median_width_known_links", k, "width_ratio", k > 0 ? w / k : 0.0);
-out:
-	free(widths);
-	free(known);
-	return json;
-}
-
-static enum rc report(const struct coverage *c)
-{
-	json_t *arms = json_array(), *json = NULL;
-
-	for (unsigned arm = 0; arms != NULL && arm < c->n_arms; arm++) {
-		if (arm != 1) /* nobody is of unknown intervention */
-			json_array_append_new(arms, report_arm(c, arm));
-	}
-	json = json_pack("{s:I, s:I, s:I, s:s, s:o}", "repetitions", (json_int_t)c->n_repetitions, "persons",
-			 (json_int_t)c->synth.persons, "days", (json_int_t)DAYS, "table", c->table, "arms", arms);
-	return lab_print(json);
-}
-
 static enum rc run_all(struct coverage *c, struct diag *diag)
 {
 	static const char *const names[] = {"prison.csv", "treatment.csv", "truth.csv", "expected.json"};
@@ -437,20 +379,21 @@ static enum rc run_all(struct coverage *c, struct diag *diag)
 	c->synth.folder = folder;
 	c->input.csv[0] = c->path[0];
 	c->input.csv[1] = c->path[1];
-	for (uint64_t r = 0; r < c->n_repetitions && rc == RC_OK; r++)
+	c->results.n_persons = c->synth.persons;
+	for (uint64_t r = 0; r < c->results.n_repetitions && rc == RC_OK; r++)
 		rc = repeat(c, r, diag);
 	for (int i = 0; i < 4; i++)
 		unlink(c->path[i]);
 	rmdir(folder);
 	if (rc == RC_OK)
-		rc = report(c);
-	free(c->figures);
+		rc = coverage_report(&c->results);
+	free(c->results.figures);
 	return rc;
 }
 
 int lab_coverage(int argc, char **argv)
 {
-	struct coverage c = {.table = "continuity_by_intervention",
+	struct coverage c = {.results.table = "continuity_by_intervention",
 			     .synth = {.seed = 1, .movers = 12, .plan = {3, 75}}};
 	struct option_list typos_by = {0};
 	uint64_t typos = 8;
@@ -463,9 +406,9 @@ int lab_coverage(int argc, char **argv)
 		 .help = "a synthetic study with keyed noise, linkage_sigma2 and linkage_by"},
 		{"secret", 0, OPTION_TEXT, &c.input.secret, .argument = "FILE", .required = true,
 		 .help = "a linkage secret"},
-		{"table", 0, OPTION_TEXT, &c.table, .argument = "NAME",
+		{"table", 0, OPTION_TEXT, &c.results.table, .argument = "NAME",
 		 .help = "a continuity table by that dimension (default continuity_by_intervention)"},
-		{"repetitions", 0, OPTION_NUMBER, &c.n_repetitions, 1, MAX_REPETITIONS, .argument = "N",
+		{"repetitions", 0, OPTION_NUMBER, &c.results.n_repetitions, 1, MAX_REPETITIONS, .argument = "N",
 		 .required = true, .help = "how often"},
 		{"persons", 0, OPTION_NUMBER, &c.synth.persons, 1, 1000000, .argument = "N", .required = true,
 		 .help = "how many people each time"},
@@ -488,7 +431,10 @@ int lab_coverage(int argc, char **argv)
 			 "repetitions\n"
 			 "(covered_chance), how often the corrected rate is nearer to the truth than the crude one, "
 			 "and\n"
-			 "the median width beside that of the crude interval of one who knows the true links.",
+			 "the median width beside that of the crude interval of one who knows the true links. The same "
+			 "for\n"
+			 "difference and ratio of each arm against the last, and how far errors of two arms go "
+			 "together.",
 		.example = "throughcare lab coverage --study study.yaml --secret main.secret --persons 1500 \\\n"
 			   "    --repetitions 20 --typos 25 --typos-by ost=50",
 		OPTION_ROWS(rows),
