@@ -344,6 +344,35 @@ struct rate answer_corrected(const struct answer *answer, const unsigned codes[S
 	return links_of(answer, codes, &links) ? correction_rate(crude, &links, days, follow_up(answer)) : withheld;
 }
 
+static bool counts_the_same(const struct body_table *other, const struct body_table *table)
+{
+	return strcmp(other->name, table->name) != 0 && strcmp(other->measure, table->measure) == 0 &&
+	       other->period_kind == table->period_kind && json_equal(other->eligible, table->eligible);
+}
+
+bool answer_is_drawn_apart(const struct answer *answer, struct answer_apart *ret)
+{
+	for (size_t t = 0; t < json_array_size(answer->head.tables); t++) {
+		struct body_table other;
+		if (body_read_table(json_array_get(answer->head.tables, t), &other) != RC_OK ||
+		    !counts_the_same(&other, &answer->table))
+			continue;
+		for (size_t i = 0; i < json_array_size(other.periods); i++) {
+			const json_t *block = json_array_get(other.periods, i);
+			const char *period = json_string_value(json_object_get(block, "period"));
+			int64_t released_in = json_integer_value(json_object_get(block, "released_in"));
+			for (size_t p = 0; period != NULL && p < answer->n_periods; p++) {
+				if (strcmp(period, answer->periods[p].period) != 0 ||
+				    released_in == answer->periods[p].released_in)
+					continue;
+				*ret = (struct answer_apart){other.name, answer->periods[p].period, released_in};
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
 /* ---- comparisons ---- */
 
 /* Number of rows from one code of the compared dimension to the next. */

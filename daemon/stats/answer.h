@@ -55,6 +55,13 @@ bool answer_is_corrected(const struct answer *answer);
  * answer has the dimension of the arms, else of all. */
 struct rate answer_corrected(const struct answer *answer, const unsigned codes[STUDY_MAX_BY], const struct rate *crude,
 			     uint32_t days);
+/* A table of the release that counts the same releases, but has a period of this answer from another release (it was
+ * added to the study later, or earlier): drawn apart, their sums do not agree. False where there is none. */
+struct answer_apart {
+	const char *table, *period;
+	int64_t released_in; /* there; here it is another one */
+};
+bool answer_is_drawn_apart(const struct answer *answer, struct answer_apart *ret);
 /* The rate of a row compared with that of the row that has the code `against` and else the same codes. `rows` are all
  * rows of the row's period, or the pooled ones. Not available where one of them is hidden. */
 struct contrast answer_contrast(const struct answer *answer, const struct answer_row *rows, unsigned row,

@@ -1,6 +1,8 @@
 /* The words. Each note is one that a reader who skips the rest must not miss. */
 #include "daemon/stats/wording.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct wording wordings[] = {
@@ -87,6 +89,21 @@ static const char *population_note(unsigned n_lists)
 	       "wrong, mostly too high. The interval holds sampling and noise, not these.";
 }
 
+static void note_apart(const struct answer *a, void (*put)(void *ctx, const char *note), void *ctx)
+{
+	struct answer_apart apart;
+	char text[512];
+
+	if (!answer_is_drawn_apart(a, &apart))
+		return;
+	snprintf(text, sizeof text,
+		 "Table %s counts the same, but has %s as release %" PRId64
+		 " published it, with noise of its own: sums of "
+		 "the two tables do not agree.",
+		 apart.table, apart.period, apart.released_in);
+	put(ctx, text);
+}
+
 void wording_notes(const struct answer *a, void (*put)(void *ctx, const char *note), void *ctx)
 {
 	enum study_measure_kind kind = a->table.shape.kind;
@@ -104,6 +121,7 @@ void wording_notes(const struct answer *a, void (*put)(void *ctx, const char *no
 		put(ctx, !answer_is_corrected(a) || i != 1 ? notes[kind][i]
 			 : a->head.links_by != NULL        ? arms_note
 							   : correction_note);
+	note_apart(a, put, ctx);
 	if (a->compare_at >= 0)
 		put(ctx,
 		    "Differences and ratios compare groups as they are, or standardised over the other dimensions of "

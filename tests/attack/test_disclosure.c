@@ -182,6 +182,64 @@ static void test_collusion(void **state)
 	world_deinit(&w);
 }
 
+/* ---- counts of links ---- */
+
+/* The same world with counts of links by intervention, in which the target's own missed link stands: the case that
+ * moves them most. `sigma2_milli` is what the release says. */
+static void linked_world(struct world *w, uint32_t sigma2_milli)
+{
+	closed_world(w);
+	w->study->disclosure.linkage_sigma2_milli = sigma2_milli;
+	w->study->disclosure.linkage_by = 1;
+	for (int which = 0; which < 2; which++) {
+		for (unsigned arm = 1; arm <= 3; arm++) {
+			w->linkage[which].arms[arm].n_true = 90;
+			w->linkage[which].arms[arm].n_missed = 10;
+			w->linkage[which].arms[arm].n_doubt = 4;
+		}
+		w->linkage[which].arms[1 + which].n_missed++;
+		w->linkage[which].arms[1 + which].n_doubt++;
+	}
+	world_publish_past(w, PAST);
+}
+
+/* All tables and the counts of links of one release, the latter alone as well. A control publishes the counts with an
+ * eighth of the σ that is charged. */
+static void test_collusion_with_link_counts(void **state)
+{
+	enum { SIGMA2_MILLI = 10000 };
+	struct score links = {0}, all = {0}, control = {0};
+	struct view expect[2], seen;
+	struct world w;
+	char secret[64];
+
+	(void)state;
+	linked_world(&w, SIGMA2_MILLI);
+	world_expect(&w, 2, NOW, expect);
+	struct study *broken = malloc(sizeof *broken);
+	assert_non_null(broken);
+	*broken = *w.study;
+	broken->disclosure.linkage_sigma2_milli /= 64;
+	for (unsigned i = 0; i < WORLD_TRIALS; i++) {
+		int truth = world_choose(&w);
+		json_t *body =
+			world_publish(&w, broken, truth, secret_of(secret, "broken links", i), 2, NOW, w.previous);
+		world_view(&w, body, &seen);
+		json_decref(body);
+		score_guess(&w, &control, world_links_evidence(&w, &seen, expect), truth);
+		world_see(&w, truth, secret_of(secret, "links", i), 2, NOW, &seen);
+		score_guess(&w, &links, world_links_evidence(&w, &seen, expect), truth);
+		score_guess(&w, &all, world_all_evidence(&w, &seen, expect), truth);
+	}
+	assert_int_equal((int)(seen.rho * 1000 + 0.5), 500); /* three tables at 1/10 and the counts at 2/10 */
+	assert_false(score_exceeds("collusion, counts of links alone", &links, 2000.0 / SIGMA2_MILLI));
+	assert_false(score_exceeds("collusion, all tables and counts of links", &all, seen.rho));
+	assert_true(all.n_right > WORLD_TRIALS * 55 / 100);
+	assert_true(score_exceeds("control: an eighth of sigma in counts of links", &control, seen.rho));
+	free(broken);
+	world_deinit(&w);
+}
+
 /* ---- several releases ---- */
 
 /* Open periods are published again and again, each time at full cost. A custodian adds a release of the target to a row
@@ -273,7 +331,7 @@ static uint64_t median(uint64_t *values, size_t n)
 static struct score attack_timing(struct world *w, uint64_t leak, double *ret_rho)
 {
 	enum { TRAINED = 200, TRIALS = 400 };
-	uint64_t trained[2][TRAINED], middle[2];
+	uint64_t trained[2][TRAINED], middle[2] = {0};
 	struct score score = {0};
 	char secret[64];
 	struct view seen;
@@ -467,6 +525,7 @@ int main(void)
 		cmocka_unit_test(test_differencing),
 		cmocka_unit_test(test_suppression_patterns),
 		cmocka_unit_test(test_collusion),
+		cmocka_unit_test(test_collusion_with_link_counts),
 		cmocka_unit_test(test_probing),
 		cmocka_unit_test(test_timing),
 		cmocka_unit_test(test_half_sigma_is_found_out),

@@ -31,6 +31,7 @@ struct world {
 	size_t n_events; /* of the others */
 	struct stats_event timeline[2][WORLD_MAX_TIMELINE];
 	size_t n_timeline[2];
+	struct stats_linkage linkage[2];        /* counts of links, where the study publishes them */
 	json_t *previous;                       /* the release before; NULL = none */
 	const char *periods[WORLD_MAX_PERIODS]; /* that the attacker looks at */
 	unsigned n_periods;
@@ -41,7 +42,8 @@ struct world {
 struct view {
 	int64_t cell[STUDY_MAX_TABLES][WORLD_MAX_PERIODS][WORLD_MAX_ROWS][OUTCOMES_MAX];
 	bool shown[STUDY_MAX_TABLES][WORLD_MAX_PERIODS][WORLD_MAX_ROWS];
-	double rho; /* what the release says it costs one index event */
+	int64_t links[WORLD_MAX_ROWS][4]; /* of each arm: true, false, missed, doubt */
+	double rho;                       /* what the release says it costs one index event */
 };
 
 static inline void world_event(struct stats_event *events, size_t *n, uint32_t person, unsigned event, int32_t day,
@@ -101,7 +103,8 @@ static inline json_t *world_publish(struct world *w, const struct study *study, 
 				      .as_of = fixture_day(as_of),
 				      .prf = fixture_prf,
 				      .prf_ctx = (void *)secret,
-				      .previous = previous};
+				      .previous = previous,
+				      .linkage = w->linkage[which]};
 	json_t *body = NULL;
 
 	for (size_t i = 0; i < w->n_timeline[which]; i++)
@@ -143,6 +146,19 @@ static inline void view_table(const struct world *w, const json_t *json, unsigne
 	}
 }
 
+static inline void view_links(const struct world *w, const struct body_head *head, struct view *ret)
+{
+	const struct study_dimension *arms = &w->study->dimensions[w->study->disclosure.linkage_by - 1];
+
+	for (unsigned i = 0; i <= arms->n_codes && i < WORLD_MAX_ROWS; i++) {
+		struct link_counts links;
+		if (!body_find_arm(head, arms->codes[i], &links))
+			abort();
+		memcpy(ret->links[i], (int64_t[]){links.n_true, links.n_false, links.n_missed, links.n_doubt},
+		       sizeof ret->links[i]);
+	}
+}
+
 static inline void world_view(const struct world *w, const json_t *body, struct view *ret)
 {
 	struct body_head head;
@@ -152,6 +168,8 @@ static inline void world_view(const struct world *w, const json_t *body, struct 
 		abort();
 	for (unsigned t = 0; t < w->study->n_tables; t++)
 		view_table(w, body_find_table(body, w->study->tables[t].name), t, ret);
+	if (head.links_by != NULL)
+		view_links(w, &head, ret);
 	ret->rho = (double)head.rho_micro / 1e6;
 }
 
@@ -200,9 +218,25 @@ static inline double world_evidence(const struct world *w, const struct view *se
 	return sum * 1000 / w->study->tables[t].sigma2_milli;
 }
 
-static inline double world_all_evidence(const struct world *w, const struct view *seen, const struct view expect[2])
+/* The same of the counts of links; 0 where there are none. */
+static inline double world_links_evidence(const struct world *w, const struct view *seen, const struct view expect[2])
 {
 	double sum = 0;
+
+	if (w->study->disclosure.linkage_sigma2_milli == 0)
+		return 0;
+	for (unsigned i = 0; i < WORLD_MAX_ROWS; i++) {
+		for (unsigned k = 0; k < 4; k++) {
+			int64_t e0 = expect[0].links[i][k], e1 = expect[1].links[i][k];
+			sum += (double)((2 * seen->links[i][k] - e0 - e1) * (e1 - e0));
+		}
+	}
+	return sum * 1000 / w->study->disclosure.linkage_sigma2_milli;
+}
+
+static inline double world_all_evidence(const struct world *w, const struct view *seen, const struct view expect[2])
+{
+	double sum = world_links_evidence(w, seen, expect);
 
 	for (unsigned t = 0; t < w->study->n_tables; t++)
 		sum += world_evidence(w, seen, expect, t);

@@ -267,6 +267,66 @@ static void test_closed_periods_are_carried_verbatim(void **state)
 	sample_deinit(&s);
 }
 
+static uint64_t charge_of(const struct sample *s, const char *as_of, const json_t *previous)
+{
+	uint64_t charge = 0;
+
+	assert_int_equal(stats_release_charge(s->study, fixture_day(as_of), previous, &charge), RC_OK);
+	return charge;
+}
+
+static json_int_t first_variance(const json_t *block)
+{
+	return json_integer_value(json_array_get(json_object_get(block, "variance_milli"), 0));
+}
+
+/* Tables that join a study with published periods: they are charged alone, reach back as far as at first, and take
+ * nothing from what is carried forward, which stays as it is. From the next period on margins of all agree. */
+static void test_tables_added_later(void **state)
+{
+	struct sample s;
+
+	(void)state;
+	sample_init(&s, 4000);
+	s.study->n_tables = 1;
+	json_t *first = publish(&s, 1, "2024-11-01", NULL);
+	assert_int_equal(charge_of(&s, "2024-11-01", first), 0);
+	s.study->n_tables = 3;
+	assert_int_equal(charge_of(&s, "2024-11-01", first), 200000);
+	json_t *second = publish(&s, 2, "2025-06-30", first);
+	for (int q = 1; q <= 2; q++) {
+		char period[16];
+		snprintf(period, sizeof period, "2024-Q%d", q);
+		assert_true(json_equal(find_block(first, "continuity_by_quarter", period),
+				       find_block(second, "continuity_by_quarter", period)));
+		const json_t *added = find_block(second, "continuity_by_intervention", period);
+		assert_int_equal(json_integer_value(json_object_get(added, "released_in")), 2);
+		/* The two new ones agree with each other: better than 4 rows of 10 alone, worse than with the old one.
+		 */
+		assert_in_range(first_variance(added), 20000, 39999);
+		assert_int_equal(first_variance(find_block(second, "continuity_by_both", period)),
+				 first_variance(added));
+	}
+	const json_t *old = find_block(second, "continuity_by_quarter", "2024-Q3"),
+		     *added = find_block(second, "continuity_by_intervention", "2024-Q3");
+	assert_int_equal(first_variance(old), first_variance(added));
+	assert_true(first_variance(old) < 10000);
+	for (unsigned c = 0; c < 9; c++) {
+		int64_t sum = 0;
+		for (size_t row = 0; row < 3; row++)
+			sum += cell(added, row, c);
+		assert_in_range(cell(old, 0, c) - sum + 100, 100 - 25, 100 + 25); /* the row that is hidden: noise */
+	}
+	/* Nothing is left to be charged; what the second release added is carried from now on. */
+	assert_int_equal(charge_of(&s, "2025-06-30", second), 0);
+	json_t *third = publish(&s, 3, "2025-06-30", second);
+	assert_true(json_equal(json_object_get(second, "tables"), json_object_get(third, "tables")));
+	json_decref(first);
+	json_decref(second);
+	json_decref(third);
+	sample_deinit(&s);
+}
+
 static const char *text_of(const json_t *block, const char *key)
 {
 	return json_string_value(json_object_get(block, key));
@@ -529,6 +589,7 @@ int main(void)
 		cmocka_unit_test(test_counts_without_noise),
 		cmocka_unit_test(test_noise_is_keyed_by_identity),
 		cmocka_unit_test(test_closed_periods_are_carried_verbatim),
+		cmocka_unit_test(test_tables_added_later),
 		cmocka_unit_test(test_revision),
 		cmocka_unit_test(test_closing_day),
 		cmocka_unit_test(test_charge),

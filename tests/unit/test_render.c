@@ -358,6 +358,28 @@ static void test_fitting_table_is_preferred(void **state)
 	json_decref(body);
 }
 
+/* A table that another release drew says so, and only where the period is the same and the release is not. */
+static void test_tables_drawn_apart(void **state)
+{
+	json_t *body = make_body(true), *table = json_array_get(json_object_get(body, "tables"), 1);
+	struct stats_query q = make_query("by_both", "", -1, NULL, NULL);
+	json_t *dataset = render(body, &q);
+
+	(void)state;
+	assert_false(has_note(dataset, "sums of the two"));
+	json_decref(dataset);
+	json_object_set_new(json_array_get(json_object_get(table, "periods"), 1), "released_in", json_integer(3));
+	dataset = render(body, &q);
+	assert_true(
+		has_note(dataset, "Table by_intervention counts the same, but has 2024-Q2 as release 3 published it"));
+	json_decref(dataset);
+	strcpy(q.period, "2024-Q1");
+	dataset = render(body, &q);
+	assert_false(has_note(dataset, "sums of the two"));
+	json_decref(dataset);
+	json_decref(body);
+}
+
 static void test_totals(void **state)
 {
 	json_t *body = make_body(false);
@@ -574,6 +596,7 @@ int main(void)
 		cmocka_unit_test(test_whole_table),
 		cmocka_unit_test(test_sum_with_hidden_row_is_hidden),
 		cmocka_unit_test(test_fitting_table_is_preferred),
+		cmocka_unit_test(test_tables_drawn_apart),
 		cmocka_unit_test(test_totals),
 		cmocka_unit_test(test_clear_errors),
 		cmocka_unit_test(test_damaged_bodies),
