@@ -95,6 +95,40 @@ static void test_chapman(void **state)
 	assert_true(noisy.low < p.low && (!noisy.is_bounded || noisy.high > p.high));
 }
 
+/* Opiate users in Bangkok, 1991 (Mastro et al., Am J Public Health 1994; 84: 1094): 4,064 in methadone treatment, 1,540
+ * of those held by the police, 171 on both lists; published without Chapman's correction as 36,600. With it
+ * 4065·1541/172 − 1, and ± 1.96 of its standard error (Seber 1970) 31,413 to 41,424. */
+static void test_published_two_lists(void **state)
+{
+	const int64_t counts[3] = {4064 - 171, 1540 - 171, 171};
+	struct population p = population_two(counts, 1, 0);
+
+	(void)state;
+	assert_int_equal(p.value, 36419);
+	assert_in_range(p.value, 36600 * 99 / 100, 36600);
+	/* The score interval lies a little higher, as the distribution is skewed. */
+	assert_true(p.is_bounded);
+	assert_in_range(p.low, 31413, 32500);
+	assert_in_range(p.high, 41424, 43000);
+}
+
+/* Hepatitis A at a college in Taiwan, 1995, 271 cases on three lists of 135, 122 and 126 (Chao, Tsay, Lin, Shau, Chao,
+ * Stat Med 2001; 20: 3123; R package CARE1): the model of three lists that depend on each other in pairs gives 1,313.
+ * Two of the lists give 336 without and 334 with Chapman's correction. */
+static void test_published_three_lists(void **state)
+{
+	const int64_t counts[7] = {69, 55, 21, 63, 17, 18, 28}, two[3] = {135 - 49, 122 - 49, 49};
+	struct population p = population_three(counts, 1, 0);
+
+	(void)state;
+	assert_int_equal(p.value, 1313);
+	/* The standard error of log x̂ is √Σ1/n = 0.496, so about two fifths to two and a half times the 1,042 unseen.
+	 */
+	assert_true(p.is_bounded && p.low > 271 + 300 && p.low < 271 + 700 && p.high > 271 + 2084 &&
+		    p.high < 271 + 60000);
+	assert_int_equal(population_two(two, 1, 0).value, 334);
+}
+
 static void test_edges(void **state)
 {
 	static const int64_t hostile[][3] = {{0, 0, 0}, {5, 5, -1}, {-9, 5, 3}, {INT64_MAX, 1, 1}, {1, INT64_MIN, 1}};
@@ -128,6 +162,8 @@ int main(void)
 		cmocka_unit_test(test_two_equals_reference),
 		cmocka_unit_test(test_three_equals_reference),
 		cmocka_unit_test(test_chapman),
+		cmocka_unit_test(test_published_two_lists),
+		cmocka_unit_test(test_published_three_lists),
 		cmocka_unit_test(test_edges),
 		cmocka_unit_test(test_root),
 	};
