@@ -120,7 +120,7 @@ static enum rc find_columns(struct clk_job *c, struct diag *diag)
 		c->columns[i] = register_column(c->in.file, name, nth);
 		if (c->columns[i] < 0)
 			return diag_set(diag, RC_INVALID, "%s: the header (line 1) has no column '%s'%s", c->in.name,
-					name, register_hint(c->in.file));
+					name, register_hint(c->in.file, name));
 	}
 	return RC_OK;
 }

@@ -34,8 +34,11 @@ enum rc encode_input_open(const struct encode_job *job, struct encode_input *in,
 	in->fd = is_stdin ? STDIN_FILENO : open(job->input, O_RDONLY | O_CLOEXEC);
 	if (in->fd < 0)
 		return diag_set(diag, RC_IO, "%s: %s", in->name, strerror(errno));
+	bool known = fstat(in->fd, &info) == 0;
+	if (known && S_ISDIR(info.st_mode))
+		return diag_set(diag, RC_IO, "%s: is a folder; name the file in it", in->name);
 	/* A pipe has no length, and no bar. */
-	if (fstat(in->fd, &info) == 0 && S_ISREG(info.st_mode))
+	if (known && S_ISREG(info.st_mode))
 		progress_init(&in->progress, in->name, (uint64_t)info.st_size);
 	enum rc rc = register_open(&source, &in->file, &inner);
 	if (rc != RC_OK)
@@ -118,12 +121,15 @@ static enum rc check_options(const struct encode_job *job, struct diag *diag)
 		return diag_set(diag, RC_USAGE, "--report looks at values, which --from-clks does not have");
 	if (job->from_clks == NULL && job->secret == NULL)
 		return diag_set(diag, RC_USAGE, "--secret is needed");
+	if (!clks && job->record_key == NULL && job->secret == NULL)
+		return diag_set(diag, RC_USAGE,
+				"--record-key is needed: the custodian's own key that hides record numbers");
 	if (!clks && job->record_key == NULL)
 		return diag_set(diag, RC_USAGE,
-				"--record-key is needed: the custodian's own key that hides record numbers%s",
-				job->secret != NULL ? "; there is no ../SOURCE/record.key from the secret, where "
-						      "'throughcare keys init' puts it, nor one beside it"
-						    : "");
+				"--record-key is needed: the custodian's own key that hides record numbers; there is "
+				"no ../%s/record.key from the secret, where 'throughcare keys init' puts it, nor one "
+				"beside it",
+				job->source);
 	return RC_OK;
 }
 

@@ -108,6 +108,8 @@ enum rc encode_paths_check(const struct encode_job *job, struct diag *diag)
 	for (size_t i = 0; i < n; i++)
 		find(&places[i]);
 	for (size_t i = 0; i < N_OUTPUTS && rc == RC_OK; i++) {
+		if (places[i].path != NULL && strcmp(places[i].path, "-") == 0)
+			rc = diag_set(diag, RC_USAGE, "%s has to be a file, and - is none", places[i].option);
 		for (size_t j = i + 1; j < n && rc == RC_OK; j++) {
 			if (is_same(&places[i], &places[j]))
 				rc = diag_set(diag, RC_USAGE, "%s and %s are the same file, %s; nothing was written",

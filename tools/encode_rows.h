@@ -44,7 +44,7 @@ struct row_block {
 
 /* `max_rows` is 1 … ROW_BLOCK_ROWS. Errors: NOMEM. */
 enum rc row_block_new(const struct study *study, int domain, size_t max_rows, struct row_block **ret) MUST_CHECK;
-/* Without a study: `clks` takes the filters. Errors: NOMEM. */
+/* Without a study: `clks` takes the filters, of `clk_bytes` each, not 0. Errors: NOMEM. */
 enum rc row_block_new_clks(size_t clk_bytes, size_t max_rows, struct row_block **ret) MUST_CHECK;
 void row_block_free(struct row_block *block); /* wipes */
 /* Fill with the next rows; *ret_more is false when the register has ended. On failure the rows before the error are in

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Records a second of `throughcare encode`, one core and all, beside what the bare hash calls would take.
 
-    python3 tests/bench/encode.py [--build build/release] [--persons 150000] [--repeat 3] [--rows 10000000 [--threads 16]]
+    python3 tests/bench/encode.py [--build build/release] [--persons 150000] [--repeat 3] [--rows 10000000 [--profile balanced] [--threads 16]]
 
 A synthetic register of the six-field sample schema (tests/data/study-labelled.yaml) is encoded under the profiles `quality`
 and `balanced`. One-core figures are by processor time, so that other load on the machine counts for little. Nothing here is
 asserted: the figures of docs/benchmarks.md are from it. With --rows the register is repeated under new record numbers up to so many rows, encoded once
-with `quality`, and the peak memory is printed.
+with --profile, and the peak memory is printed.
 """
 import argparse
 import itertools
@@ -21,6 +21,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROLES = ('  roles: {given_name: given, middle_name: middle, surname: surname, date_of_birth: date, place: place, '
          'postcode: postcode}\n')
+
+
+PROFILES = ('quality', 'balanced', 'hardened')
 
 
 def study(profile):
@@ -68,6 +71,7 @@ def main():
     args.add_argument('--persons', default=150_000, type=int)
     args.add_argument('--repeat', default=3, type=int)
     args.add_argument('--rows', type=int)
+    args.add_argument('--profile', choices=PROFILES, help='one of them only; with --rows quality if none is named')
     args.add_argument('--threads', type=int, default=0)
     args = args.parse_args()
     tool = args.build / 'tools/throughcare'
@@ -82,11 +86,13 @@ def main():
         print(f'bare hash calls: {bare["records_per_s"]:,} records/s on one core ({bare["calls_per_record"]} calls a record)')
         if args.rows:
             enlarge(register, folder / 'large.csv', args.rows)
-            subprocess.run([tool, 'keys', 'init', folder / 'k', '--study', folder / 'quality.yaml'], check=True, capture_output=True)
+            profile = args.profile or 'quality'
+            (folder / f'{profile}.yaml').write_text(study(profile))
+            subprocess.run([tool, 'keys', 'init', folder / 'k', '--study', folder / f'{profile}.yaml'], check=True, capture_output=True)
             _, by_clock, peak = encode(tool, folder / 'k', folder / 'large.csv', folder, args.threads)
-            print(f'{args.rows:,} rows: at most {peak / 1024:.0f} MiB of memory; {by_clock:,.0f} records/s by the clock')
+            print(f'{profile}, {args.rows:,} rows: at most {peak / 1024:.0f} MiB of memory; {by_clock:,.0f} records/s by the clock')
             return
-        for profile in ('quality', 'balanced'):
+        for profile in [args.profile] if args.profile else PROFILES[:2]:
             (folder / f'{profile}.yaml').write_text(study(profile))
             keys = folder / profile
             subprocess.run([tool, 'keys', 'init', keys, '--study', folder / f'{profile}.yaml'], check=True, capture_output=True)

@@ -239,6 +239,8 @@ def test_only_files_are_written_over(place, option):
     before, modes = tree(place), {p.name: p.lstat().st_mode for p in place.iterdir()}
     for name, words in (('pipe', 'a named pipe'), ('link', 'a symbolic link'), ('dangling', 'a symbolic link'), ('folder', 'a folder')):
         refused(encode_in(place, *others, option, name), 64, option, name, words)
+    if option != '--report':          # which is for people, and is the only one that goes to standard output
+        refused(encode_in(place, *others, option, '-'), 64, option, '- is none')
     assert tree(place) == before and {p.name: p.lstat().st_mode for p in place.iterdir()} == modes
 
 
@@ -334,6 +336,20 @@ def test_semicolons_are_recognised(keys, register, tmp_path):
 def test_utf16_is_recognised(keys, register, tmp_path):
     (tmp_path / 'in.csv').write_text(register.read_text(), encoding='utf-16')
     refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'UTF-16', 'UTF-8')
+
+
+def test_what_is_no_csv_is_recognised(keys, register, tmp_path):
+    """What people take for the register: a folder, a workbook, lines of an old Mac, names written otherwise."""
+    refused(encode(keys, tmp_path, tmp_path / 'out.batch', check=False), 74, 'is a folder')
+    text = register.read_text()
+    header, rows = text.split('\n', 1)
+    for content, words in ((b'PK\3\4\x14\0', 'workbook'), (text.replace('\n', '\r').encode(), 'carriage return alone'),
+                           (f'{header}\n{rows.replace(chr(10), chr(13))}'.encode(), 'carriage returns; save the file'),
+                           (text.replace(',', ';').encode(), 'semicolons'), (f'{header.upper()}\n{rows}'.encode(), 'case or spaces'),
+                           (rows.encode(), "has no column 'record_id'\n"), (text.replace('Martin', 'Martín').encode('latin-1'), 'is not UTF-8')):
+        (tmp_path / 'in.csv').write_bytes(content)
+        refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'in.csv', words)
+    assert [p.name for p in tmp_path.iterdir()] == ['in.csv']
 
 
 @pytest.mark.parametrize('change, words', [

@@ -101,6 +101,9 @@ static void test_bad_rows(void **state)
 	(void)state;
 	CHECK("a,b\n1\n3,4\n", RC_OK, "1/2:1!has fewer fields than the header;2/3:3|4;");
 	CHECK("a,b\n1,2,3\n3,4\n", RC_OK, "1/2:1|2|3!has more fields than the header;2/3:3|4;");
+	CHECK("a,b\n1,2\r3,4\r5,6\r\n", RC_OK,
+	      "1/2:1|2\r3|4\r5|6!has more fields than the header, and carriage returns; save the file with line "
+	      "feeds;");
 	CHECK("a,b\n\n\n3,4\n", RC_OK, "1/2:!is blank;3/4:3|4;");
 	CHECK("a,b\n1,\xff\n3,4\n", RC_OK, "1/2:1|\xff!is not UTF-8;2/3:3|4;");
 	CHECK("a,b\n1,\0x\n3,4\n", RC_OK, "1/2:1|!holds a NUL byte;2/3:3|4;");
@@ -115,9 +118,11 @@ static void test_bad_files(void **state)
 	CHECK("\na,b\n1,2\n", RC_INVALID, "the header (line 1): is blank");
 	CHECK("\xff\xfe"
 	      "a\0,\0b\0\n\0",
-	      RC_INVALID, "field 1 holds a NUL byte; the file seems to be UTF-16");
-	CHECK("a\0,\0b\0\n\0", RC_INVALID, "field 1 holds a NUL byte; the file seems to be UTF-16");
-	CHECK("\0a\0,\0b\0\n", RC_INVALID, "field 1 holds a NUL byte; the file seems to be UTF-16");
+	      RC_INVALID, "the header (line 1): holds NUL bytes, as UTF-16 does");
+	CHECK("a\0,\0b\0\r\0\n\0", RC_INVALID, "as UTF-16 does; save the file as CSV UTF-8");
+	CHECK("\0a\0,\0b\0\r\0\n", RC_INVALID, "as UTF-16 does");
+	CHECK("PK\3\4\x14\0", RC_INVALID, "is that of a workbook");
+	CHECK("\xD0\xCF\x11\xE0\xA1\n", RC_INVALID, "is that of a workbook");
 	CHECK("a,b\r1,2\r3,4\r", RC_INVALID, "the header (line 1): ends with a carriage return alone");
 	CHECK("a,b\r\r1,2\n", RC_INVALID, "carriage return alone");
 	CHECK("\"a\r\nx\",b\r1,2\r", RC_INVALID, "carriage return alone");
@@ -174,10 +179,13 @@ static void test_columns(void **state)
 	assert_int_equal(register_column(file, "c", 0), -1);
 	assert_int_equal(register_column(file, " c", 0), 3);
 	assert_int_equal(register_n_columns(file), 4);
-	assert_string_equal(register_hint(file), "");
+	assert_string_equal(register_hint(file, "b2"), "");
+	assert_string_equal(register_hint(file, ""), "");
+	assert_non_null(strstr(register_hint(file, "c"), "case or spaces"));
+	assert_non_null(strstr(register_hint(file, "B"), "case or spaces"));
 	register_close(file);
 	assert_int_equal(register_open(&other, &file, &diag), RC_OK);
-	assert_non_null(strstr(register_hint(file), "semicolons"));
+	assert_non_null(strstr(register_hint(file, "a"), "semicolons"));
 	register_close(file);
 }
 

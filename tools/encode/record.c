@@ -53,7 +53,7 @@ static enum rc find_column(const struct register_file *file, const char *name, b
 		return diag_set(diag, RC_INVALID, "the header (line 1) has column '%s' twice", name);
 	if (*ret < 0 && needed)
 		return diag_set(diag, RC_INVALID, "the header (line 1) has no column '%s'%s", name,
-				register_hint(file));
+				register_hint(file, name));
 	return RC_OK;
 }
 

@@ -3,6 +3,7 @@
 #include <csv.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tools/encode/text.h"
 
@@ -233,6 +234,20 @@ static bool ends_lines_with_cr(const uint8_t *piece, size_t len)
 	return false;
 }
 
+/* What shows at once that a file is no CSV in UTF-8: how it begins, or how its first line ends. NULL = nothing does. */
+static const char *beginning_problem(const uint8_t *piece, size_t len)
+{
+	const uint8_t *lf = memchr(piece, CSV_LF, len);
+	size_t first_line = lf != NULL ? (size_t)(lf - piece) : len;
+	if (len >= 4 && (memcmp(piece, "PK\3\4", 4) == 0 || memcmp(piece, "\xD0\xCF\x11\xE0", 4) == 0))
+		return "is that of a workbook or an archive; save the sheet as CSV UTF-8";
+	if (memchr(piece, 0, first_line) != NULL)
+		return "holds NUL bytes, as UTF-16 does; save the file as CSV UTF-8";
+	if (ends_lines_with_cr(piece, len))
+		return "ends with a carriage return alone; save the file with line feeds (as CSV for Unix or Windows)";
+	return NULL;
+}
+
 /* Read and parse one more piece. */
 static enum rc fill(struct register_file *f, struct diag *diag)
 {
@@ -250,12 +265,10 @@ static enum rc fill(struct register_file *f, struct diag *diag)
 	if (f->number == 0 && f->n_spans == 0 && f->row_bytes == 0 && len >= 3 && memcmp(piece, "\xEF\xBB\xBF", 3) == 0)
 		from = 3; /* a byte order mark, as spreadsheets write it */
 	enum rc rc = RC_OK;
-	if (f->number == 0 && f->row_bytes == 0 && ends_lines_with_cr(piece, len)) {
+	const char *problem = f->number == 0 && f->row_bytes == 0 ? beginning_problem(piece, len) : NULL;
+	if (problem != NULL) {
 		explicit_bzero(piece, sizeof piece);
-		return row_error(f, RC_INVALID,
-				 "ends with a carriage return alone; save the file with line feeds (as CSV for Unix or "
-				 "Windows)",
-				 diag);
+		return row_error(f, RC_INVALID, problem, diag);
 	}
 	f->row_bytes += len - from;
 	if (!parse_piece(f, piece + from, len - from))
@@ -322,6 +335,16 @@ static enum rc next_row(struct register_file *f, struct register_row *ret, bool 
 	return RC_OK;
 }
 
+/* Rows that end with carriage returns alone, after a header that does not, come as one with very many fields. */
+static const char *too_many_fields(const struct register_row *row)
+{
+	for (size_t i = 0; i < row->n_fields; i++) {
+		if (row->fields[i].len > 0 && memchr(row->fields[i].bytes, CSV_CR, row->fields[i].len) != NULL)
+			return "has more fields than the header, and carriage returns; save the file with line feeds";
+	}
+	return "has more fields than the header";
+}
+
 enum rc register_next(struct register_file *f, struct register_row *ret, bool *ret_more, struct diag *diag)
 {
 	enum rc rc = next_row(f, ret, ret_more, diag);
@@ -332,7 +355,7 @@ enum rc register_next(struct register_file *f, struct register_row *ret, bool *r
 	else if (ret->n_fields < f->n_columns)
 		ret->problem = "has fewer fields than the header";
 	else if (ret->n_fields > f->n_columns)
-		ret->problem = "has more fields than the header";
+		ret->problem = too_many_fields(ret);
 	else
 		return RC_OK;
 	ret->problem_column = -1;
@@ -341,14 +364,9 @@ enum rc register_next(struct register_file *f, struct register_row *ret, bool *r
 
 static enum rc keep_header(struct register_file *f, const struct register_row *row, struct diag *diag)
 {
-	if (row->problem != NULL) {
-		const struct encode_value *field = &row->fields[row->problem_column];
-		bool utf16 = memchr(field->bytes, 0, field->len) != NULL;
-		return diag_set(diag, RC_INVALID, "the header (line 1): field %d %s%s", row->problem_column + 1,
-				row->problem,
-				utf16 ? "; the file seems to be UTF-16: save it as CSV UTF-8"
-				      : "; save the file as CSV UTF-8");
-	}
+	if (row->problem != NULL)
+		return diag_set(diag, RC_INVALID, "the header (line 1): field %d %s; save the file as CSV UTF-8",
+				row->problem_column + 1, row->problem);
 	if (row->n_fields > REGISTER_MAX_COLUMNS)
 		return diag_set(diag, RC_TOO_LARGE, "the header (line 1): has more than %d columns",
 				REGISTER_MAX_COLUMNS);
@@ -431,11 +449,23 @@ size_t register_n_columns(const struct register_file *f)
 	return f->n_columns;
 }
 
-const char *register_hint(const struct register_file *f)
+/* Whether a column has this name but for white space around it and the case of ASCII letters. */
+static bool is_nearly(const char *column, const char *name)
+{
+	size_t len = strlen(name);
+	column += strspn(column, " \t");
+	return strncasecmp(column, name, len) == 0 && column[len + strspn(column + len, " \t")] == '\0';
+}
+
+const char *register_hint(const struct register_file *f, const char *name)
 {
 	if (f->n_columns == 1 && strchr(f->names[0], ';') != NULL)
 		return "; the file seems to be separated by semicolons, commas are needed";
 	if (f->n_columns == 1 && strchr(f->names[0], '\t') != NULL)
 		return "; the file seems to be separated by tabs, commas are needed";
+	for (size_t i = 0; i < f->n_columns; i++) {
+		if (is_nearly(f->names[i], name))
+			return "; there is one that differs in case or spaces, and names are taken exactly";
+	}
 	return "";
 }

@@ -47,8 +47,8 @@ int register_column(const struct register_file *file, const char *name, unsigned
  */
 const char *register_column_name(const struct register_file *file, int column);
 size_t register_n_columns(const struct register_file *file);
-/* What probably went wrong when columns are not found, as a sentence part, or "". */
-const char *register_hint(const struct register_file *file);
+/* What probably went wrong when the column of that name is not found, as a sentence part, or "". */
+const char *register_hint(const struct register_file *file, const char *name);
 
 /* The next row; *ret_more is false at the end. Errors: INVALID (quotes), TOO_LARGE (row), IO, NOMEM. */
 enum rc register_next(struct register_file *file, struct register_row *ret, bool *ret_more,
