@@ -89,6 +89,9 @@ static void test_good(void **state)
 	      "a,b\n1,2\n",
 	      RC_OK, "1/2:1|2;");
 	CHECK("a,b\n\"x\ny\",\"p\"\"q\"\n3,4\n", RC_OK, "1/2:x\ny|p\"q;2/4:3|4;");
+	CHECK("a,b\r\n1,2\n\r3\r,\r4\r5\r\r\n6,7\r", RC_OK, "1/2:1|2;2/3:3|4\r5;3/4:6|7;");
+	CHECK("\"a\r\nx\",b\r\n1,2\n", RC_OK, "1/3:1|2;");
+	CHECK("a\n1\r2\r3\r", RC_OK, "1/2:1\r2\r3;");
 	CHECK("a,b\n , x \n", RC_OK, "1/2: | x ;");
 	CHECK("a,b\n,\n", RC_OK, "1/2:|;");
 	CHECK("a\n\"\"\n", RC_OK, "1/2:;");
