@@ -318,11 +318,24 @@ static double hypotenuse(double a, double b)
 	return square_root(a * a + b * b);
 }
 
+/* Of the matches that are no links those of somebody who has a sure link already: most likely a further number of one
+ * person. */
+static double further_numbers(const struct recall *r)
+{
+	double parts = 0;
+
+	for (size_t i = 0; i < r->n_part; i++) {
+		if (!r->part[i].is_link)
+			parts += (1 - r->part[i].worth) * r->part[i].odds / (1 + r->part[i].odds);
+	}
+	return parts;
+}
+
 /* All rounds of a part, and how many matches there are after them: of all, the middle of what the first and the last
  * round say; of a group that is tied, the last. */
 static enum rc count_part(struct recall *r, struct recall_estimate *ret)
 {
-	double first, last, limited, error = 0, parts = 0;
+	double first, last, limited, error = 0;
 	struct recall_estimate e = {0};
 	enum rc rc = count_matches(r, 1, true, &limited, &limited);
 
@@ -330,10 +343,6 @@ static enum rc count_part(struct recall *r, struct recall_estimate *ret)
 		rc = count_matches(r, r->is_tied ? TIED_ROUNDS : ROUNDS, false, &first, &last);
 	if (rc != RC_OK)
 		return rc;
-	for (size_t i = 0; r->is_tied && i < r->n_part; i++) {
-		if (!r->part[i].is_link)
-			parts += (1 - r->part[i].worth) * r->part[i].odds / (1 + r->part[i].odds);
-	}
 	for (unsigned band = 0; band < RECALL_BANDS; band++)
 		error += r->is_lowered[band] ? r->variance[band] * r->share_of_chance * r->share_of_chance +
 						       r->chance[band] * r->share_of_chance
@@ -342,7 +351,7 @@ static enum rc count_part(struct recall *r, struct recall_estimate *ret)
 	e.least = 2 / (1 / first + 1 / limited);
 	e.most = last > first ? last : first;
 	if (r->is_tied) {
-		double doubt = hypotenuse((last - first) / 2, 2 * square_root(error));
+		double doubt = hypotenuse((last - first) / 2, 2 * square_root(error)), parts = further_numbers(r);
 
 		doubt = hypotenuse(doubt, last - r->untied[r->part_group]);
 
@@ -393,6 +402,8 @@ static uint64_t rounded(double x)
 static void add_group(const struct recall *r, unsigned group, const struct recall_estimate *e)
 {
 	struct link_result *result = r->run->result;
+	/* Where sources hold doubles, what is missed of a person who was found has been counted as missed so far. */
+	double parts = r->has_doubles ? further_numbers(r) : 0, missed = e->n_matches - e->n_true - parts;
 
 	result->groups[result->n_groups++] = (struct link_group){
 		.source_a = r->run->source_of_slot[r->segment->slot_a],
@@ -400,8 +411,8 @@ static void add_group(const struct recall *r, unsigned group, const struct recal
 		.group = (uint8_t)group,
 		.n_true = rounded(e->n_true),
 		.n_false = rounded(e->n_false),
-		.n_missed = rounded(e->n_matches - e->n_true),
-		.n_doubt = rounded((e->most - e->least) / 2),
+		.n_missed = rounded(missed),
+		.n_doubt = rounded(hypotenuse((e->most - e->least) / 2, parts)),
 	};
 }
 

@@ -38,15 +38,10 @@ def test_published_rate_is_near_the_truth(tmp_path, name):
 
 
 @pytest.mark.parametrize('name', ['rl10000', 'fake1000'])
-def test_published_interval_lies_around_the_truth(tmp_path, name):
-    """Of one draw of noise no more is asked than that the interval widened by its own width holds the truth; withheld is the right
-    answer where half of the links may be missed, as the noise has it (fake1000)."""
+def test_published_interval_covers_the_truth(tmp_path, name):
+    """Linkage and release secrets are fixed, so this is one draw of noise that is the same everywhere; docs/methods.md says how
+    other secrets fare."""
     folder, truth = labelled(name)
     rate = published(tmp_path, folder)
     print(f'{name}: published {rate}, true {truth:.2f} %')
-    corrected = rate['corrected']
-    if corrected is None:
-        assert name == 'fake1000'
-        return
-    width = corrected['high'] - corrected['low']
-    assert corrected['low'] - width <= truth <= corrected['high'] + width
+    assert rate['corrected']['low'] <= truth <= rate['corrected']['high']

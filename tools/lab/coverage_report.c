@@ -27,7 +27,7 @@ static double distance(double x, double y)
 static json_t *report_arm(const struct coverage_results *c, unsigned arm)
 {
 	size_t n = 0, covered = 0, covers_chance = 0, nearer = 0;
-	double truth = 0, crude = 0, value = 0, found = 0, expected = 0, doubt = 0;
+	double truth = 0, crude = 0, value = 0, found = 0, expected = 0, doubt = 0, squared_error = 0;
 	double *widths = calloc(c->n_repetitions, sizeof *widths), *known = calloc(c->n_repetitions, sizeof *known);
 	json_t *json = NULL;
 
@@ -48,17 +48,19 @@ static json_t *report_arm(const struct coverage_results *c, unsigned arm)
 		found += f->found;
 		expected += f->expected;
 		doubt += f->doubt;
+		squared_error += (f->expected - f->found) * (f->expected - f->found);
 		widths[n] = f->high - f->low;
 		known[n++] = f->known_width;
 	}
 	double w = median(widths, n), k = median(known, n), all = n > 0 ? (double)n : 1;
-	json = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f}", "arm",
+	json = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f}", "arm",
 			 c->arms[arm], "published", (json_int_t)n, "withheld", (json_int_t)(c->n_repetitions - n),
 			 "links_found_percent", found / all, "links_expected_percent", expected / all,
-			 "links_doubt_points", doubt / all, "true_percent", truth, "crude_percent", crude / all,
-			 "corrected_percent", value / all, "covered", (json_int_t)covered, "covered_chance",
-			 (json_int_t)covers_chance, "nearer", (json_int_t)nearer, "median_width", w,
-			 "median_width_known_links", k, "width_ratio", k > 0 ? w / k : 0.0);
+			 "links_doubt_points", doubt / all, "links_error_points", sqrt(squared_error / all),
+			 "true_percent", truth, "crude_percent", crude / all, "corrected_percent", value / all,
+			 "covered", (json_int_t)covered, "covered_chance", (json_int_t)covers_chance, "nearer",
+			 (json_int_t)nearer, "median_width", w, "median_width_known_links", k, "width_ratio",
+			 k > 0 ? w / k : 0.0);
 out:
 	free(widths);
 	free(known);
