@@ -7,7 +7,8 @@
  * A text that is as long as the one that is there, and fits a disk's sector, is written over it and synced, which is
  * one sync of data instead of two with a rename between them. A sector is written whole or not at all (LMDB rests its
  * root on the same); where a disk breaks that, the MAC does not fit and the signer refuses: it never goes on from an
- * older state. */
+ * older state. A write that stops half-way is followed by a new file in its place. Before the first of these writes the
+ * folder is synced: who was killed between rename and sync may have left a name that a power cut would take back. */
 #include "keys/signer_state.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "keys/durable.h"
 #include "keys/key_file.h"
 
 enum {
@@ -214,15 +216,12 @@ enum rc signer_state_load(struct signer_state *state)
 
 static enum rc write_temporary(const struct signer_state *state, const char *name, const char *line)
 {
-	enum rc rc = RC_OK;
+	enum rc rc;
 	int fd = openat(state->folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return errno == ENOSPC ? RC_NOSPACE : RC_IO;
-	size_t len = strlen(line);
-	ssize_t n = write(fd, line, len);
-	if (n != (ssize_t)len)
-		rc = n < 0 && errno != ENOSPC ? RC_IO : RC_NOSPACE;
+	rc = durable_write(fd, line, strlen(line));
 	if (rc == RC_OK && fsync(fd) != 0)
 		rc = RC_IO;
 	if (close(fd) != 0 && rc == RC_OK)
@@ -230,9 +229,15 @@ static enum rc write_temporary(const struct signer_state *state, const char *nam
 	return rc;
 }
 
-/* Over the file that is there, if it is ours alone and the text takes the same bytes of one sector; else *ret_done is
- * false and nothing was done. */
-static enum rc write_in_place(const struct signer_state *state, const char *text, bool *ret_done)
+static enum rc sync_folder(struct signer_state *state)
+{
+	state->name_is_durable = fsync(state->folder_fd) == 0;
+	return state->name_is_durable ? RC_OK : RC_IO;
+}
+
+/* Over the file that is there, if it is ours alone and the text takes the same bytes of one sector; *ret_done is false
+ * where it is not, or where the text was not written whole: a new file is wanted then. */
+static enum rc write_in_place(struct signer_state *state, const char *text, bool *ret_done)
 {
 	enum rc rc = RC_OK;
 	size_t len = strlen(text);
@@ -244,13 +249,12 @@ static enum rc write_in_place(const struct signer_state *state, const char *text
 			 : openat(state->folder_fd, state->name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return RC_OK;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_size == (off_t)len) {
+	bool fits = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_size == (off_t)len;
+	if (fits && !state->name_is_durable)
+		rc = sync_folder(state);
+	if (fits && rc == RC_OK && durable_write(fd, text, len) == RC_OK) {
 		*ret_done = true;
-		ssize_t n = write(fd, text, len);
-		if (n != (ssize_t)len)
-			rc = n < 0 && errno == ENOSPC ? RC_NOSPACE : RC_IO;
-		else if (fdatasync(fd) != 0)
-			rc = RC_IO;
+		rc = fdatasync(fd) == 0 ? RC_OK : RC_IO;
 	}
 	if (close(fd) != 0 && rc == RC_OK && *ret_done)
 		rc = RC_IO;
@@ -258,7 +262,7 @@ static enum rc write_in_place(const struct signer_state *state, const char *text
 }
 
 /* A new file in the place of the one that is there. */
-static enum rc write_anew(const struct signer_state *state, const char *text, bool exclusive)
+static enum rc write_anew(struct signer_state *state, const char *text, bool exclusive)
 {
 	char temporary[sizeof state->name + 8];
 
@@ -270,9 +274,8 @@ static enum rc write_anew(const struct signer_state *state, const char *text, bo
 		rc = RC_IO;
 	if (exclusive || rc != RC_OK)
 		unlinkat(state->folder_fd, temporary, 0);
-	if (rc == RC_OK && fsync(state->folder_fd) != 0)
-		rc = RC_IO;
-	return rc;
+	state->name_is_durable = false;
+	return rc == RC_OK ? sync_folder(state) : rc;
 }
 
 enum rc signer_state_save(struct signer_state *state, uint64_t size, const struct tlog_hash *root, bool exclusive)

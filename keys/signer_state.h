@@ -14,6 +14,7 @@ enum { SIGNER_HANDOVER_LEN = SEAL_HANDOVER_LEN };
 /* Folder and names of the file; kept open, so that a later chroot or rename of the path changes nothing. */
 struct signer_state {
 	int folder_fd, lock_fd;
+	bool name_is_durable; /* of the file: the folder was synced since it got it */
 	char name[256];
 	char origin[TLOG_ORIGIN_CAP];
 	uint8_t mac_key[32];
