@@ -53,7 +53,7 @@ static enum rc open_private(const char *path, int *ret_fd, struct diag *diag)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
-		return diag_set(diag, RC_KEY, "%s: %s", path, strerror(errno));
+		return diag_set(diag, rc_errno_passes(errno) ? RC_IO : RC_KEY, "%s: %s", path, strerror(errno));
 	enum rc rc = check_file(path, fd, diag);
 	if (rc != RC_OK)
 		close(fd);

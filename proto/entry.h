@@ -33,6 +33,7 @@
 	X(ENTRY_BACKUP,           "backup")            /* backup id, entries and root of the log in it, digest of the file */ \
 	X(ENTRY_ACCESS,           "access")            /* an access file came into force: digest, number of rules */ \
 	X(ENTRY_CERTIFICATE,      "certificate")       /* a rule of it was added, changed, removed; or revoked */ \
+	X(ENTRY_AUTHORITIES,      "authorities")       /* the clients' certificate authorities that came into force */ \
 	X(ENTRY_RENEWAL_REFUSED,  "renewal_refused")   /* a renewed file was not taken: which, why, its digest */ \
 	X(ENTRY_CONFIG,           "config")            /* options that stand otherwise than at the last start */ \
 	X(ENTRY_RESTORE,          "restore")           /* a backup took the store's place: what was signed, charged and lost */ \

@@ -1,5 +1,6 @@
 #include "proto/rc.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -35,6 +36,11 @@ int rc_http_status(enum rc rc)
 int rc_exit_code(enum rc rc)
 {
 	return table[known(rc)].exit_code;
+}
+
+bool rc_errno_passes(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == EINTR || err == EIO;
 }
 
 enum rc diag_set(struct diag *diag, enum rc rc, const char *format, ...)

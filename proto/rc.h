@@ -6,6 +6,7 @@
 #ifndef PROTO_RC_H
 #define PROTO_RC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*      code              HTTP exit  name for machines           text for people */
@@ -60,6 +61,9 @@ const char *rc_name(enum rc rc);         /* "invalid-input"; stable, for machine
 const char *rc_text(enum rc rc);         /* one sentence part, for people */
 int rc_http_status(enum rc rc);
 int rc_exit_code(enum rc rc);
+
+/* Is this errno of open() the machine's trouble of the moment, rather than the file's? */
+bool rc_errno_passes(int err);
 
 /* What went wrong, in words: "study.yaml:12: linkage.filters.name.bits: 0 is below 64". Filled by parsers; never
  * holds an identifier, a filter or key bytes. Text is cut at the end of the buffer. A NULL diag is allowed. */

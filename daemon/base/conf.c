@@ -123,7 +123,9 @@ static const struct option options[] = {
 	PATH(test_release_secret, "",
 	    "For tests: a file with a fixed release secret. Refused unless the study says synthetic: true."),
 	PATH(tls_certificate, NULL, "Certificate of the server, PEM, with its chain."),
-	PATH(tls_client_ca, NULL, "Certificate authority of the clients, PEM."),
+	{"tls_client_ca", OPTION_PATH, FIELD(tls_client_ca), 0, 0, NULL, NULL, true,
+	    "Certificate authorities of the clients, PEM. Read again when it changes, and on SIGHUP; connections of clients whose "
+	    "authority has gone end."},
 	PATH(tls_key, NULL, "Key of the server certificate, PEM; mode 0600."),
 	{"tls_revocation_list", OPTION_PATH, FIELD(tls_revocation_list), 0, 0, NULL, "", true,
 	    "Revocation list of the clients' authority, PEM. Read again when it changes, and on SIGHUP; connections of revoked "

@@ -177,6 +177,18 @@ enum rc pipe_put_renewed(struct buffer *out, const struct pipe_renewed *renewed)
 	return put_message(out, PIPE_RENEWED, 0, &w);
 }
 
+enum rc pipe_put_trusted(struct buffer *out, const struct pipe_trusted *trusted)
+{
+	uint8_t bytes[PIPE_HEADER_LEN + sizeof trusted->authorities];
+	struct writer w;
+
+	if (trusted->n == 0 || trusted->n > PIPE_MAX_AUTHORITIES)
+		return RC_TOO_LARGE;
+	payload_init(&w, bytes, sizeof bytes);
+	write_bytes(&w, trusted->authorities, trusted->n * sizeof trusted->authorities[0]);
+	return put_message(out, PIPE_TRUSTED, 0, &w);
+}
+
 enum rc pipe_put_file(struct buffer *out, enum pipe_type type, const void *data, size_t len)
 {
 	const uint8_t *at = data;
@@ -221,6 +233,7 @@ static const struct rule {
 	{PIPE_COUNTS, PIPE_CORE, ABOUT_PROCESS, COUNTS_LEN, COUNTS_LEN},
 	{PIPE_LISTED, PIPE_CORE, ABOUT_PROCESS, 32 + 2, PIPE_MAX_PAYLOAD},
 	{PIPE_RENEWED, PIPE_CORE, ABOUT_PROCESS, RENEWED_LEN, RENEWED_LEN},
+	{PIPE_TRUSTED, PIPE_CORE, ABOUT_PROCESS, 32, 32 * PIPE_MAX_AUTHORITIES},
 	{PIPE_REPLY, PIPE_FRONT, ABOUT_REQUEST, 16, 16},
 	{PIPE_REPLY_BODY, PIPE_FRONT, ABOUT_REQUEST, 1, PIPE_MAX_PAYLOAD},
 	{PIPE_REPLY_END, PIPE_FRONT, ABOUT_REQUEST, 0, 0},
@@ -229,6 +242,8 @@ static const struct rule {
 	{PIPE_REVOKED, PIPE_FRONT, ABOUT_PROCESS, 2, PIPE_MAX_PAYLOAD},
 	{PIPE_ACCESS, PIPE_FRONT, ABOUT_PROCESS, 2, PIPE_MAX_PAYLOAD},
 	{PIPE_READ_PAIR, PIPE_FRONT, ABOUT_PROCESS, 0, 0},
+	{PIPE_AUTHORITIES, PIPE_FRONT, ABOUT_PROCESS, 2, PIPE_MAX_PAYLOAD},
+	{PIPE_LIST_AGAIN, PIPE_FRONT, ABOUT_PROCESS, 0, 0},
 };
 
 static const struct rule *find_rule(enum pipe_side receiver, uint8_t type)
@@ -480,9 +495,25 @@ enum rc pipe_get_renewed(const struct pipe_message *m, struct pipe_renewed *ret)
 	return rc;
 }
 
+enum rc pipe_get_trusted(const struct pipe_message *m, struct pipe_trusted *ret)
+{
+	enum { LEN = sizeof ret->authorities[0] };
+
+	if (m->type != PIPE_TRUSTED || m->len == 0 || m->len % LEN != 0 || m->len > sizeof ret->authorities)
+		return RC_MALFORMED;
+	for (size_t at = LEN; at < m->len; at += LEN) {
+		if (memcmp(m->data + at - LEN, m->data + at, LEN) >= 0)
+			return RC_MALFORMED;
+	}
+	ret->n = m->len / LEN;
+	memcpy(ret->authorities, m->data, m->len);
+	return RC_OK;
+}
+
 enum rc pipe_get_file(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_piece, size_t *ret_len)
 {
-	if ((m->type != PIPE_REVOKED && m->type != PIPE_ACCESS) || m->len < 2 || m->data[0] > 1)
+	bool is_file = m->type == PIPE_REVOKED || m->type == PIPE_ACCESS || m->type == PIPE_AUTHORITIES;
+	if (!is_file || m->len < 2 || m->data[0] > 1)
 		return RC_MALFORMED;
 	*ret_last = m->data[0] == 1;
 	*ret_piece = m->data + 1;

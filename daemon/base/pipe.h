@@ -14,8 +14,11 @@
  * up. The core answers PIPE_REPLY, PIPE_REPLY_BODY adding up to reply.length exactly, PIPE_REPLY_END; it may do so
  * before the body has ended (the front then sends no more of it). After PIPE_CANCEL the core may drop its answer or
  * still send it. On SIGTERM the core sends PIPE_STOP and goes on answering until the front, drained, closes its end. The
- * files that may change while the daemon runs, the revocation list and the access file, are read by the core, which sends
- * them whole with pipe_put_file; what a new revocation list adds the front tells with PIPE_LISTED. The server's own
+ * files that may change while the daemon runs, the clients' authorities, the revocation list and the access file, are read by
+ * the core, which sends
+ * them whole with pipe_put_file; what a new revocation list adds the front tells with PIPE_LISTED, and with PIPE_TRUSTED, at
+ * its start and once for each PIPE_AUTHORITIES that it takes, before any request of whom they let in, which authorities are in
+ * force. The server's own
  * certificate and key never cross: the front has them from its reader (daemon/front/pair_reader.h), and tells the core
  * with PIPE_RENEWED which certificate is in use, or that a file was refused. The end of the pipe ends the other process. */
 #ifndef DAEMON_BASE_PIPE_H
@@ -39,6 +42,7 @@ enum {
 	PIPE_MAX_FILE = 8 << 20,    /* a whole revocation list, or access file */
 	PIPE_MAX_LISTED = 1024,     /* certificates of one PIPE_LISTED */
 	PIPE_SERIAL_CAP = 32,       /* RFC 5280 allows 20 bytes */
+	PIPE_MAX_AUTHORITIES = 16,  /* of clients, in force at a time */
 };
 
 enum pipe_type {
@@ -52,6 +56,7 @@ enum pipe_type {
 	PIPE_COUNTS,          /* struct pipe_counts: what the front counted since its start; for the operator */
 	PIPE_LISTED,          /* struct pipe_listed: certificates that a revocation list in use names; for the log */
 	PIPE_RENEWED,         /* struct pipe_renewed: what became of a file that may be replaced; for the log */
+	PIPE_TRUSTED,         /* struct pipe_trusted: the clients' authorities in force; for the log */
 	/* core → front */
 	PIPE_REPLY = 32, /* struct pipe_reply: head of the answer */
 	PIPE_REPLY_BODY, /* raw bytes of the answer */
@@ -61,6 +66,8 @@ enum pipe_type {
 	PIPE_REVOKED,    /* a new revocation list (PEM), in pieces: u8 last, bytes */
 	PIPE_ACCESS,     /* a new access file (YAML), in pieces */
 	PIPE_READ_PAIR,  /* empty: read the server's certificate and key again */
+	PIPE_AUTHORITIES, /* other authorities of the clients (PEM), in pieces */
+	PIPE_LIST_AGAIN, /* empty: send PIPE_LISTED of everything on the list in use */
 };
 
 enum pipe_accept { ACCEPT_JSON, ACCEPT_CSV, ACCEPT_TEXT };
@@ -113,6 +120,11 @@ struct pipe_listed {
 	} serials[PIPE_MAX_LISTED];
 };
 
+struct pipe_trusted {
+	size_t n;
+	uint8_t authorities[PIPE_MAX_AUTHORITIES][32]; /* SHA-256 of their certificates, ascending */
+};
+
 struct pipe_renewed {
 	enum renewal_file file;
 	enum renewal_fault fault;
@@ -140,7 +152,8 @@ enum rc pipe_put_credit(struct buffer *out, uint64_t id, uint32_t bytes) MUST_CH
 enum rc pipe_put_raw(struct buffer *out, enum pipe_type type, uint64_t id, const void *data, size_t len) MUST_CHECK;
 enum rc pipe_put_listed(struct buffer *out, const struct pipe_listed *listed) MUST_CHECK;
 enum rc pipe_put_renewed(struct buffer *out, const struct pipe_renewed *renewed) MUST_CHECK;
-/* A whole file, cut into PIPE_REVOKED or PIPE_ACCESS pieces. Errors: also TOO_LARGE where it is empty. */
+enum rc pipe_put_trusted(struct buffer *out, const struct pipe_trusted *trusted) MUST_CHECK;
+/* A whole file, cut into pieces of PIPE_AUTHORITIES, PIPE_REVOKED or PIPE_ACCESS. Errors: also TOO_LARGE where it is empty. */
 enum rc pipe_put_file(struct buffer *out, enum pipe_type type, const void *data, size_t len) MUST_CHECK;
 
 /* One decoded message; `data` borrows the receive buffer. */
@@ -164,7 +177,8 @@ enum rc pipe_get_counts(const struct pipe_message *m, struct pipe_counts *ret) M
 enum rc pipe_get_credit(const struct pipe_message *m, uint32_t *ret) MUST_CHECK;
 enum rc pipe_get_listed(const struct pipe_message *m, struct pipe_listed *ret) MUST_CHECK;
 enum rc pipe_get_renewed(const struct pipe_message *m, struct pipe_renewed *ret) MUST_CHECK;
-/* A piece of PIPE_REVOKED or PIPE_ACCESS; *ret_piece borrows the message. */
+enum rc pipe_get_trusted(const struct pipe_message *m, struct pipe_trusted *ret) MUST_CHECK;
+/* A piece of a file; *ret_piece borrows the message. */
 enum rc pipe_get_file(const struct pipe_message *m, bool *ret_last, const uint8_t **ret_piece,
 		      size_t *ret_len) MUST_CHECK;
 

@@ -65,8 +65,7 @@ enum rc watched_read(struct watched_file *file, struct buffer *out, struct diag 
 	if (fd < 0) {
 		int err = errno;
 		watched_note(file);
-		bool is_ours = err == EMFILE || err == ENFILE || err == ENOMEM || err == EINTR || err == EIO;
-		return diag_set(diag, is_ours ? RC_IO : RC_INVALID, "%s: %s", file->path, strerror(err));
+		return diag_set(diag, rc_errno_passes(err) ? RC_IO : RC_INVALID, "%s: %s", file->path, strerror(err));
 	}
 	enum rc rc = RC_OK;
 	if (fstat(fd, &st) != 0) {

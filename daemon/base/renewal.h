@@ -15,6 +15,7 @@
 /*      constant              option that names it; `file` in the log */
 #define RENEWAL_FILES(X) \
 	X(RENEWAL_ACCESS,       "access_file") \
+	X(RENEWAL_AUTHORITIES,  "tls_client_ca") \
 	X(RENEWAL_REVOCATIONS,  "tls_revocation_list") \
 	X(RENEWAL_PAIR,         "tls_certificate")       /* with tls_key */
 
@@ -27,7 +28,9 @@
 	X(RENEWAL_OLDER,        "older")                 /* a revocation list from before the one in use */ \
 	X(RENEWAL_MISMATCHED,   "mismatched")            /* the key is not the certificate's */ \
 	X(RENEWAL_OUT_OF_DATE,  "out-of-date")           /* a certificate that has run out, or is not valid yet */ \
-	X(RENEWAL_NOT_SERVER,   "not-for-a-server")      /* a certificate for something else */
+	X(RENEWAL_NOT_SERVER,   "not-for-a-server")      /* a certificate for something else */ \
+	X(RENEWAL_NOT_AUTHORITY, "not-an-authority")     /* among the clients' authorities */ \
+	X(RENEWAL_LATER,        "later")                 /* not the file's fault, never logged: it is tried again */
 
 enum renewal_file {
 #define RENEWAL_FILE_ENUM(constant, name) constant,

@@ -140,27 +140,27 @@ static enum rc open_data(struct core *core, bool serving, struct diag *diag)
 	return rc;
 }
 
-/* Everything is open and nothing runs yet: keep the store, the signer's state, the backups, the revocation list and the
- * access file, which are opened by name again and again, and what the C library reads to count processors. */
+/* Everything is open and nothing runs yet: keep the store, the signer's state, the backups, and the files that reload.h
+ * tells of, which are opened by name again and again, and what the C library reads to count processors. */
 static enum rc confine(const struct conf *conf, struct diag *diag)
 {
-	char signer[CONF_PATH_CAP], revocations[CONF_PATH_CAP], access_folder[CONF_PATH_CAP];
-	struct confine_folder folders[6] = {{conf->store_directory, true}, {signer, true}};
+	const char *const renewed[] = {conf->tls_client_ca, conf->tls_revocation_list, conf->access_file};
+	enum { N_RENEWED = sizeof renewed / sizeof renewed[0] };
+	char signer[CONF_PATH_CAP], names[N_RENEWED][CONF_PATH_CAP];
+	struct confine_folder folders[4 + N_RENEWED] = {{conf->store_directory, true}, {signer, true}};
 	size_t n = 2;
 	bool files = false, calls = false;
 	if (strcmp(conf->confinement, "on") != 0)
 		return RC_OK;
 	confine_folder_of(conf->signer_state[0] != '\0' ? conf->signer_state : conf->log_key, signer);
-	if (conf->tls_revocation_list[0] != '\0') {
-		confine_folder_of(conf->tls_revocation_list, revocations);
-		folders[n++] = (struct confine_folder){revocations, false};
+	for (size_t i = 0; i < N_RENEWED; i++) {
+		if (renewed[i][0] == '\0')
+			continue;
+		confine_folder_of(renewed[i], names[i]);
+		folders[n++] = (struct confine_folder){names[i], false};
 	}
 	if (conf->backup_directory[0] != '\0')
 		folders[n++] = (struct confine_folder){conf->backup_directory, true};
-	if (conf->access_file[0] != '\0') {
-		confine_folder_of(conf->access_file, access_folder);
-		folders[n++] = (struct confine_folder){access_folder, false};
-	}
 	if (access("/sys/devices/system/cpu", R_OK) == 0)
 		folders[n++] = (struct confine_folder){"/sys/devices/system/cpu", false};
 	enum rc rc = confine_files(folders, n, &files, diag);
@@ -380,10 +380,13 @@ static enum rc entries_apply(struct write_job *job, struct txn *txn)
 	return rc;
 }
 
-enum rc core_log_entries(struct core *core, const struct entry_draft *drafts, size_t n)
+enum rc core_log_entries(struct core *core, const struct entry_draft *drafts, size_t n,
+			 const struct store_reserve *leave)
 {
-	struct entries_job e = {
-		.job = {.apply = entries_apply, .bytes = n * CORE_ENTRY_BYTES}, .core = core, .drafts = drafts, .n = n};
+	struct entries_job e = {.job = {.apply = entries_apply, .bytes = n * CORE_ENTRY_BYTES, .leave = leave},
+				.core = core,
+				.drafts = drafts,
+				.n = n};
 	return write_queue_call(core->writes, &e.job);
 }
 

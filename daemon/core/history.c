@@ -21,6 +21,7 @@ void history_deinit(struct history *history)
 	witness_history_deinit(&history->witnesses);
 	certificates_deinit(&history->certificates);
 	json_decref(history->options);
+	json_decref(history->authorities);
 	for (size_t i = 0; i < history->n_successions; i++)
 		free(history->successions[i].note);
 	free(history->successions);
@@ -234,6 +235,10 @@ enum rc history_replay(struct history *h, uint64_t index, enum entry_kind kind, 
 		return RC_OK;
 	case ENTRY_ACCESS:
 		return get_hex32(fields, "digest", h->access_digest) ? RC_OK : RC_DAMAGED;
+	case ENTRY_AUTHORITIES:
+		json_decref(h->authorities);
+		h->authorities = json_incref(json_object_get(fields, "certificates"));
+		return json_is_array(h->authorities) ? RC_OK : RC_DAMAGED;
 	case ENTRY_CERTIFICATE:
 		return certificates_replay(&h->certificates, fields);
 	default:

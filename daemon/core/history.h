@@ -53,6 +53,7 @@ struct history {
 	json_t *options;                  /* of the last `start` entry; NULL = it has none */
 	uint8_t access_digest[32];        /* of the access file in force; zero = never one */
 	struct certificates certificates; /* rules of that file, and revoked certificates */
+	json_t *authorities;              /* digests of the clients' authorities in force; NULL = none yet */
 	char log_key[256];                /* the last that the log names; "" = none yet */
 	char server_certificate[65];      /* SHA-256 of the server's, in hex; "" = none yet */
 	struct log_succession *successions; /* of log keys, in order */

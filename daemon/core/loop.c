@@ -196,6 +196,7 @@ static enum rc on_message(struct loop *loop, const struct pipe_message *m)
 	struct pipe_ready ready;
 	struct pipe_counts counts;
 	struct pipe_renewed renewed;
+	struct pipe_trusted trusted;
 	static struct pipe_listed listed; /* one thread; too large for a stack */
 	enum rc rc;
 	switch (m->type) {
@@ -219,13 +220,16 @@ static enum rc on_message(struct loop *loop, const struct pipe_message *m)
 	case PIPE_LISTED:
 		rc = pipe_get_listed(m, &listed);
 		if (rc == RC_OK)
-			reload_listed(loop->core, &listed);
+			reload_listed(loop->reload, &listed);
 		return rc;
 	case PIPE_RENEWED:
 		rc = pipe_get_renewed(m, &renewed);
 		if (rc == RC_OK)
-			renewals_take(loop->core, &renewed);
+			reload_renewed(loop->reload, &renewed);
 		return rc;
+	case PIPE_TRUSTED:
+		rc = pipe_get_trusted(m, &trusted);
+		return rc == RC_OK ? reload_trusted(loop->reload, &trusted) : rc;
 	case PIPE_BODY:
 	case PIPE_BODY_END:
 	case PIPE_CANCEL:
@@ -333,19 +337,13 @@ static void put_out(struct loop *loop, enum rc rc)
 
 /* ---- signals and time ---- */
 
-static void send_file(void *ctx, enum pipe_type type, const void *data, size_t len)
+/* About nobody's request: a whole file, or `len` 0. */
+static void send_message(void *ctx, enum pipe_type type, const void *data, size_t len)
 {
 	struct loop *loop = ctx;
 	pthread_mutex_lock(&loop->lock);
-	enum rc rc = pipe_put_file(&loop->outbox, type, data, len);
-	pthread_mutex_unlock(&loop->lock);
-	put_out(loop, rc);
-}
-
-static void send_empty(struct loop *loop, enum pipe_type type)
-{
-	pthread_mutex_lock(&loop->lock);
-	enum rc rc = pipe_put_raw(&loop->outbox, type, 0, NULL, 0);
+	enum rc rc = len > 0 ? pipe_put_file(&loop->outbox, type, data, len)
+			     : pipe_put_raw(&loop->outbox, type, 0, NULL, 0);
 	pthread_mutex_unlock(&loop->lock);
 	put_out(loop, rc);
 }
@@ -357,7 +355,7 @@ static void begin_stop(struct loop *loop)
 	loop->stop_sent = true;
 	loop->stop_deadline = monotonic_s() + STOP_S;
 	log_info("stopping");
-	send_empty(loop, PIPE_STOP);
+	send_message(loop, PIPE_STOP, NULL, 0);
 }
 
 static void on_signal(struct loop *loop)
@@ -369,7 +367,7 @@ static void on_signal(struct loop *loop)
 			continue;
 		}
 		reload_run(loop->reload, true);
-		send_empty(loop, PIPE_READ_PAIR);
+		send_message(loop, PIPE_READ_PAIR, NULL, 0);
 	}
 }
 
@@ -526,9 +524,9 @@ int core_run(const struct conf *conf, int pipe_fd)
 	loop->next_schedule = monotonic_s() + (int64_t)conf->publish_every_hours * 3600;
 	/* "I am open": only now does the front listen. */
 	put_out(loop, pipe_put_credit(&loop->out, 0, 0));
-	/* The front read the revocation list before the store was opened, which may have taken minutes: what it has may
-	 * be out of date, so it is sent again. The access file it waits for. */
-	rc = reload_new(loop->core, send_file, loop, &loop->reload);
+	/* The front read authorities and revocation list before the store was opened, which may have taken minutes: what
+	 * it has may be out of date, so they are sent again. The access file it waits for. */
+	rc = reload_new(loop->core, send_message, loop, &loop->reload);
 	if (rc == RC_OK) {
 		reload_run(loop->reload, false);
 		run(loop);

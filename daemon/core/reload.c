@@ -1,13 +1,15 @@
 /* Reloading: see reload.h.
  *
- * Order. A revocation list is in force first and logged afterwards: waiting for a disk would let in who should be out.
- * An access file, which may let somebody in, is logged first and in force afterwards. */
+ * Order. Authorities and revocation lists are in force first and logged afterwards: waiting for a disk would let in who
+ * should be out; whom new authorities let in is not answered before (renewals.c). An access file, which may let
+ * somebody in, is logged first and in force afterwards. */
 #include "daemon/core/reload.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/monotonic.h"
 #include "daemon/base/renewal.h"
 #include "daemon/core/renewals.h"
 #include "proto/access.h"
@@ -17,8 +19,12 @@ struct reload {
 	struct core *core;
 	void (*send)(void *ctx, enum pipe_type type, const void *data, size_t len);
 	void *ctx;
-	struct watched_file revoked, access;
+	struct watched_file files[RENEWAL_FILE_COUNT]; /* the server's pair is another process's: no path */
+	unsigned n_trusted_due; /* messages of the front that say which authorities are in force */
+	int64_t list_again_ms;  /* 0 = the log has taken all that the revocation list names */
 };
+
+enum { LATER_MS = 2000 };
 
 /* ---- the access file ---- */
 
@@ -84,13 +90,14 @@ static enum rc add_draft(struct change *change, enum entry_kind kind, json_t *fi
 	return RC_OK;
 }
 
-/* Unless making them failed with `rc`: log the drafts in one transaction, then let the summary of the log know. */
-static enum rc log_change(struct change *change, enum rc rc)
+/* Unless making them failed with `rc`: log the drafts in one transaction, then let the summary of the log know. NULL:
+ * they take the last room. */
+static enum rc log_change(struct change *change, enum rc rc, const struct store_reserve *leave)
 {
 	struct core *core = change->core;
 
 	if (rc == RC_OK && change->n > 0)
-		rc = core_log_entries(core, change->drafts, change->n);
+		rc = core_log_entries(core, change->drafts, change->n, leave);
 	pthread_mutex_lock(&core->lock);
 	for (size_t i = 0; i < change->n && rc == RC_OK; i++)
 		rc = history_replay(&core->history, 0, change->drafts[i].kind, 0, change->drafts[i].fields);
@@ -162,7 +169,7 @@ static enum rc log_access(struct core *core, const struct access *access, const 
 			       json_pack("{s:s, s:I, s:I, s:s}", "digest", hex, "certificates",
 					 (json_int_t)access->n_rules, "policies", (json_int_t)access->n_policies,
 					 "other_certificates", access->refuse_others ? "refuse" : "as-certified"));
-	return log_change(&change, rc);
+	return log_change(&change, rc, NULL);
 }
 
 /* No access file is the same as an empty one; that there was one before is logged. */
@@ -184,10 +191,11 @@ static void renew_access(struct reload *reload)
 	struct diag diag = {""};
 
 	buffer_init(&text);
-	enum rc rc = parse_access(reload->core, &reload->access, &text, &access, &fault, &diag);
+	struct watched_file *file = &reload->files[RENEWAL_ACCESS];
+	enum rc rc = parse_access(reload->core, file, &text, &access, &fault, &diag);
 	if (rc == RC_OK)
 		rc = log_access(reload->core, access, text.data, text.len);
-	watched_result(&reload->access, rc);
+	watched_result(file, rc);
 	if (rc == RC_OK) {
 		reload->send(reload->ctx, PIPE_ACCESS, text.data, text.len);
 		renewals_good(reload->core, RENEWAL_ACCESS);
@@ -201,32 +209,74 @@ static void renew_access(struct reload *reload)
 	buffer_deinit(&text);
 }
 
-/* ---- the revocation list ---- */
+/* ---- the clients' authorities and their revocation lists ---- */
 
-static void renew_revoked(struct reload *reload)
+/* The front judges what is in it. */
+static void send_file(struct reload *reload, enum renewal_file which, enum pipe_type type, const char *what)
 {
+	struct watched_file *file = &reload->files[which];
 	struct buffer pem;
 	struct diag diag = {""};
 
 	buffer_init(&pem);
-	enum rc rc = watched_read(&reload->revoked, &pem, &diag);
-	watched_result(&reload->revoked, rc);
+	enum rc rc = watched_read(file, &pem, &diag);
+	watched_result(file, rc);
 	if (rc == RC_OK && pem.len > 0) {
-		log_info("the revocation list was read again");
-		reload->send(reload->ctx, PIPE_REVOKED, pem.data, pem.len);
+		log_info("%s: read again", what);
+		reload->send(reload->ctx, type, pem.data, pem.len);
+		reload->n_trusted_due += which == RENEWAL_AUTHORITIES;
 	} else {
-		log_error("revocation list: %s; the one before stays in force",
+		log_error("%s: %s; the one before stays in force", what,
 			  diag.text[0] != '\0' ? diag.text : "it is empty");
 		if (rc == RC_OK)
-			renewals_refuse(reload->core, RENEWAL_REVOCATIONS, RENEWAL_MALFORMED, &pem);
+			renewals_refuse(reload->core, which, RENEWAL_MALFORMED, &pem);
 		else if (rc == RC_INVALID)
-			renewals_refuse(reload->core, RENEWAL_REVOCATIONS, RENEWAL_UNREADABLE, NULL);
+			renewals_refuse(reload->core, which, RENEWAL_UNREADABLE, NULL);
 	}
 	buffer_deinit(&pem);
 }
 
-void reload_listed(struct core *core, const struct pipe_listed *listed)
+static void send_authorities(struct reload *reload)
 {
+	send_file(reload, RENEWAL_AUTHORITIES, PIPE_AUTHORITIES, "clients' authorities");
+}
+
+static void send_revoked(struct reload *reload)
+{
+	send_file(reload, RENEWAL_REVOCATIONS, PIPE_REVOKED, "revocation list");
+}
+
+enum rc reload_trusted(struct reload *reload, const struct pipe_trusted *trusted)
+{
+	const struct pipe_trusted *before = &reload->core->renewals.trusted;
+
+	if (reload->n_trusted_due == 0)
+		return RC_PROTOCOL;
+	reload->n_trusted_due--;
+	bool are_others =
+		before->n != 0 && (before->n != trusted->n || memcmp(before->authorities, trusted->authorities,
+								     trusted->n * sizeof trusted->authorities[0]) != 0);
+	renewals_trusted(reload->core, trusted);
+	/* The list of a new authority may have been there before it: only now can anything be made of it. */
+	if (are_others && reload->files[RENEWAL_REVOCATIONS].path[0] != '\0')
+		send_revoked(reload);
+	return RC_OK;
+}
+
+void reload_renewed(struct reload *reload, const struct pipe_renewed *renewed)
+{
+	if (renewed->file == RENEWAL_AUTHORITIES && reload->n_trusted_due > 0)
+		reload->n_trusted_due--;
+	if (renewed->fault == RENEWAL_LATER)
+		watched_result(&reload->files[renewed->file], RC_NOMEM);
+	else
+		renewals_take(reload->core, renewed);
+}
+
+void reload_listed(struct reload *reload, const struct pipe_listed *listed)
+{
+	struct core *core = reload->core;
+	const struct store_reserve leave = core_entry_reserve(core);
 	struct change change = {.core = core};
 	char authority[65], serial[2 * PIPE_SERIAL_CAP + 1];
 	enum rc rc = RC_OK;
@@ -241,12 +291,14 @@ void reload_listed(struct core *core, const struct pipe_listed *listed)
 			&change, ENTRY_CERTIFICATE,
 			json_pack("{s:s, s:s, s:s}", "change", "revoked", "authority", authority, "serial", serial));
 	}
-	rc = log_change(&change, rc);
-	if (rc != RC_OK)
-		log_error("revoked certificates cannot be logged: %s", rc_text(rc));
+	rc = log_change(&change, rc, &leave);
+	if (rc != RC_OK) {
+		log_error("revoked certificates cannot be logged yet: %s", rc_text(rc));
+		reload->list_again_ms = monotonic_ms() + LATER_MS;
+	}
 }
 
-/* ---- both ---- */
+/* ---- all ---- */
 
 enum rc reload_new(struct core *core, void (*send)(void *ctx, enum pipe_type type, const void *data, size_t len),
 		   void *ctx, struct reload **ret)
@@ -258,9 +310,13 @@ enum rc reload_new(struct core *core, void (*send)(void *ctx, enum pipe_type typ
 	reload->core = core;
 	reload->send = send;
 	reload->ctx = ctx;
-	reload->revoked = (struct watched_file){.path = core->conf->tls_revocation_list, .max_bytes = PIPE_MAX_FILE};
-	reload->access = access_watched(core);
-	enum rc rc = reload->access.path[0] == '\0' ? log_no_access(core) : RC_OK;
+	reload->n_trusted_due = 1; /* what the front started with */
+	for (int i = 0; i < RENEWAL_FILE_COUNT; i++)
+		reload->files[i] = (struct watched_file){.path = "", .max_bytes = PIPE_MAX_FILE};
+	reload->files[RENEWAL_AUTHORITIES].path = core->conf->tls_client_ca;
+	reload->files[RENEWAL_REVOCATIONS].path = core->conf->tls_revocation_list;
+	reload->files[RENEWAL_ACCESS] = access_watched(core);
+	enum rc rc = core->conf->access_file[0] == '\0' ? log_no_access(core) : RC_OK;
 	if (rc != RC_OK) {
 		free(reload);
 		return rc;
@@ -274,10 +330,21 @@ void reload_free(struct reload *reload)
 	free(reload);
 }
 
+static void run_one(struct reload *reload, enum renewal_file file, bool asked, void (*renew)(struct reload *reload))
+{
+	if (reload->files[file].path[0] != '\0' && (asked || watched_has_changed(&reload->files[file])))
+		renew(reload);
+}
+
 void reload_run(struct reload *reload, bool asked)
 {
-	if (watched_has_changed(&reload->revoked) || (asked && reload->revoked.path[0] != '\0'))
-		renew_revoked(reload);
-	if (watched_has_changed(&reload->access) || (asked && reload->access.path[0] != '\0'))
-		renew_access(reload);
+	/* A list comes after its authority. */
+	run_one(reload, RENEWAL_AUTHORITIES, asked, send_authorities);
+	run_one(reload, RENEWAL_REVOCATIONS, asked, send_revoked);
+	run_one(reload, RENEWAL_ACCESS, asked, renew_access);
+	if (reload->list_again_ms != 0 && monotonic_ms() >= reload->list_again_ms) {
+		reload->list_again_ms = 0;
+		reload->send(reload->ctx, PIPE_LIST_AGAIN, NULL, 0);
+	}
+	renewals_run(reload->core);
 }

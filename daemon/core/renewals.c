@@ -1,5 +1,6 @@
 /* Renewed files in the log: see renewals.h. What is in force is in force already when it is logged here; the access
- * file, which may let somebody in, is logged before (reload.c). */
+ * file, which may let somebody in, is logged before (reload.c). The authorities may let somebody in as well: no request
+ * is taken before they are logged. */
 #include "daemon/core/renewals.h"
 
 #include <jansson.h>
@@ -12,9 +13,12 @@
 
 static const uint8_t no_digest[32];
 
+/* The front says that it happened: it may not take the last room. */
 static enum rc log_fields(struct core *core, enum entry_kind kind, json_t *fields)
 {
-	enum rc rc = fields == NULL ? RC_NOMEM : core_log_entry(core, kind, NULL, fields);
+	const struct store_reserve leave = core_entry_reserve(core);
+	const struct entry_draft draft = {kind, fields};
+	enum rc rc = fields == NULL ? RC_NOMEM : core_log_entries(core, &draft, 1, &leave);
 
 	json_decref(fields);
 	return rc;
@@ -40,7 +44,8 @@ static bool is_allowed(struct renewals *renewals)
 
 /* ---- the server's certificate ---- */
 
-static void take_certificate(struct core *core, const uint8_t digest[32])
+/* Errors: RATE, and those of the log. */
+static enum rc log_certificate(struct core *core, const uint8_t digest[32])
 {
 	char now[65], before[65];
 	enum rc rc;
@@ -50,23 +55,109 @@ static void take_certificate(struct core *core, const uint8_t digest[32])
 	strcpy(before, core->history.server_certificate);
 	pthread_mutex_unlock(&core->lock);
 	if (strcmp(before, now) == 0)
-		return;
-	if (!is_allowed(&core->renewals)) {
-		log_warning("the server's certificate changes too often; the log says so at the next change or start");
-		return;
-	}
+		return RC_OK;
+	if (!is_allowed(&core->renewals))
+		return RC_RATE;
 	if (before[0] == '\0')
 		rc = log_fields(core, ENTRY_KEYS, json_pack("{s:s, s:s}", "key", "tls", "public", now));
 	else
 		rc = log_fields(core, ENTRY_KEY_ROTATED,
 				json_pack("{s:s, s:s, s:s}", "key", "tls", "old", before, "new", now));
-	if (rc != RC_OK) {
-		log_error("the server's certificate cannot be logged: %s", rc_text(rc));
-		return;
-	}
+	if (rc != RC_OK)
+		return rc;
 	pthread_mutex_lock(&core->lock);
 	strcpy(core->history.server_certificate, now);
 	pthread_mutex_unlock(&core->lock);
+	return RC_OK;
+}
+
+static void take_certificate(struct core *core, const uint8_t digest[32])
+{
+	struct renewals *renewals = &core->renewals;
+	enum rc rc = log_certificate(core, digest);
+
+	if (rc == RC_RATE && !renewals->certificate_waits)
+		log_warning("the server's certificate changes too often; the log says so within the hour");
+	else if (rc != RC_OK && rc != RC_RATE)
+		log_error("the server's certificate cannot be logged yet: %s", rc_text(rc));
+	renewals->certificate_waits = rc != RC_OK;
+	memmove(renewals->certificate, digest, sizeof renewals->certificate);
+}
+
+/* ---- the clients' authorities ---- */
+
+static json_t *digests_json(const struct pipe_trusted *trusted)
+{
+	json_t *list = json_array();
+	bool ok = list != NULL;
+	char hex[65];
+
+	for (size_t i = 0; ok && i < trusted->n; i++) {
+		hex_encode(trusted->authorities[i], sizeof trusted->authorities[i], hex);
+		ok = json_array_append_new(list, json_string(hex)) == 0;
+	}
+	if (!ok) {
+		json_decref(list);
+		list = NULL;
+	}
+	return list;
+}
+
+static enum rc log_trusted(struct core *core, const struct pipe_trusted *trusted)
+{
+	json_t *list = digests_json(trusted), *fields;
+	enum rc rc = RC_OK;
+
+	if (list == NULL)
+		return RC_NOMEM;
+	pthread_mutex_lock(&core->lock);
+	bool is_known = json_equal(core->history.authorities, list) == 1;
+	pthread_mutex_unlock(&core->lock);
+	if (is_known)
+		goto out;
+	fields = json_pack("{s:O}", "certificates", list);
+	/* No more often than the file changes: they may take the last room, as the access file may. */
+	rc = fields == NULL ? RC_NOMEM : core_log_entry(core, ENTRY_AUTHORITIES, NULL, fields);
+	json_decref(fields);
+	if (rc != RC_OK)
+		goto out;
+	pthread_mutex_lock(&core->lock);
+	json_decref(core->history.authorities);
+	core->history.authorities = json_incref(list);
+	pthread_mutex_unlock(&core->lock);
+out:
+	json_decref(list);
+	return rc;
+}
+
+void renewals_trusted(struct core *core, const struct pipe_trusted *trusted)
+{
+	struct renewals *renewals = &core->renewals;
+	enum rc rc = log_trusted(core, trusted);
+
+	if (rc != RC_OK)
+		log_error("the clients' authorities cannot be logged: %s; requests wait until they are", rc_text(rc));
+	renewals->trusted = *trusted;
+	renewals->trusted_waits = rc != RC_OK;
+	if (rc == RC_OK)
+		renewals_good(core, RENEWAL_AUTHORITIES);
+}
+
+void renewals_run(struct core *core)
+{
+	enum { AGAIN_MS = 2000 };
+	struct renewals *renewals = &core->renewals;
+	int64_t now_ms = monotonic_ms();
+
+	if (now_ms < renewals->again_ms)
+		return;
+	renewals->again_ms = now_ms + AGAIN_MS;
+	if (renewals->trusted_waits) {
+		const struct pipe_trusted trusted = renewals->trusted;
+		renewals_trusted(core, &trusted);
+	}
+	if (renewals->certificate_waits)
+		take_certificate(core, renewals->certificate);
 }
 
 /* ---- refusals ---- */

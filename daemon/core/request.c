@@ -95,7 +95,7 @@ enum rc request_new(struct core *core, uint64_t id, const struct pipe_request *h
 	unsigned n = atomic_fetch_add(&core->n_requests, 1);
 	if (atomic_load(&core->must_stop))
 		request_problem(request, RC_STOPPING, NULL);
-	else if (n >= CORE_MAX_REQUESTS)
+	else if (n >= CORE_MAX_REQUESTS || core->renewals.trusted_waits)
 		request_problem(request, RC_BUSY, NULL);
 	else if (!route_get(head->type)->has_body && !answer_quickly(request))
 		request_end(request);

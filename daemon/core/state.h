@@ -94,8 +94,8 @@ void core_close(struct core *core);
 void core_drain(struct core *core);
 /* What batches and candidate pairs leave of the store's room, for log entries, receipts and releases. */
 struct store_reserve core_reserve(const struct core *core);
-/* What entries that clients cause as often as they like, of queries and refusals, leave: half of it, for withdrawals,
- * purges, releases, the access file and the next start. */
+/* What entries leave that clients cause as often as they like, or that the front says should be: of queries, refusals,
+ * renewals. Half of it, for withdrawals, purges, releases, the access file and the next start. */
 struct store_reserve core_entry_reserve(const struct core *core);
 enum { CORE_ENTRY_BYTES = 512 }; /* of an entry, roughly */
 /* A batch was committed (writer thread): count it and let the linker know. */
@@ -105,12 +105,13 @@ enum rc core_log_entry(struct core *core, enum entry_kind kind, const struct ent
 /* The same; *ret_time is the entry's. */
 enum rc core_log_entry_time(struct core *core, enum entry_kind kind, const struct entry_who *who, json_t *fields,
                             int64_t *ret_time) MUST_CHECK;
-/* The same for several entries, in one transaction; fields are borrowed. */
+/* The same for several entries, in one transaction; fields are borrowed. NULL: they take the last room. */
 struct entry_draft {
 	enum entry_kind kind;
 	json_t *fields;
 };
-enum rc core_log_entries(struct core *core, const struct entry_draft *drafts, size_t n) MUST_CHECK;
+enum rc core_log_entries(struct core *core, const struct entry_draft *drafts, size_t n,
+			 const struct store_reserve *leave) MUST_CHECK;
 struct entry_who entry_who_of(const struct identity *identity, enum role role);
 /* Like core_log_entry for what the front refused, without waiting, at most so many a minute: the rest is counted. */
 struct pipe_refused;

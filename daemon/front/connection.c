@@ -168,8 +168,8 @@ static void on_connected(struct connection *c)
 	struct server *server = c->server;
 
 	judge(c);
-	if (c->standing == RC_UNAUTHENTIC || tls_peer_is_revoked(server->tls, c->ssl)) {
-		/* The handshake has seen to this already; should it ever not have, nothing is served. */
+	if (c->standing == RC_UNAUTHENTIC || !tls_peer_is_accepted(server->tls, c->ssl)) {
+		/* The handshake has seen to this already, but for what was renewed meanwhile. */
 		server->count.tls_failures++;
 		close_stream(c);
 		return;
@@ -355,13 +355,13 @@ void connection_set_request(struct connection *c, uint64_t request_id)
 #define FOREACH_CONNECTION(c, next, server)                                                                            \
 	for (c = TAILQ_FIRST(&(server)->connections); c != NULL && (next = TAILQ_NEXT(c, link), true); c = next)
 
-unsigned connections_drop_revoked(struct server *server)
+unsigned connections_verify_anew(struct server *server)
 {
 	struct connection *c, *next;
 	unsigned n = 0;
 
 	FOREACH_CONNECTION(c, next, server)
-	if (c->ssl != NULL && c->phase != PHASE_HANDSHAKE && tls_peer_is_revoked(server->tls, c->ssl)) {
+	if (c->ssl != NULL && c->phase != PHASE_HANDSHAKE && !tls_peer_is_accepted(server->tls, c->ssl)) {
 		connection_free(c);
 		n++;
 	}

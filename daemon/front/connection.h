@@ -69,8 +69,8 @@ void connection_accept(struct server *server, evutil_socket_t fd);
 void connection_set_request(struct connection *c, uint64_t request_id);
 /* The connection that waits for this request, or NULL. */
 struct connection *connection_find(struct server *server, uint64_t request_id);
-/* End those whose certificate is on the present list; returns how many. */
-unsigned connections_drop_revoked(struct server *server);
+/* Authorities or revocation lists are other ones: end those whom a handshake would refuse now; returns how many. */
+unsigned connections_verify_anew(struct server *server);
 /* The access file is another one: judge everybody anew. Those in the middle of a request that may now make none are ended;
  * returns how many. Before it returns, nothing of the file before may be freed. */
 unsigned connections_reconsider(struct server *server);

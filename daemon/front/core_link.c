@@ -104,22 +104,54 @@ static void send_listed(void *ctx, const struct pipe_listed *listed)
 	send_scratch(core, pipe_put_listed(&core->server->scratch, listed));
 }
 
+void core_link_trusted(struct core_link *core)
+{
+	struct pipe_trusted trusted;
+
+	clients_trusted(tls_clients(core->server->tls), &trusted);
+	send_scratch(core, pipe_put_trusted(&core->server->scratch, &trusted));
+}
+
+/* The file that is in `core->file` was not taken. */
+static void tell_refused(struct core_link *core, enum renewal_file file, enum renewal_fault fault)
+{
+	struct pipe_renewed renewed = {.file = file, .fault = fault == RENEWAL_GOOD ? RENEWAL_LATER : fault};
+
+	sha256(core->file.data, core->file.len, renewed.digest);
+	core_link_renewed(core, &renewed);
+}
+
+/* In force at once; the log hears of it before it hears of any request of whom they let in. */
+static void use_authorities(struct core_link *core)
+{
+	struct server *server = core->server;
+	enum renewal_fault fault;
+	struct diag diag = {""};
+
+	if (tls_set_authorities(server->tls, core->file.data, core->file.len, &fault, &diag) != RC_OK) {
+		log_error("clients' authorities not renewed, those before stay: %s", diag.text);
+		tell_refused(core, RENEWAL_AUTHORITIES, fault);
+		return;
+	}
+	core_link_trusted(core);
+	log_info("clients' authorities in use; %u connections ended", connections_verify_anew(server));
+}
+
 static void use_revoked(struct core_link *core)
 {
 	struct server *server = core->server;
 	struct pipe_renewed renewed = {.file = RENEWAL_REVOCATIONS};
+	enum renewal_fault fault;
 	struct diag diag = {""};
 
-	if (tls_set_revoked(server->tls, core->file.data, core->file.len, &renewed.fault, &diag) != RC_OK) {
+	if (tls_set_revoked(server->tls, core->file.data, core->file.len, &fault, &diag) != RC_OK) {
 		log_error("revocation list not renewed, the one before stays: %s", diag.text);
-		sha256(core->file.data, core->file.len, renewed.digest);
-		if (renewed.fault != RENEWAL_GOOD)
-			core_link_renewed(core, &renewed);
+		tell_refused(core, RENEWAL_REVOCATIONS, fault);
 		return;
 	}
 	core_link_renewed(core, &renewed);
-	log_info("revocation list renewed; %u connections ended", connections_drop_revoked(server));
-	tls_report_listed(server->tls, send_listed, core);
+	log_info("revocation list renewed; %u connections ended", connections_verify_anew(server));
+	clients_report_listed(tls_clients(server->tls), false, send_listed, core);
 }
 
 /* The core has read it already, so that it fits; should it not, the one before stays. */
@@ -131,6 +163,7 @@ static void use_access(struct core_link *core)
 
 	if (access_parse("access file", (const char *)core->file.data, core->file.len, NULL, &access, &diag) != RC_OK) {
 		log_error("access file not renewed, the one before stays: %s", diag.text);
+		tell_refused(core, RENEWAL_ACCESS, RENEWAL_LATER);
 		return;
 	}
 	server->access = access;
@@ -192,8 +225,13 @@ static enum rc on_message(struct core_link *core, const struct pipe_message *m)
 	case PIPE_STOP:
 		server_stop(core->server);
 		return RC_OK;
+	case PIPE_AUTHORITIES:
+		return on_file(core, m, use_authorities);
 	case PIPE_REVOKED:
 		return on_file(core, m, use_revoked);
+	case PIPE_LIST_AGAIN:
+		clients_report_listed(tls_clients(core->server->tls), true, send_listed, core);
+		return RC_OK;
 	case PIPE_ACCESS:
 		return on_file(core, m, use_access);
 	case PIPE_READ_PAIR:

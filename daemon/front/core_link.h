@@ -29,6 +29,8 @@ void core_link_cancel(struct core_link *core, uint64_t id);
 void core_link_counts(struct core_link *core, const struct pipe_counts *counts);
 /* Tell what became of a file that may be replaced, for the log. */
 void core_link_renewed(struct core_link *core, const struct pipe_renewed *renewed);
+/* Tell which authorities of clients are in force: at the start. */
+void core_link_trusted(struct core_link *core);
 /* Report a refusal for the log; at most a few a second, the rest are counted in the next report. */
 void core_link_refused(struct core_link *core, const struct pipe_refused *refused);
 

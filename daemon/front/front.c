@@ -113,6 +113,19 @@ static void tell_pair(struct server *server, enum renewal_fault fault, const str
 	core_link_renewed(server->core, &renewed);
 }
 
+/* What failed for want of memory or descriptors is tried again, though the files stay as they are. */
+static void ask_later(struct server *server)
+{
+	static const struct timeval later = {2, 0};
+
+	evtimer_add(server->pair_timer, &later);
+}
+
+static void on_pair_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	server_ask_pair(ctx);
+}
+
 static void on_pair(evutil_socket_t fd, short what, void *ctx)
 {
 	struct server *server = ctx;
@@ -136,8 +149,9 @@ static void on_pair(evutil_socket_t fd, short what, void *ctx)
 	else
 		log_error("server's certificate and key not renewed, those before stay: %s",
 			  diag.text[0] != '\0' ? diag.text : rc_text(rc));
-	/* Anything else is not the files' fault, and is tried again. */
-	if (rc == RC_OK || fault != RENEWAL_GOOD)
+	if (rc != RC_OK && (fault == RENEWAL_GOOD || fault == RENEWAL_LATER))
+		ask_later(server);
+	else
 		tell_pair(server, fault, &pair);
 out:
 	server_pair_deinit(&pair);
@@ -219,8 +233,9 @@ static enum rc make_loop(struct server *server)
 	if (server->base == NULL)
 		return RC_NOMEM;
 	server->drain_timer = evtimer_new(server->base, on_drained, server);
+	server->pair_timer = evtimer_new(server->base, on_pair_timer, server);
 	server->pair_event = event_new(server->base, server->pair_fd, EV_READ | EV_PERSIST, on_pair, server);
-	if (server->drain_timer == NULL || server->pair_event == NULL)
+	if (server->drain_timer == NULL || server->pair_timer == NULL || server->pair_event == NULL)
 		return RC_NOMEM;
 	return event_add(server->pair_event, NULL) == 0 ? RC_OK : RC_NOMEM;
 }
@@ -283,6 +298,8 @@ static void front_close(struct server *server)
 	rates_free(server->rates);
 	if (server->drain_timer != NULL)
 		event_free(server->drain_timer);
+	if (server->pair_timer != NULL)
+		event_free(server->pair_timer);
 	if (server->base != NULL)
 		event_base_free(server->base);
 	buffer_deinit(&server->scratch);
@@ -319,6 +336,7 @@ static enum rc serve(struct server *server, uint16_t port)
 		event_add(on_second, &second);
 		core_link_ready(server->core, port);
 		tell_pair(server, RENEWAL_GOOD, NULL);
+		core_link_trusted(server->core);
 		on_count(-1, 0, server);
 		/* Where there is an access file nobody is let in before the core has sent it. */
 		if (server->conf->access_file[0] == '\0')

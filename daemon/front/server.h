@@ -47,7 +47,7 @@ struct server {
 	int exit_status;
 	struct event *drain_timer;
 	int pair_fd; /* of the reader of the server's certificate and key; -1 = it has ended */
-	struct event *pair_event;
+	struct event *pair_event, *pair_timer;
 	struct rate_limit tls_log, refused_report;
 	struct {
 		uint64_t accepted, requests, refused, tls_failures, timeouts, overloads;

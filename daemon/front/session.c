@@ -247,7 +247,7 @@ static void on_head(struct connection *c)
 	const char *detail;
 
 	c->server->count.requests++;
-	if (certificate_has_expired(c) || tls_peer_is_revoked(c->server->tls, c->ssl)) {
+	if (certificate_has_expired(c) || !tls_peer_is_accepted(c->server->tls, c->ssl)) {
 		connection_finish(c);
 		return;
 	}

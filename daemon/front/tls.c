@@ -6,11 +6,8 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#include "daemon/base/pipe.h"
-#include "daemon/front/crl.h"
-
 enum {
-	MAX_AUTHORITIES = 16,
+	MAX_CHAIN = 16,
 	MAX_CHAIN_BYTES = 32 * 1024,
 	MAX_INTERMEDIATES = 1,
 };
@@ -18,16 +15,16 @@ enum {
 struct tls {
 	const struct conf *conf;
 	SSL_CTX *ctx;
-	X509_CRL_METHOD *crl_method;
-	STACK_OF(X509) * authorities;
-	STACK_OF(X509_CRL) * revoked;  /* NULL = no list */
-	STACK_OF(X509_CRL) * reported; /* the list whose certificates were visited last; NULL = none yet */
+	struct clients *clients;
 };
 
 static enum rc tls_error(struct diag *diag, enum rc rc, const char *path, const char *what)
 {
 	unsigned long err = ERR_get_error();
 	const char *reason = err ? ERR_reason_error_string(err) : NULL;
+
+	if (err != 0 && ERR_GET_REASON(err) == ERR_R_MALLOC_FAILURE)
+		rc = RC_NOMEM;
 
 	ERR_clear_error();
 	return diag_set(diag, rc, "%s: %s%s%s", path, what, reason ? ": " : "", reason ? reason : "");
@@ -50,7 +47,7 @@ static X509 *read_chain(const struct buffer *pem, STACK_OF(X509) * chain)
 	bool ok = leaf != NULL;
 
 	while (ok && (next = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL)) != NULL) {
-		ok = sk_X509_num(chain) < MAX_AUTHORITIES && sk_X509_push(chain, next) > 0;
+		ok = sk_X509_num(chain) < MAX_CHAIN && sk_X509_push(chain, next) > 0;
 		if (!ok)
 			X509_free(next);
 	}
@@ -87,8 +84,8 @@ static EVP_PKEY *read_key(const struct buffer *pem)
 	return key;
 }
 
-/* Errors: CONFIG and KEY, both with *ret_fault. A certificate that is out of date is refused only `as_renewal`: at a
- * start there is no other, and clients who go by the same clock refuse it themselves. */
+/* Errors: CONFIG and KEY, both with *ret_fault, NOMEM. A certificate that is out of date is refused only `as_renewal`:
+ * at a start there is no other, and clients who go by the same clock refuse it themselves. */
 static enum rc use_pair(SSL_CTX *ctx, const struct conf *conf, const struct server_pair *pair, bool as_renewal,
 			enum renewal_fault *ret_fault, struct diag *diag)
 {
@@ -122,234 +119,12 @@ static enum rc use_pair(SSL_CTX *ctx, const struct conf *conf, const struct serv
 	if (SSL_CTX_use_cert_and_key(ctx, leaf, key, chain, 1) != 1)
 		rc = tls_error(diag, RC_CONFIG, conf->tls_certificate, "cannot be used");
 out:
+	if (rc == RC_OK || rc == RC_NOMEM)
+		*ret_fault = rc == RC_OK ? RENEWAL_GOOD : RENEWAL_LATER;
 	EVP_PKEY_free(key);
 	X509_free(leaf);
 	sk_X509_pop_free(chain, X509_free);
 	return rc;
-}
-
-/* ---- the clients' authority and its revocation list ---- */
-
-/* The authority of ours that signed the list, or NULL. */
-static X509 *signer_of(const struct tls *tls, X509_CRL *crl)
-{
-	for (int i = 0; i < sk_X509_num(tls->authorities); i++) {
-		X509 *ca = sk_X509_value(tls->authorities, i);
-		if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
-		    X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
-			return ca;
-	}
-	return NULL;
-}
-
-static bool store_add_list(const struct tls *tls, X509_STORE *store, X509_CRL *crl)
-{
-	X509 *ca = signer_of(tls, crl);
-	X509_CRL *copy = ca == NULL ? NULL : crl_remember(tls->crl_method, crl, X509_get0_pubkey(ca));
-	bool ok = copy != NULL && X509_STORE_add_crl(store, copy) == 1;
-
-	X509_CRL_free(copy);
-	return ok;
-}
-
-/* A store that trusts our authorities, with the list where there is one. */
-static X509_STORE *store_new(const struct tls *tls, STACK_OF(X509_CRL) * revoked)
-{
-	X509_STORE *store = X509_STORE_new();
-	if (store == NULL)
-		return NULL;
-	for (int i = 0; i < sk_X509_num(tls->authorities); i++)
-		if (X509_STORE_add_cert(store, sk_X509_value(tls->authorities, i)) != 1)
-			goto fail;
-	for (int i = 0; revoked != NULL && i < sk_X509_CRL_num(revoked); i++)
-		if (!store_add_list(tls, store, sk_X509_CRL_value(revoked, i)))
-			goto fail;
-	if (revoked != NULL && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) != 1)
-		goto fail;
-	return store;
-fail:
-	X509_STORE_free(store);
-	return NULL;
-}
-
-static enum rc load_authorities(struct tls *tls, const char *path, struct diag *diag)
-{
-	enum rc rc = RC_OK;
-	X509 *cert;
-	BIO *bio = BIO_new_file(path, "r");
-
-	if (bio == NULL)
-		return tls_error(diag, RC_CONFIG, path, "cannot open the clients' authority");
-	while ((cert = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL)) != NULL) {
-		if (sk_X509_num(tls->authorities) >= MAX_AUTHORITIES || X509_check_ca(cert) == 0 ||
-		    SSL_CTX_add_client_CA(tls->ctx, cert) != 1 || sk_X509_push(tls->authorities, cert) <= 0) {
-			X509_free(cert);
-			rc = tls_error(diag, RC_CONFIG, path, "expected certificates of authorities");
-			goto out;
-		}
-	}
-	ERR_clear_error();
-	if (sk_X509_num(tls->authorities) == 0)
-		rc = diag_set(diag, RC_CONFIG, "%s: expected a certificate (PEM)", path);
-out:
-	BIO_free(bio);
-	return rc;
-}
-
-/* An older list would bring revoked clients back. */
-static bool is_older_than_present(const struct tls *tls, X509_CRL *crl)
-{
-	for (int i = 0; tls->revoked != NULL && i < sk_X509_CRL_num(tls->revoked); i++) {
-		X509_CRL *present = sk_X509_CRL_value(tls->revoked, i);
-		if (X509_NAME_cmp(X509_CRL_get_issuer(present), X509_CRL_get_issuer(crl)) == 0 &&
-		    ASN1_TIME_compare(X509_CRL_get0_lastUpdate(crl), X509_CRL_get0_lastUpdate(present)) < 0)
-			return true;
-	}
-	return false;
-}
-
-static enum rc read_list(const struct tls *tls, BIO *bio, STACK_OF(X509_CRL) * out, enum renewal_fault *ret_fault,
-			 struct diag *diag)
-{
-	X509_CRL *crl;
-
-	*ret_fault = RENEWAL_MALFORMED;
-
-	while ((crl = PEM_read_bio_X509_CRL(bio, NULL, no_pass_phrase, NULL)) != NULL) {
-		const char *wrong = NULL;
-		if (signer_of(tls, crl) == NULL) {
-			wrong = "the revocation list is not signed by the clients' authority";
-			*ret_fault = RENEWAL_FOREIGN;
-		} else if (is_older_than_present(tls, crl)) {
-			wrong = "the revocation list is older than the one in use";
-			*ret_fault = RENEWAL_OLDER;
-		}
-		if (wrong == NULL && (sk_X509_CRL_num(out) >= MAX_AUTHORITIES || sk_X509_CRL_push(out, crl) <= 0))
-			wrong = "there are too many revocation lists";
-		if (wrong != NULL) {
-			X509_CRL_free(crl);
-			ERR_clear_error();
-			return diag_set(diag, RC_INVALID, "%s", wrong);
-		}
-	}
-	ERR_clear_error();
-	if (sk_X509_CRL_num(out) == 0)
-		return diag_set(diag, RC_INVALID, "expected a revocation list (PEM)");
-	*ret_fault = RENEWAL_GOOD; /* of the list; what comes after may want memory */
-	return RC_OK;
-}
-
-static enum rc set_list(struct tls *tls, BIO *bio, enum renewal_fault *ret_fault, struct diag *diag)
-{
-	enum rc rc = RC_CRYPTO;
-	STACK_OF(X509_CRL) *revoked = sk_X509_CRL_new_null();
-	X509_STORE *store;
-
-	*ret_fault = RENEWAL_GOOD;
-	if (bio == NULL || revoked == NULL)
-		goto out;
-	rc = read_list(tls, bio, revoked, ret_fault, diag);
-	if (rc != RC_OK)
-		goto out;
-	store = store_new(tls, revoked);
-	if (store == NULL) {
-		rc = diag_set(diag, RC_CRYPTO, "the revocation list cannot be used");
-		goto out;
-	}
-	SSL_CTX_set_cert_store(tls->ctx, store); /* takes the store, frees the old one */
-	sk_X509_CRL_pop_free(tls->revoked, X509_CRL_free);
-	tls->revoked = revoked;
-	revoked = NULL;
-	*ret_fault = RENEWAL_GOOD;
-out:
-	sk_X509_CRL_pop_free(revoked, X509_CRL_free);
-	BIO_free(bio);
-	return rc;
-}
-
-enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, enum renewal_fault *ret_fault,
-			struct diag *diag)
-{
-	return set_list(tls, BIO_new_mem_buf(pem, (int)len), ret_fault, diag);
-}
-
-/* Is the serial in a list of the same issuer that was visited before? */
-static bool was_reported(const struct tls *tls, X509_CRL *crl, X509_REVOKED *entry)
-{
-	X509_REVOKED *found;
-
-	for (int i = 0; tls->reported != NULL && i < sk_X509_CRL_num(tls->reported); i++) {
-		X509_CRL *before = sk_X509_CRL_value(tls->reported, i);
-		if (X509_NAME_cmp(X509_CRL_get_issuer(before), X509_CRL_get_issuer(crl)) == 0 &&
-		    X509_CRL_get0_by_serial(before, &found, (ASN1_INTEGER *)X509_REVOKED_get0_serialNumber(entry)) == 1)
-			return true;
-	}
-	return false;
-}
-
-static void report_list(const struct tls *tls, X509_CRL *crl, struct pipe_listed *listed,
-			void (*visit)(void *ctx, const struct pipe_listed *listed), void *ctx)
-{
-	STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(crl);
-	X509 *ca = signer_of(tls, crl);
-
-	listed->n = 0;
-	if (ca == NULL || X509_digest(ca, EVP_sha256(), listed->authority, NULL) != 1)
-		return;
-	for (int i = 0; i < sk_X509_REVOKED_num(entries); i++) {
-		X509_REVOKED *entry = sk_X509_REVOKED_value(entries, i);
-		const ASN1_INTEGER *serial = X509_REVOKED_get0_serialNumber(entry);
-		int len = ASN1_STRING_length(serial);
-		if (len < 1 || len > PIPE_SERIAL_CAP || was_reported(tls, crl, entry))
-			continue;
-		struct pipe_serial *to = &listed->serials[listed->n++];
-		to->len = (uint8_t)len;
-		memcpy(to->bytes, ASN1_STRING_get0_data(serial), (size_t)len);
-		if (listed->n == PIPE_MAX_LISTED) {
-			visit(ctx, listed);
-			listed->n = 0;
-		}
-	}
-	if (listed->n > 0)
-		visit(ctx, listed);
-}
-
-void tls_report_listed(struct tls *tls, void (*visit)(void *ctx, const struct pipe_listed *listed), void *ctx)
-{
-	static struct pipe_listed listed; /* one thread; too large for a stack */
-	STACK_OF(X509_CRL) *now = sk_X509_CRL_new_null();
-
-	for (int i = 0; tls->revoked != NULL && i < sk_X509_CRL_num(tls->revoked); i++) {
-		X509_CRL *crl = sk_X509_CRL_value(tls->revoked, i);
-		report_list(tls, crl, &listed, visit, ctx);
-		/* Without memory for it the list is visited again the next time; the log knows what it has. */
-		if (now != NULL && X509_CRL_up_ref(crl) == 1 && sk_X509_CRL_push(now, crl) <= 0)
-			X509_CRL_free(crl);
-	}
-	sk_X509_CRL_pop_free(tls->reported, X509_CRL_free);
-	tls->reported = now;
-}
-
-static enum rc load_clients(struct tls *tls, const struct conf *conf, struct diag *diag)
-{
-	enum rc rc = load_authorities(tls, conf->tls_client_ca, diag);
-	if (rc != RC_OK)
-		return rc;
-	if (conf->tls_revocation_list[0] == '\0') {
-		X509_STORE *store = store_new(tls, NULL);
-		if (store == NULL)
-			return tls_error(diag, RC_CRYPTO, conf->tls_client_ca, "cannot be used");
-		SSL_CTX_set_cert_store(tls->ctx, store);
-		return RC_OK;
-	}
-	BIO *bio = BIO_new_file(conf->tls_revocation_list, "r");
-	if (bio == NULL)
-		return tls_error(diag, RC_CONFIG, conf->tls_revocation_list, "cannot open the revocation list");
-	enum renewal_fault fault;
-	struct diag why = {""};
-	if (set_list(tls, bio, &fault, &why) != RC_OK)
-		return diag_set(diag, RC_CONFIG, "%s: %s", conf->tls_revocation_list, why.text);
-	return RC_OK;
 }
 
 /* ---- the context ---- */
@@ -421,16 +196,16 @@ enum rc tls_open(const struct conf *conf, const struct server_pair *pair, struct
 	if (tls == NULL)
 		return RC_NOMEM;
 	tls->ctx = context_new();
-	tls->authorities = sk_X509_new_null();
-	tls->crl_method = crl_method_new();
-	if (tls->ctx == NULL || tls->authorities == NULL || tls->crl_method == NULL) {
+	if (tls->ctx == NULL) {
 		rc = tls_error(diag, RC_CRYPTO, "TLS", "cannot be set up");
 		goto out;
 	}
 	tls->conf = conf;
 	rc = use_pair(tls->ctx, conf, pair, false, &fault, diag);
 	if (rc == RC_OK)
-		rc = load_clients(tls, conf, diag);
+		rc = clients_open(conf, &tls->clients, diag);
+	if (rc == RC_OK)
+		rc = clients_use(tls->clients, tls->ctx);
 	if (rc == RC_OK) {
 		*ret = tls;
 		tls = NULL;
@@ -445,45 +220,27 @@ void tls_close(struct tls *tls)
 	if (tls == NULL)
 		return;
 	SSL_CTX_free(tls->ctx);
-	sk_X509_pop_free(tls->authorities, X509_free);
-	sk_X509_CRL_pop_free(tls->revoked, X509_CRL_free);
-	sk_X509_CRL_pop_free(tls->reported, X509_CRL_free);
-	X509_CRL_METHOD_free(tls->crl_method); /* after the context, whose store has lists with it */
+	clients_free(tls->clients); /* after the context, whose store has their lists with it */
 	OPENSSL_free(tls);
-}
-
-/* A context of its own, so that nothing of the old pair stays in it and handshakes that are under way keep theirs. */
-static SSL_CTX *context_like(const struct tls *tls)
-{
-	SSL_CTX *ctx = context_new();
-	X509_STORE *store = SSL_CTX_get_cert_store(tls->ctx);
-	bool ok = ctx != NULL && X509_STORE_up_ref(store) == 1;
-
-	if (ok)
-		SSL_CTX_set_cert_store(ctx, store);
-	for (int i = 0; ok && i < sk_X509_num(tls->authorities); i++)
-		ok = SSL_CTX_add_client_CA(ctx, sk_X509_value(tls->authorities, i)) == 1;
-	if (!ok) {
-		SSL_CTX_free(ctx);
-		ctx = NULL;
-	}
-	return ctx;
 }
 
 enum rc tls_renew_pair(struct tls *tls, const struct server_pair *pair, enum renewal_fault *ret_fault,
 		       struct diag *diag)
 {
-	SSL_CTX *ctx = context_like(tls);
+	/* A context of its own, so that nothing of the old pair stays in it and handshakes that are under way keep
+	 * theirs. */
+	SSL_CTX *ctx = context_new();
 
-	*ret_fault = RENEWAL_GOOD;
-	if (ctx == NULL)
+	*ret_fault = RENEWAL_LATER;
+	if (ctx == NULL || clients_use(tls->clients, ctx) != RC_OK) {
+		SSL_CTX_free(ctx);
 		return tls_error(diag, RC_NOMEM, "TLS", "cannot be set up");
+	}
 	enum rc rc = use_pair(ctx, tls->conf, pair, true, ret_fault, diag);
 	if (rc != RC_OK) {
 		SSL_CTX_free(ctx);
 		return rc;
 	}
-	*ret_fault = RENEWAL_GOOD;
 	SSL_CTX_free(tls->ctx); /* goes with the last connection that was made under it */
 	tls->ctx = ctx;
 	return RC_OK;
@@ -506,15 +263,9 @@ SSL *tls_session_new(struct tls *tls, struct tls_turned_away *turned_away)
 
 /* ---- the peer ---- */
 
-bool tls_peer_is_revoked(const struct tls *tls, const SSL *ssl)
+bool tls_peer_is_accepted(const struct tls *tls, const SSL *ssl)
 {
-	X509 *cert = SSL_get0_peer_certificate(ssl);
-	X509_REVOKED *entry;
-
-	for (int i = 0; cert != NULL && tls->revoked != NULL && i < sk_X509_CRL_num(tls->revoked); i++)
-		if (X509_CRL_get0_by_cert(sk_X509_CRL_value(tls->revoked, i), &entry, cert) == 1)
-			return true;
-	return cert == NULL;
+	return clients_accept(tls->clients, ssl);
 }
 
 /* The URIs among the certificate's alternative names, borrowed from `names`. Errors: FORBIDDEN. */
@@ -585,29 +336,44 @@ enum rc tls_peer_grant(SSL *ssl, const struct access *access, struct access_gran
 	return rc;
 }
 
-/* ---- dates ---- */
+/* ---- renewals, and dates ---- */
 
-static void earliest(const ASN1_TIME *when, time_t *at)
+/* Handshakes that are under way end by what is in force by then, but for those under an earlier pair: they are looked
+ * at when they are over. */
+static enum rc use_clients(struct tls *tls, enum rc rc, enum renewal_fault *ret_fault)
 {
-	struct tm tm;
+	if (rc == RC_OK && clients_use(tls->clients, tls->ctx) != RC_OK) {
+		*ret_fault = RENEWAL_LATER;
+		rc = RC_NOMEM;
+	}
+	return rc;
+}
 
-	if (when == NULL || ASN1_TIME_to_tm(when, &tm) != 1)
-		return;
-	time_t t = timegm(&tm);
-	if (t > 0 && (*at == 0 || t < *at))
-		*at = t;
+enum rc tls_set_authorities(struct tls *tls, const uint8_t *pem, size_t len, enum renewal_fault *ret_fault,
+			    struct diag *diag)
+{
+	return use_clients(tls, clients_set_authorities(tls->clients, pem, len, ret_fault, diag), ret_fault);
+}
+
+enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, enum renewal_fault *ret_fault,
+			struct diag *diag)
+{
+	return use_clients(tls, clients_set_revoked(tls->clients, pem, len, ret_fault, diag), ret_fault);
+}
+
+struct clients *tls_clients(struct tls *tls)
+{
+	return tls->clients;
 }
 
 time_t tls_expires_at(const struct tls *tls)
 {
 	const X509 *own = SSL_CTX_get0_certificate(tls->ctx);
-	time_t at = 0;
+	time_t at = clients_expire_at(tls->clients), own_at;
+	struct tm tm;
 
-	if (own != NULL)
-		earliest(X509_get0_notAfter(own), &at);
-	for (int i = 0; i < sk_X509_num(tls->authorities); i++)
-		earliest(X509_get0_notAfter(sk_X509_value(tls->authorities, i)), &at);
-	for (int i = 0; tls->revoked != NULL && i < sk_X509_CRL_num(tls->revoked); i++)
-		earliest(X509_CRL_get0_nextUpdate(sk_X509_CRL_value(tls->revoked, i)), &at);
-	return at;
+	if (own == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(own), &tm) != 1)
+		return at;
+	own_at = timegm(&tm);
+	return at == 0 || own_at < at ? own_at : at;
 }

@@ -1,6 +1,6 @@
 /* TLS of the front: 1.3 only, a client certificate of our authority always, revocation checked, no resumption of any
- * kind (a resumed session would skip the certificate). Files are read once, before confinement; a newer revocation list
- * comes as bytes over the pipe, a new certificate and key from their reader. Fails closed: a list that has run out refuses everybody. */
+ * kind (a resumed session would skip the certificate). Files are read once, before confinement; newer authorities and revocation
+ * lists come as bytes over the pipe, a new certificate and key from their reader. */
 #ifndef DAEMON_FRONT_TLS_H
 #define DAEMON_FRONT_TLS_H
 
@@ -11,6 +11,7 @@
 
 #include "daemon/base/conf.h"
 #include "daemon/base/renewal.h"
+#include "daemon/front/clients.h"
 #include "daemon/front/pair_reader.h"
 #include "proto/access.h"
 #include "proto/rc.h"
@@ -32,10 +33,14 @@ struct tls_turned_away {
 /* A server side for one connection, which fills in *turned_away (zero to begin with; borrowed). NULL without memory. */
 SSL *tls_session_new(struct tls *tls, struct tls_turned_away *turned_away);
 
-/* Use a new list (PEM, one or more) from now on. It must be signed by our authority and must not be older than the one
- * in use; otherwise that one stays. Errors: INVALID (what is wrong with it, in *ret_fault), CRYPTO. */
+/* Use other authorities of the clients, or a new revocation list, from now on: clients.h says which are taken. Errors:
+ * INVALID (what is wrong with it, in *ret_fault), CRYPTO, NOMEM. */
+enum rc tls_set_authorities(struct tls *tls, const uint8_t *pem, size_t len, enum renewal_fault *ret_fault,
+			    struct diag *diag) MUST_CHECK;
 enum rc tls_set_revoked(struct tls *tls, const uint8_t *pem, size_t len, enum renewal_fault *ret_fault,
 			struct diag *diag) MUST_CHECK;
+/* Whom it lets in; owned by `tls`. */
+struct clients *tls_clients(struct tls *tls);
 
 /* Use another certificate and key for every connection from now on; those that are open go on. The certificate must be
  * valid now and one for servers, the key must be its own; otherwise the pair in use stays. Errors: CONFIG, KEY (what is
@@ -45,10 +50,6 @@ enum rc tls_renew_pair(struct tls *tls, const struct server_pair *pair, enum ren
 /* SHA-256 of the server's certificate in use. */
 void tls_server_certificate(const struct tls *tls, uint8_t ret_digest[32]);
 
-/* Visit the certificates on the present list that no earlier call has visited, some at a time. */
-struct pipe_listed;
-void tls_report_listed(struct tls *tls, void (*visit)(void *ctx, const struct pipe_listed *listed), void *ctx);
-
 /* When the first of our certificate, the clients' authorities and the revocation list runs out; 0 = cannot be told. */
 time_t tls_expires_at(const struct tls *tls);
 
@@ -57,7 +58,7 @@ time_t tls_expires_at(const struct tls *tls);
  * this holder may do). */
 enum rc tls_peer_grant(SSL *ssl, const struct access *access, struct access_grant *ret, time_t *ret_not_after,
 		       struct diag *diag) MUST_CHECK;
-/* Is the peer's certificate on the present list? */
-bool tls_peer_is_revoked(const struct tls *tls, const SSL *ssl);
+/* Would a connected peer be let in now, by authorities and lists? */
+bool tls_peer_is_accepted(const struct tls *tls, const SSL *ssl);
 
 #endif

@@ -28,6 +28,7 @@ static bool again(const struct pipe_message *m, struct buffer *b)
 	size_t pem_len;
 
 	struct pipe_renewed renewed;
+	struct pipe_trusted trusted;
 
 	switch (m->type) {
 	case PIPE_REQUEST:
@@ -46,6 +47,9 @@ static bool again(const struct pipe_message *m, struct buffer *b)
 		return pipe_get_listed(m, &listed) == RC_OK && pipe_put_listed(b, &listed) == RC_OK;
 	case PIPE_RENEWED:
 		return pipe_get_renewed(m, &renewed) == RC_OK && pipe_put_renewed(b, &renewed) == RC_OK;
+	case PIPE_TRUSTED:
+		return pipe_get_trusted(m, &trusted) == RC_OK && pipe_put_trusted(b, &trusted) == RC_OK;
+	case PIPE_AUTHORITIES:
 	case PIPE_REVOKED:
 	case PIPE_ACCESS:
 		if (pipe_get_file(m, &last, &pem, &pem_len) != RC_OK)

@@ -40,7 +40,7 @@ def use_everything(unit, registers):
     assert unit.request('analyst', 'GET', '/v1/tables')[0] == 200
     tool('keys', 'revoke', '--ca', unit.keys / 'ca', unit.keys / 'treatment' / 'client.crt')
     unit.daemon.send_signal(signal.SIGHUP)
-    wait_for(lambda: 'revocation list was read again' in unit.log(), unit.log)
+    wait_for(lambda: 'revocation list: read again' in unit.log(), unit.log)
 
 
 def test_both_processes_have_a_filter(tmp_path, registers):

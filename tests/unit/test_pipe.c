@@ -367,6 +367,7 @@ static void test_files_in_pieces(void **state)
 {
 	check_file_in_pieces(PIPE_REVOKED);
 	check_file_in_pieces(PIPE_ACCESS);
+	check_file_in_pieces(PIPE_AUTHORITIES);
 }
 
 /* As many serials as one message takes, of every length; then lengths that none may have. */
@@ -425,6 +426,34 @@ static void test_renewed_there_and_back(void **state)
 	b.data[PIPE_HEADER_LEN] = 0;
 	b.data[PIPE_HEADER_LEN + 1] = RENEWAL_FAULT_COUNT;
 	assert_int_equal(pipe_get_renewed(&m, &out), RC_MALFORMED);
+	buffer_deinit(&b);
+}
+
+static void test_trusted_there_and_back(void **state)
+{
+	struct pipe_trusted in = {.n = 0}, out;
+	struct pipe_message m;
+	struct buffer b;
+	size_t used;
+
+	buffer_init(&b);
+	assert_int_equal(pipe_put_trusted(&b, &in), RC_TOO_LARGE);
+	for (in.n = 0; in.n < PIPE_MAX_AUTHORITIES; in.n++)
+		memset(in.authorities[in.n], (int)in.n, sizeof in.authorities[in.n]);
+	assert_int_equal(pipe_put_trusted(&b, &in), RC_OK);
+	assert_int_equal(pipe_next(PIPE_FRONT, b.data, b.len, &m, &used), RC_MALFORMED);
+	assert_int_equal(pipe_next(PIPE_CORE, b.data, b.len, &m, &used), RC_OK);
+	assert_int_equal(pipe_get_trusted(&m, &out), RC_OK);
+	assert_memory_equal(&in, &out, sizeof in);
+	m.len--;
+	assert_int_equal(pipe_get_trusted(&m, &out), RC_MALFORMED);
+	m.len++;
+	memset(b.data + PIPE_HEADER_LEN + 32, 0, 32); /* twice the same */
+	assert_int_equal(pipe_get_trusted(&m, &out), RC_MALFORMED);
+	memset(b.data + PIPE_HEADER_LEN + 32, 9, 32); /* out of order */
+	assert_int_equal(pipe_get_trusted(&m, &out), RC_MALFORMED);
+	in.n++;
+	assert_int_equal(pipe_put_trusted(&b, &in), RC_TOO_LARGE);
 	buffer_deinit(&b);
 }
 
@@ -497,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_refused_there_and_back),    cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_ready_and_credit),          cmocka_unit_test(test_raw_messages),
 		cmocka_unit_test(test_files_in_pieces),           cmocka_unit_test(test_listed_there_and_back), cmocka_unit_test(test_renewed_there_and_back),
+		cmocka_unit_test(test_trusted_there_and_back),
 		cmocka_unit_test(test_hostile_headers),
 		cmocka_unit_test(test_each_byte_mutated),
 	};

@@ -156,6 +156,26 @@ static enum rc take_access(struct replay *replay, const json_t *fields, struct d
 	return RC_OK;
 }
 
+static enum rc take_authorities(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	const json_t *list = json_object_get(fields, "certificates"), *one;
+	const char *before = "";
+	uint8_t digest[32];
+	size_t i;
+
+	if (!json_is_array(list) || json_array_size(list) == 0)
+		return BREACH(replay, diag, "the clients' authorities without any");
+	json_array_foreach(list, i, one)
+	{
+		const char *text = json_string_value(one);
+		if (text == NULL || hex_decode(text, strlen(text), digest, sizeof digest) != RC_OK ||
+		    strcmp(text, before) <= 0)
+			return BREACH(replay, diag, "the clients' authorities are not digests in ascending order");
+		before = text;
+	}
+	return RC_OK;
+}
+
 static enum rc take_certificate(struct replay *replay, const json_t *fields, struct diag *diag)
 {
 	const char *change = json_string_value(json_object_get(fields, "change"));
@@ -201,6 +221,8 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 		return take_keys(replay, fields, diag);
 	case ENTRY_ACCESS:
 		return take_access(replay, fields, diag);
+	case ENTRY_AUTHORITIES:
+		return take_authorities(replay, fields, diag);
 	case ENTRY_CERTIFICATE:
 		return take_certificate(replay, fields, diag);
 	case ENTRY_KEY_ROTATED:
