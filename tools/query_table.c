@@ -485,6 +485,31 @@ static void put_basis(const struct table *t, struct buffer *out)
 	buffer_deinit(&line);
 }
 
+/* How good linkage was, as the release itself says. */
+static void put_linkage(const struct table *t, struct buffer *out)
+{
+	const json_t *linkage = json_object_get(t->extension, "linkage"),
+		     *found = json_object_get(linkage, "found_percent"), *low = json_object_get(linkage, "found_low"),
+		     *high = json_object_get(linkage, "found_high"), *wrong = json_object_get(linkage, "false_high");
+	char line[256];
+
+	if (!json_is_object(linkage)) {
+		query_put_wrapped(out, "Linkage quality: not published by this study.");
+		return;
+	}
+	if (!json_is_number(found) || !json_is_number(wrong)) {
+		query_put_wrapped(out, "Linkage quality: too poorly known to be told.");
+		return;
+	}
+	snprintf(line, sizeof line,
+		 "Linkage quality, as expected without labels: %.1f %% of the links found (%.1f - %.1f), at most %.1f "
+		 "%% of them false%s%s.",
+		 json_number_value(found), json_number_value(low), json_number_value(high), json_number_value(wrong),
+		 json_is_array(json_object_get(linkage, "arms")) ? "; csv and json have it by " : "",
+		 json_is_array(json_object_get(linkage, "arms")) ? query_text(linkage, "by") : "");
+	query_put_wrapped(out, line);
+}
+
 static void put_notes(const struct table *t, struct buffer *out)
 {
 	const json_t *notes = json_object_get(t->answer, "note");
@@ -566,6 +591,7 @@ enum rc query_table_format(const json_t *answer, const struct query_view *view, 
 	put_grid(&t, out);
 	buffer_append(out, "\n", 1);
 	put_basis(&t, out);
+	put_linkage(&t, out);
 	put_notes(&t, out);
 	free(t.cells);
 	free(t.is_text);

@@ -127,6 +127,18 @@ static enum rc read_text(struct store *store, const struct release_name *release
 	return memcmp(digest, release->digest, sizeof digest) == 0 ? RC_OK : RC_DAMAGED;
 }
 
+static enum rc add_log_index(json_t *body, uint64_t index)
+{
+	json_t *facts = json_object_get(body, "facts");
+
+	if (facts == NULL) {
+		facts = json_object();
+		if (json_object_set_new(body, "facts", facts) != 0)
+			return RC_NOMEM;
+	}
+	return json_object_set_new(facts, "log_index", json_integer((json_int_t)index)) == 0 ? RC_OK : RC_NOMEM;
+}
+
 static enum rc read_body(struct store *store, const struct release_name *release, struct answer_body **ret)
 {
 	struct buffer text;
@@ -138,6 +150,8 @@ static enum rc read_body(struct store *store, const struct release_name *release
 	enum rc rc = read_text(store, release, &text);
 	if (rc == RC_OK)
 		rc = json_parse_strict((const char *)text.data, text.len, &body->json, NULL);
+	if (rc == RC_OK)
+		rc = add_log_index(body->json, release->log_index);
 	body->release = *release;
 	body->bytes = text.len;
 	body->refs = 1;

@@ -23,13 +23,15 @@ enum {
 	ANSWERS_MAX_BYTES = 32 << 20,      /* all together, with what they were asked by */
 };
 
-/* A release by its number and by what the log says its body is. */
+/* A release by its number and by what the log says its body is, and the entry that says so. */
 struct release_name {
 	uint32_t number;
 	uint8_t digest[32];
+	uint64_t log_index;
 };
 
-/* A parsed body, and what was answered to one query. Shared, and never changed. */
+/* A parsed body, with the index of its log entry among its facts (which it cannot hold itself, since the entry holds its
+ * digest), and what was answered to one query. Shared, and never changed. */
 struct answer_body;
 const json_t *answer_body_json(const struct answer_body *body); /* NULL for NULL */
 struct answer_text;

@@ -29,8 +29,10 @@ static enum rc name_published(struct core *core, uint32_t number, struct release
 	pthread_mutex_lock(&core->lock);
 	enum rc rc = history_check_readable(&core->history, number, diag);
 	if (rc == RC_OK) {
+		const struct release_info *info = &core->history.releases[number - 1];
 		ret->number = number;
-		memcpy(ret->digest, core->history.releases[number - 1].digest, sizeof ret->digest);
+		ret->log_index = info->released_index;
+		memcpy(ret->digest, info->digest, sizeof ret->digest);
 	}
 	pthread_mutex_unlock(&core->lock);
 	return rc;

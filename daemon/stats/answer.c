@@ -321,13 +321,12 @@ static int arms_at(const struct answer *answer)
 	return -1;
 }
 
-/* Counts of links that a row with these codes is corrected by; false when the release has none for its arm. */
-static bool links_of(const struct answer *answer, const unsigned codes[STUDY_MAX_BY], struct link_counts *ret)
+bool answer_links(const struct answer *answer, const unsigned codes[STUDY_MAX_BY], struct link_counts *ret)
 {
 	int at = arms_at(answer);
 
 	*ret = answer->head.links;
-	return at < 0 || body_find_arm(&answer->head, answer->by[at].codes[codes[at]], ret);
+	return answer->head.has_links && (at < 0 || body_find_arm(&answer->head, answer->by[at].codes[codes[at]], ret));
 }
 
 static uint32_t follow_up(const struct answer *answer)
@@ -341,7 +340,7 @@ struct rate answer_corrected(const struct answer *answer, const unsigned codes[S
 	struct rate withheld = {false, 0, 0, RATE_SCALE};
 	struct link_counts links;
 
-	return links_of(answer, codes, &links) ? correction_rate(crude, &links, days, follow_up(answer)) : withheld;
+	return answer_links(answer, codes, &links) ? correction_rate(crude, &links, days, follow_up(answer)) : withheld;
 }
 
 static bool counts_the_same(const struct body_table *other, const struct body_table *table)
@@ -464,7 +463,7 @@ struct contrast answer_contrast_corrected(const struct answer *answer, const str
 		struct rate crude = answer_rate(answer, &rows[row], statistic);
 		*ret_rate = answer_corrected(answer, codes, &crude, statistic->days);
 	}
-	if (!links_of(answer, codes, &links) || !links_of(answer, other_codes, &other_links))
+	if (!answer_links(answer, codes, &links) || !answer_links(answer, other_codes, &other_links))
 		return (struct contrast){0};
 	return correction_contrast(&arm, &links, &against, &other_links, arms_at(answer) != answer->compare_at,
 				   statistic->days, follow_up(answer));
@@ -480,8 +479,8 @@ struct contrast answer_standardised_corrected(const struct answer *answer, const
 	*ret_rate = (struct rate){false, 0, 0, RATE_SCALE};
 	codes[answer->compare_at] = code;
 	other_codes[answer->compare_at] = answer->against;
-	if ((arms >= 0 && arms != answer->compare_at) || !links_of(answer, codes, &links) ||
-	    !links_of(answer, other_codes, &other_links))
+	if ((arms >= 0 && arms != answer->compare_at) || !answer_links(answer, codes, &links) ||
+	    !answer_links(answer, other_codes, &other_links))
 		return (struct contrast){0};
 	struct rate arm = standardised_rate(answer, rows, code, statistic),
 		    against = standardised_rate(answer, rows, answer->against, statistic);

@@ -51,8 +51,10 @@ struct rate answer_rate(const struct answer *answer, const struct answer_row *ro
 /* Whether rates of this answer are given corrected for linkage errors: continuity, where the release has counts of
  * links. */
 bool answer_is_corrected(const struct answer *answer);
-/* The rate of a row with these codes, corrected for linkage errors: with the counts of links of its arm where the
- * answer has the dimension of the arms, else of all. */
+/* Counts of links that a row with these codes is corrected by: of its arm where the answer has the dimension of the
+ * arms, else of all; false where the release has none. */
+bool answer_links(const struct answer *answer, const unsigned codes[STUDY_MAX_BY], struct link_counts *ret);
+/* The rate of a row with these codes, corrected for linkage errors by its counts of links. */
 struct rate answer_corrected(const struct answer *answer, const unsigned codes[STUDY_MAX_BY], const struct rate *crude,
 			     uint32_t days);
 /* A table of the release that counts the same releases, but has a period of this answer from another release (it was

@@ -17,7 +17,7 @@ static void put_header(struct buffer *out, const struct answer *a)
 	}
 	buffer_printf(out,
 		      ",statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,study_digest,variance,"
-		      "revision,next_release%s\n",
+		      "revision,next_release,links_found,links_found_low,links_found_high,links_false_high%s\n",
 		      a->compare_at >= 0 ? ",compared,against" : "");
 }
 
@@ -49,6 +49,23 @@ static void put_revision(struct buffer *out, const struct body_period *p)
 		buffer_printf(out, "due %s", p->revision_due);
 }
 
+/* Share of the links that were found, with limits, and the upper limit of the share that is false: of the row's arm. */
+static void put_linkage(struct buffer *out, const struct line *line)
+{
+	struct link_counts links;
+	struct rate found = {0}, wrong = {0};
+
+	if (answer_links(line->a, line->codes, &links)) {
+		found = correction_recall(&links);
+		wrong = correction_false_share(&links);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		buffer_append(out, ",", 1);
+		if (i < 3 ? found.available : wrong.available)
+			text_percent(out, i == 0 ? found.value : i == 1 ? found.low : i == 2 ? found.high : wrong.high);
+	}
+}
+
 static void put_tail(struct buffer *out, const struct line *line)
 {
 	const struct answer *a = line->a;
@@ -68,6 +85,7 @@ static void put_tail(struct buffer *out, const struct line *line)
 	put_revision(out, line->period);
 	buffer_append(out, ",", 1);
 	text_csv(out, a->head.next_release != NULL ? a->head.next_release : "");
+	put_linkage(out, line);
 	if (a->compare_at >= 0) {
 		buffer_append(out, ",", 1);
 		text_csv(out, a->by[a->compare_at].name);

@@ -22,8 +22,10 @@ const struct wording *wording_of(enum study_measure_kind kind)
 	return &wordings[kind];
 }
 
-static const char *const release_note =
-	"Counts are releases to liberty, a person's first in a period; pooled periods may count a person once each.";
+static const char *const release_note = "Counts are releases to liberty, a person's first in a period; pooled periods "
+					"may count a person once each. Rates are "
+					"shares of those observed to the end of follow-up: in a closed period all of "
+					"them, so that a difference there is noise.";
 
 static const char correction_note[] =
 	"Corrected rates allow for missed links, as if these were missed equally often in every group, which need not "

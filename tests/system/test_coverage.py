@@ -23,17 +23,26 @@ def coverage(folder, repetitions, persons, *options):
               f'{arm["crude_percent"]:.2f} corrected {arm["corrected_percent"]:.2f}; of {arm["published"]} published '
               f'{arm["covered"]} cover the truth of their people, {arm["covered_chance"]} the mean of all, {arm["nearer"]} are '
               f'nearer than crude; median width {arm["median_width"]:.2f}, {arm["width_ratio"]:.2f} times that of known links')
-    return {arm['arm']: arm for arm in found['arms']}
+    for arm in found['comparisons']:
+        print(f'{arm["arm"]:12} - {arm["against"]}: true {arm["true_points"]:.2f} points, crude {arm["crude_points"]:.2f}, corrected '
+              f'{arm["corrected_points"]:.2f}; of {arm["published"]} published {arm["difference_covered"]} differences and '
+              f'{arm["ratio_covered"]} ratios cover, {arm["nearer"]} are nearer than crude; median width {arm["median_width"]:.2f}, '
+              f'{arm["width_ratio"]:.2f} times that of known links; correlation of errors {arm["correlation_of_errors"]:.2f}')
+    return {arm['arm']: arm for arm in found['arms']}, {arm['arm']: arm for arm in found['comparisons']}
 
 
 def test_a_few_releases(tmp_path):
-    arms = coverage(tmp_path, 12, 1500, '--typos', '30', '--typos-by', 'ost=50')
+    arms, comparisons = coverage(tmp_path, 12, 1500, '--typos', '30', '--typos-by', 'ost=50')
     for name in ('all', 'ost', 'psychosocial', 'none'):
         arm = arms[name]
         assert arm['published'] == 12 and arm['covered'] >= 10
         assert abs(arm['corrected_percent'] - arm['true_percent']) < abs(arm['crude_percent'] - arm['true_percent'])
     assert arms['ost']['links_found_percent'] < arms['none']['links_found_percent']
     assert arms['all']['nearer'] >= 10
+    for arm in (comparisons[name] for name in ('ost', 'psychosocial')):
+        assert arm['published'] == 12 and arm['difference_covered'] >= 10 and arm['ratio_covered'] >= 10
+    ost = comparisons['ost']
+    assert abs(ost['corrected_points'] - ost['true_points']) < abs(ost['crude_points'] - ost['true_points'])
 
 
 def test_refuses_what_has_no_arms(tmp_path):

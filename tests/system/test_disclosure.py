@@ -87,6 +87,12 @@ def test_what_a_release_has_not(tmp_path, registers):
         assert refused(unit, 'continuity_by_quarter?period=2025-Q1') == (
             404, 'not-found', 'period 2025-Q1 of table continuity_by_quarter is not published in release 1: it is not closed, or '
             'before the first published one; it closes on 2025-07-29, and the first release as of that day or later has it')
+        # Every form names the entry of the log that has the release's digest.
+        index = next(i for i, e in enumerate(unit.entries()) if e['kind'] == 'release')
+        assert json.loads(ask(unit, 'continuity_by_quarter')[2])['extension']['log_index'] == index
+        rows = csv.DictReader(io.StringIO(ask(unit, 'continuity_by_quarter', Accept='text/csv')[2].decode()))
+        assert {r['log_index'] for r in rows} == {str(index)}
+        assert f'log entry {index};' in unit.as_('analyst', 'query', 'continuity_by_quarter').stdout
         assert refused(unit, 'continuity_by_quarter?period=1999-Q1')[2].endswith('or before the first published one')
         assert refused(unit, 'continuity_by_quarter?period=2024')[1:] == (
             'usage', 'period: expected a period of table continuity_by_quarter, such as 2024-Q1')

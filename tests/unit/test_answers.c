@@ -36,7 +36,7 @@ static int teardown(void **state)
 /* A body of `len` bytes or a few more as release `number` in the store; returns its name. */
 static struct release_name put_body(struct cf *f, uint32_t number, const char *what, size_t len)
 {
-	struct release_name name = {.number = number};
+	struct release_name name = {.number = number, .log_index = 40 + number};
 	struct buffer text;
 	struct store_key key;
 	struct txn *txn = NULL;
@@ -61,6 +61,7 @@ static void expect_body(struct answers *answers, struct cf *f, const struct rele
 	const json_t *json = answer_body_json(body);
 	assert_int_equal(json_integer_value(json_object_get(json, "number")), name->number);
 	assert_string_equal(json_string_value(json_object_get(json, "what")), what);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "facts"), "log_index")), 40 + name->number);
 	answers_drop_body(answers, body);
 }
 
@@ -170,7 +171,7 @@ static void test_texts(void **state)
 {
 	struct answers *answers = NULL;
 	struct answers_counts counts;
-	struct release_name one = {1, {1}}, two = {2, {1}}, one_again = {1, {2}};
+	struct release_name one = {1, {1}, 7}, two = {2, {1}, 8}, one_again = {1, {2}, 7};
 	assert_int_equal(answers_new(&answers), RC_OK);
 	assert_false(has(answers, &one, ACCEPT_JSON, "t?release=1", ""));
 	add(answers, &one, ACCEPT_JSON, "t?release=1", "json", 0);
@@ -196,7 +197,7 @@ static void test_texts_are_bounded(void **state)
 {
 	struct answers *answers = NULL;
 	struct answers_counts counts;
-	struct release_name name = {1, {1}};
+	struct release_name name = {1, {1}, 7};
 	char query[64];
 	assert_int_equal(answers_new(&answers), RC_OK);
 	for (int i = 0; i < ANSWERS_MAX + 10; i++) {

@@ -291,6 +291,13 @@ static void test_corrected_comparison_csv(void **state)
 	assert_non_null(strstr((char *)out.data, "\"ost, daily\",m,within_7_corrected_ratio,1.12"));
 	assert_non_null(strstr((char *)out.data, "\"ost, daily\",m,within_7_difference,0.0"));
 	assert_null(strstr((char *)out.data, ",unknown,m,within_7_corrected_difference"));
+	/* Linkage quality of the row's arm: 80 and 90 % found. */
+	const char *row = strstr((char *)out.data, "\"ost, daily\",m,0-7,");
+	assert_non_null(row);
+	assert_non_null(strstr(row, ",10.000,,,80.00,"));
+	row = strstr((char *)out.data, ",unknown,m,0-7,");
+	assert_non_null(row);
+	assert_non_null(strstr(row, ",10.000,,,90.00,"));
 	buffer_deinit(&out);
 	json_decref(body);
 }
@@ -476,13 +483,14 @@ static void test_csv(void **state)
 		strncmp(text,
 			"study,synthetic,release,as_of,table,measure,period,period_state,released_in,"
 			"intervention,sex,statistic,value,low,high,unit,status,method,sigma2,threshold,log_index,"
-			"study_digest,variance,revision,next_release\n",
-			205),
+			"study_digest,variance,revision,next_release,links_found,links_found_low,links_found_high,"
+			"links_false_high\n",
+			270),
 		0);
 	/* A hidden row has no value, a code with a comma is quoted, a negative count stays. */
 	assert_non_null(strstr(text,
 			       "\ns,synthetic,3,2025-06-30,by_both,continuity,2024-Q1,final,1,unknown,unknown,0-7,,,,"
-			       "releases,hidden,keyed-noise,10.000,24,17,00,10.000,,\n"));
+			       "releases,hidden,keyed-noise,10.000,24,17,00,10.000,,,,,,\n"));
 	assert_non_null(strstr(text, ",2024-Q1,final,1,\"ost, daily\",m,died,-2,,,releases,final,"));
 	assert_non_null(strstr(text, ",unknown,unknown,within_21,,,,percent,hidden,"));
 	struct rate r = rate_interval(90, 106, 3, 5, 10000);
@@ -568,8 +576,8 @@ static void test_policy(void **state)
 	assert_non_null(strstr((char *)json.data, "\"released_in\":1,\"revised_from\":1,"));
 	assert_non_null(strstr((char *)json.data, "\"released_in\":2,\"revision_due\":\"2026-01-28\","));
 	assert_non_null(strstr((char *)json.data, "\"variance\":7.583"));
-	assert_non_null(strstr((char *)csv.data, ",00,10.000,revised; first in release 1,2025-09-30\n"));
-	assert_non_null(strstr((char *)csv.data, ",00,7.583,due 2026-01-28,2025-09-30\n"));
+	assert_non_null(strstr((char *)csv.data, ",00,10.000,revised; first in release 1,2025-09-30,,,,\n"));
+	assert_non_null(strstr((char *)csv.data, ",00,7.583,due 2026-01-28,2025-09-30,,,,\n"));
 	/* What is not such a body is damaged. */
 	json_object_set_new(block_of(body, 1), "revision_due", json_string("soon"));
 	assert_int_equal(render_both(body, &json, &csv), RC_DAMAGED);
