@@ -17,10 +17,10 @@
 struct audit_log {
 	struct store *store;
 	struct log_signer *signer;
-	uint64_t committed; /* the writer thread's own, as the next */
-	int64_t committed_time;
+	int64_t committed_time; /* the writer thread's own */
 
 	pthread_mutex_t lock; /* guards all below */
+	uint64_t committed;
 	struct tree *tree;
 	int64_t last_time;
 	uint64_t signed_size;
@@ -239,8 +239,10 @@ void audit_log_rollback(struct audit_log *log)
 
 void audit_log_commit(struct audit_log *log)
 {
-	log->committed = audit_log_size(log);
-	log->committed_time = log->last_time; /* only this thread writes it */
+	pthread_mutex_lock(&log->lock);
+	log->committed = tree_size(log->tree);
+	log->committed_time = log->last_time;
+	pthread_mutex_unlock(&log->lock);
 }
 
 enum rc audit_log_sign(struct audit_log *log)
@@ -249,18 +251,18 @@ enum rc audit_log_sign(struct audit_log *log)
 	struct tlog_hash old_root, root;
 	struct tlog_proof proof = {.n = 0};
 	struct buffer note;
-	if (log->checkpoint.len > 0 && log->signed_size == log->committed)
-		return RC_OK;
 	log_signer_state(log->signer, &old_size, &old_root);
 	pthread_mutex_lock(&log->lock);
-	enum rc rc = tree_root(log->tree, log->committed, &root);
-	if (rc == RC_OK && old_size > 0 && old_size < log->committed)
-		rc = tree_consistency(log->tree, old_size, log->committed, &proof);
+	uint64_t size = log->committed;
+	bool is_signed = log->checkpoint.len > 0 && log->signed_size == size;
+	enum rc rc = is_signed ? RC_OK : tree_root(log->tree, size, &root);
+	if (rc == RC_OK && !is_signed && old_size > 0 && old_size < size)
+		rc = tree_consistency(log->tree, old_size, size, &proof);
 	pthread_mutex_unlock(&log->lock);
-	if (rc != RC_OK)
+	if (rc != RC_OK || is_signed)
 		return rc;
 	buffer_init(&note);
-	rc = log_signer_sign(log->signer, log->committed, &root, &proof, &note);
+	rc = log_signer_sign(log->signer, size, &root, &proof, &note);
 	if (rc == RC_OK && note.failed)
 		rc = RC_NOMEM;
 	if (rc != RC_OK) {
@@ -270,7 +272,7 @@ enum rc audit_log_sign(struct audit_log *log)
 	pthread_mutex_lock(&log->lock);
 	buffer_deinit(&log->checkpoint);
 	log->checkpoint = note;
-	log->signed_size = log->committed;
+	log->signed_size = size;
 	pthread_mutex_unlock(&log->lock);
 	return RC_OK;
 }

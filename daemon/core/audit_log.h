@@ -1,8 +1,8 @@
 /* The audit log inside the core: entries in the store, their Merkle tree in memory, the signer outside the store.
  *
  * Order, always: append (in a write transaction) → commit → sign → release what depended on it. Time in entries never
- * runs backwards. Appending, committing, rolling back and signing are the writer thread's; reading is anybody's and
- * sees signed entries only. */
+ * runs backwards. Appending, committing and rolling back are the writer thread's; signing is its or another thread's, one
+ * at a time; reading is anybody's and sees signed entries only. */
 #ifndef DAEMON_CORE_AUDIT_LOG_H
 #define DAEMON_CORE_AUDIT_LOG_H
 

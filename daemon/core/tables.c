@@ -119,6 +119,7 @@ static enum rc log_and_answer(struct request *request, const char *canonical, ui
 	q->job = (struct write_job){.apply = query_apply,
 				    .done = query_done,
 				    .leave = &q->leave,
+				    .only_logs = true,
 				    .bytes = CORE_ENTRY_BYTES + strlen(canonical)};
 	q->request = request;
 	request_ref(request);

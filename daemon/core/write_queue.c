@@ -7,14 +7,7 @@
 
 #include "daemon/base/thread.h"
 
-enum {
-	MAX_JOBS = 1024,
-	GROUP_MAX_JOBS = 256,
-	GATHER_MIN_JOBS = 4, /* of a group after which the next one is waited for */
-	GATHER_MAX_US = 2000,
-	GATHER_PART = 4,  /* of the time that the group took */
-	GATHER_LOOKS = 4, /* times that it is looked, meanwhile, whether all have come */
-};
+enum { MAX_JOBS = 1024, GROUP_MAX_JOBS = 256 };
 static const size_t group_max_bytes = (size_t)128 << 20;
 static const size_t queue_max_bytes = (size_t)1 << 30;
 
@@ -28,14 +21,14 @@ struct write_queue {
 	struct audit_log *log;
 	void (*on_fault)(void *ctx, enum rc rc);
 	void *fault_ctx;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
+	pthread_t writer, signer;
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t wake, to_sign, all_signed;
 	struct job_list urgent, bulk;
+	struct job_list durable; /* not yet signed */
+	uint64_t durable_began;  /* when the first of them was taken */
 	struct write_times times;
-	size_t gather_jobs; /* the writer thread's own, as the next: how many have just been answered or wait */
-	uint64_t gather_us;
-	bool stopping, failed;
+	bool signing, writer_ended, stopping, failed;
 };
 
 static void list_init(struct job_list *list)
@@ -65,6 +58,12 @@ static struct write_job *list_pop(struct job_list *list)
 	list->bytes -= job->bytes;
 	job->next = NULL;
 	return job;
+}
+
+static void list_move(struct job_list *to, struct job_list *from)
+{
+	for (struct write_job *job; (job = list_pop(from)) != NULL;)
+		list_push(to, job);
 }
 
 static void set_fault(struct write_queue *q, enum rc rc)
@@ -194,10 +193,106 @@ static void count_time(struct write_queue *q, uint64_t us)
 	pthread_mutex_unlock(&q->lock);
 }
 
+/* Sign all that is durable, and give the results of this group out. */
+static void sign_group(struct write_queue *q, struct job_list *group, uint64_t began)
+{
+	bool bulk = group->first->bulk;
+	enum rc rc = audit_log_sign(q->log);
+	if (rc == RC_OK) {
+		settle_group(q, group);
+		if (!bulk)
+			count_time(q, now_us() - began);
+	} else {
+		set_result(group, rc);
+		set_fault(q, rc);
+	}
+	/* Whichever of the transactions it was: who only reads must not go on being turned away. */
+	if (store_must_stop(q->store))
+		set_fault(q, RC_IO);
+	finish_group(group);
+}
+
+/* ---- the thread that signs what only logs ---- */
+
+static bool is_signed(const struct write_queue *q)
+{
+	return q->durable.n == 0 && !q->signing;
+}
+
+static void *signing_thread(void *arg)
+{
+	struct write_queue *q = arg;
+	struct job_list group;
+	pthread_mutex_lock(&q->lock);
+	for (;;) {
+		while (q->durable.n == 0 && !q->writer_ended)
+			pthread_cond_wait(&q->to_sign, &q->lock);
+		if (q->durable.n == 0)
+			break;
+		list_init(&group);
+		list_move(&group, &q->durable);
+		uint64_t began = q->durable_began;
+		bool failed = q->failed;
+		q->signing = true;
+		pthread_mutex_unlock(&q->lock);
+		if (failed) {
+			set_result(&group, RC_STOPPING);
+			finish_group(&group);
+		} else {
+			sign_group(q, &group, began);
+		}
+		pthread_mutex_lock(&q->lock);
+		q->signing = false;
+		if (is_signed(q))
+			pthread_cond_signal(&q->all_signed);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return NULL;
+}
+
+static void leave_to_signer(struct write_queue *q, struct job_list *group, uint64_t began)
+{
+	pthread_mutex_lock(&q->lock);
+	if (q->durable.n == 0)
+		q->durable_began = began;
+	list_move(&q->durable, group);
+	pthread_cond_signal(&q->to_sign);
+	pthread_mutex_unlock(&q->lock);
+}
+
+static void wait_until_signed(struct write_queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	while (!is_signed(q))
+		pthread_cond_wait(&q->all_signed, &q->lock);
+	pthread_mutex_unlock(&q->lock);
+}
+
+static void end_signer(struct write_queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->writer_ended = true;
+	pthread_cond_signal(&q->to_sign);
+	pthread_mutex_unlock(&q->lock);
+	pthread_join(q->signer, NULL);
+}
+
+/* ---- the thread that writes ---- */
+
+static bool only_logs(const struct job_list *group)
+{
+	const struct write_job *job = group->first;
+	while (job != NULL && job->only_logs)
+		job = job->next;
+	return job == NULL;
+}
+
 static void run_group(struct write_queue *q, struct job_list *group)
 {
 	uint64_t began = now_us();
-	bool bulk = group->first->bulk;
+	bool may_overlap = only_logs(group);
+	if (!may_overlap)
+		wait_until_signed(q);
 	enum rc rc = commit_group(q, group);
 	if (rc != RC_OK && group->n > 1 && !store_must_stop(q->store)) {
 		/* One that does not fit must not take the others with it. */
@@ -209,26 +304,19 @@ static void run_group(struct write_queue *q, struct job_list *group)
 		}
 		return;
 	}
-	if (rc != RC_OK) {
-		set_result(group, rc);
-	} else {
-		rc = audit_log_sign(q->log);
-		if (rc == RC_OK) {
-			settle_group(q, group);
-			if (!bulk)
-				count_time(q, now_us() - began);
-		} else {
-			set_result(group, rc);
-			set_fault(q, rc);
-		}
+	if (rc == RC_OK && may_overlap) {
+		leave_to_signer(q, group, began);
+		return;
 	}
-	/* Whichever of the transactions it was: who only reads must not go on being turned away. */
+	if (rc == RC_OK) {
+		sign_group(q, group, began);
+		return;
+	}
+	set_result(group, rc);
 	if (store_must_stop(q->store))
 		set_fault(q, RC_IO);
 	finish_group(group);
 }
-
-/* ---- the thread ---- */
 
 static void take_group(struct write_queue *q, struct job_list *group)
 {
@@ -238,27 +326,6 @@ static void take_group(struct write_queue *q, struct job_list *group)
 		list_push(group, list_pop(&q->urgent));
 	if (group->n == 0)
 		list_push(group, list_pop(&q->bulk));
-}
-
-/* Whoever was answered asks again at once, and would find that a group with only the others has just begun: each group
- * would be half of those who ask, at the cost of a whole one. So it begins a little later, or when all are there. */
-static void gather(struct write_queue *q)
-{
-	for (int i = 0; i < GATHER_LOOKS && q->gather_us > 0 && q->urgent.n > 0 && q->urgent.n < q->gather_jobs &&
-			!q->stopping && !q->failed;
-	     i++) {
-		uint64_t us = q->gather_us / GATHER_LOOKS;
-		pthread_mutex_unlock(&q->lock);
-		nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
-		pthread_mutex_lock(&q->lock);
-	}
-}
-
-/* After a group of `n` that took `us`: what the next one is to wait for. */
-static void set_gathering(struct write_queue *q, size_t n, uint64_t us)
-{
-	q->gather_jobs = n + q->urgent.n < GROUP_MAX_JOBS ? n + q->urgent.n : GROUP_MAX_JOBS;
-	q->gather_us = n < GATHER_MIN_JOBS ? 0 : us / GATHER_PART < GATHER_MAX_US ? us / GATHER_PART : GATHER_MAX_US;
 }
 
 static void *writer_thread(void *arg)
@@ -271,24 +338,28 @@ static void *writer_thread(void *arg)
 			pthread_cond_wait(&q->wake, &q->lock);
 		if (q->urgent.n + q->bulk.n == 0)
 			break;
-		gather(q);
 		take_group(q, &group);
 		bool failed = q->failed;
-		size_t n = group.n;
 		pthread_mutex_unlock(&q->lock);
-		uint64_t began = now_us();
 		if (failed) {
 			set_result(&group, RC_STOPPING);
 			finish_group(&group);
 		} else {
 			run_group(q, &group);
 		}
-		uint64_t took = now_us() - began;
 		pthread_mutex_lock(&q->lock);
-		set_gathering(q, n, took);
 	}
 	pthread_mutex_unlock(&q->lock);
 	return NULL;
+}
+
+static void free_queue(struct write_queue *q)
+{
+	pthread_cond_destroy(&q->wake);
+	pthread_cond_destroy(&q->to_sign);
+	pthread_cond_destroy(&q->all_signed);
+	pthread_mutex_destroy(&q->lock);
+	free(q);
 }
 
 enum rc write_queue_new(struct store *store, struct audit_log *log, void (*on_fault)(void *ctx, enum rc rc), void *ctx,
@@ -303,12 +374,18 @@ enum rc write_queue_new(struct store *store, struct audit_log *log, void (*on_fa
 	q->fault_ctx = ctx;
 	list_init(&q->urgent);
 	list_init(&q->bulk);
+	list_init(&q->durable);
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->wake, NULL);
-	if (thread_start(&q->thread, writer_thread, q) != 0) {
-		pthread_cond_destroy(&q->wake);
-		pthread_mutex_destroy(&q->lock);
-		free(q);
+	pthread_cond_init(&q->to_sign, NULL);
+	pthread_cond_init(&q->all_signed, NULL);
+	if (thread_start(&q->signer, signing_thread, q) != 0) {
+		free_queue(q);
+		return RC_NOMEM;
+	}
+	if (thread_start(&q->writer, writer_thread, q) != 0) {
+		end_signer(q);
+		free_queue(q);
 		return RC_NOMEM;
 	}
 	*ret = q;
@@ -323,10 +400,9 @@ void write_queue_free(struct write_queue *q)
 	q->stopping = true;
 	pthread_cond_broadcast(&q->wake);
 	pthread_mutex_unlock(&q->lock);
-	pthread_join(q->thread, NULL);
-	pthread_cond_destroy(&q->wake);
-	pthread_mutex_destroy(&q->lock);
-	free(q);
+	pthread_join(q->writer, NULL);
+	end_signer(q);
+	free_queue(q);
 }
 
 enum rc write_queue_push(struct write_queue *q, struct write_job *job)
@@ -336,7 +412,8 @@ enum rc write_queue_push(struct write_queue *q, struct write_job *job)
 	size_t bytes = q->urgent.bytes + q->bulk.bytes;
 	if (q->stopping || q->failed)
 		rc = RC_STOPPING;
-	else if (q->urgent.n + q->bulk.n >= MAX_JOBS || (bytes > 0 && bytes + job->bytes > queue_max_bytes))
+	else if (q->urgent.n + q->bulk.n + q->durable.n >= MAX_JOBS ||
+		 (bytes > 0 && bytes + job->bytes > queue_max_bytes))
 		rc = RC_BUSY;
 	else
 		list_push(job->bulk ? &q->bulk : &q->urgent, job);
@@ -391,6 +468,7 @@ enum rc write_queue_call(struct write_queue *q, struct write_job *job)
 		.done = call_done,
 		.bytes = job->bytes,
 		.bulk = job->bulk,
+		.only_logs = job->only_logs,
 		.leave = job->leave,
 	};
 	pthread_mutex_init(&call.lock, NULL);

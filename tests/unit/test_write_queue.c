@@ -80,7 +80,7 @@ struct job {
 	bool puts;          /* put the value, then refuse */
 	atomic_int n_applied, n_settled, n_done;
 	enum rc rc;
-	uint64_t signed_when_settled;
+	uint64_t signed_when_applied, signed_when_settled;
 	pthread_mutex_t *gate; /* held by the test to make a group gather */
 };
 
@@ -95,6 +95,7 @@ static struct store_key job_key(uint64_t n)
 static enum rc apply(struct write_job *job, struct txn *txn)
 {
 	struct job *j = (struct job *)job;
+	j->signed_when_applied = audit_log_signed_size(j->f->log);
 	atomic_fetch_add(&j->n_applied, 1);
 	if (j->gate != NULL) {
 		pthread_mutex_lock(j->gate);
@@ -109,6 +110,8 @@ static enum rc apply(struct write_job *job, struct txn *txn)
 	}
 	if (j->forgets)
 		return j->refusal;
+	if (job->only_logs)
+		return RC_OK;
 	struct store_key key = job_key(j->key);
 	uint8_t *value = calloc(1, j->len + 1);
 	enum rc rc = store_put(txn, &key, value, j->len);
@@ -140,6 +143,14 @@ static void job_init(struct fixture *f, struct job *j, uint64_t key, size_t len)
 	j->key = key;
 	j->len = len;
 	j->logs = true;
+}
+
+/* As a query is. */
+static void job_init_entry(struct fixture *f, struct job *j)
+{
+	job_init(f, j, 0, 10);
+	j->job.only_logs = true;
+	j->job.settle = NULL;
 }
 
 static bool is_there(struct fixture *f, uint64_t n)
@@ -221,14 +232,16 @@ static void *ask_again(void *arg)
 	struct asker *asker = arg;
 	for (uint64_t i = 0; i < N_TIMES; i++) {
 		struct job j;
-		job_init(asker->f, &j, asker->first + i, 10);
+		if ((asker->first + i) % 4 == 0)
+			job_init(asker->f, &j, asker->first + i, 10);
+		else
+			job_init_entry(asker->f, &j);
 		asker->n_failed += write_queue_call(asker->f->q, &j.job) != RC_OK || j.n_applied != 1 || j.n_done != 1;
 	}
 	return NULL;
 }
 
-/* Those who ask again and again are waited for between groups; nobody is left out, and one who comes alone after many
- * is not kept. */
+/* Nobody is left out, whichever thread signs; and what each is told is so: its entry is signed. */
 static void test_many_who_ask_again(void **state)
 {
 	struct fixture *f = *state;
@@ -445,6 +458,120 @@ static void test_signer_fails(void **state)
 	assert_int_equal(f->faults, 1);
 }
 
+/* ---- signing one group while the next is committed ---- */
+
+static pthread_mutex_t signature_gate = PTHREAD_MUTEX_INITIALIZER;
+static atomic_int n_signatures;
+static atomic_bool signatures_fail;
+
+/* In the place of the C library's: the signer makes its state durable with this call before it signs. */
+int fdatasync(int fd)
+{
+	static int (*next)(int);
+	char link[64], path[PATH_MAX];
+	if (next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "fdatasync");
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, sizeof path - 1);
+	path[n > 0 ? n : 0] = '\0';
+	if (strstr(path, ".state") != NULL) {
+		atomic_fetch_add(&n_signatures, 1);
+		pthread_mutex_lock(&signature_gate);
+		pthread_mutex_unlock(&signature_gate);
+		if (atomic_load(&signatures_fail)) {
+			errno = EIO;
+			return -1;
+		}
+	}
+	return next(fd);
+}
+
+static bool has_entry(struct fixture *f, uint64_t index)
+{
+	struct txn *txn = NULL;
+	struct buffer entry;
+	buffer_init(&entry);
+	assert_int_equal(txn_begin_read(f->store, &txn), RC_OK);
+	enum rc rc = audit_log_entry(txn, index, &entry);
+	txn_abort(txn);
+	buffer_deinit(&entry);
+	return rc == RC_OK;
+}
+
+static void begin_to_sign(struct fixture *f, struct job *j)
+{
+	atomic_store(&n_signatures, 0);
+	pthread_mutex_lock(&signature_gate);
+	job_init_entry(f, j);
+	assert_int_equal(write_queue_push(f->q, &j->job), RC_OK);
+	while (atomic_load(&n_signatures) == 0)
+		nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+}
+
+static void commit_meanwhile(struct fixture *f, struct job *j, uint64_t index)
+{
+	job_init_entry(f, j);
+	assert_int_equal(write_queue_push(f->q, &j->job), RC_OK);
+	while (!has_entry(f, index))
+		nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+}
+
+/* What only logs is committed while what was before it waits for its signature; what does more begins when all is
+ * signed; nobody hears of success before. */
+static void test_next_is_committed_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct job first, second, third, other;
+	begin_to_sign(f, &first);
+	commit_meanwhile(f, &second, 1);
+	commit_meanwhile(f, &third, 2);
+	job_init(f, &other, 1, 10);
+	assert_int_equal(write_queue_push(f->q, &other.job), RC_OK);
+	assert_int_equal(audit_log_signed_size(f->log), 0);
+	assert_int_equal(first.n_done + second.n_done + third.n_done + other.n_done, 0);
+	pthread_mutex_unlock(&signature_gate);
+	wait_done(&first);
+	assert_true(audit_log_signed_size(f->log) >= 1);
+	wait_done(&third);
+	assert_true(audit_log_signed_size(f->log) >= 3);
+	wait_done(&other);
+	assert_true(first.rc == RC_OK && second.rc == RC_OK && third.rc == RC_OK && other.rc == RC_OK);
+	assert_int_equal(other.signed_when_applied, 3);
+	assert_int_equal(other.signed_when_settled, 4);
+	/* The two that waited share a signature, if both had been handed over when the first was done. */
+	assert_in_range(n_signatures, 3, 4);
+	assert_int_equal(f->faults, 0);
+}
+
+/* Where the signature fails, what was committed meanwhile is not acknowledged either, and the next start signs all. */
+static void test_signature_fails_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct job first, second, next;
+	begin_to_sign(f, &first);
+	commit_meanwhile(f, &second, 1);
+	atomic_store(&signatures_fail, true);
+	pthread_mutex_unlock(&signature_gate);
+	wait_done(&first);
+	wait_done(&second);
+	assert_int_equal(first.rc, RC_IO);
+	assert_int_equal(second.rc, RC_STOPPING);
+	assert_int_equal(audit_log_signed_size(f->log), 0);
+	assert_int_equal(f->faults, 1);
+	assert_int_equal(f->last_fault, RC_IO);
+	job_init_entry(f, &next);
+	assert_int_equal(write_queue_call(f->q, &next.job), RC_STOPPING);
+	assert_int_equal(next.n_applied, 0);
+	atomic_store(&signatures_fail, false);
+
+	write_queue_free(f->q);
+	audit_log_free(f->log);
+	f->q = NULL;
+	f->log = NULL;
+	assert_int_equal(audit_log_open(f->store, f->signer, NULL, NULL, &f->log, NULL), RC_OK);
+	assert_int_equal(audit_log_signed_size(f->log), 2);
+}
+
 /* ---- a root that cannot be written ---- */
 
 static atomic_int root_writes_left = INT_MAX;
@@ -506,6 +633,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bulk_waits_for_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signer_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_next_is_committed_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_signature_fails_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_root_cannot_be_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_root_cannot_be_written_again, setup, teardown),
 	};
