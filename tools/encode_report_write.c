@@ -251,6 +251,7 @@ static void oddities_part(struct page *p, const struct encode_report *r, uint64_
 							 "an age below 12 or above 100 at the event",
 							 "not a day of any calendar"};
 	const struct schema *schema = r->study->domains[r->domain].schema;
+	bool found = false;
 
 	heading(p, "Suspicious values, by field");
 	for (uint16_t f = 0; f < schema->n_features; f++) {
@@ -261,14 +262,18 @@ static void oddities_part(struct page *p, const struct encode_report *r, uint64_
 				continue;
 			snprintf(line, sizeof line, "%.200s: %s", schema->features[f].identifier, oddities[o]);
 			bar(p, line, n, of, c->odd[f][o]);
+			found = true;
 		}
 	}
+	if (!found)
+		note(p, "None.");
 }
 
 static void fields_part(struct page *p, const struct encode_report *r, uint64_t of, const struct report_costs *c)
 {
 	const struct schema *schema = r->study->domains[r->domain].schema;
 	char line[LINE_CAP];
+	bool found = false;
 
 	heading(p, "Missing, by field");
 	columns(p, "records", "links lost");
@@ -286,11 +291,14 @@ static void fields_part(struct page *p, const struct encode_report *r, uint64_t 
 		unsigned n = r->fields[f].column >= 0 ? encode_report_common(r, f, &share) : 0;
 		if (n == 0)
 			continue;
+		found = true;
 		snprintf(line, sizeof line, "%.200s: %u value%s that many share", schema->features[f].identifier, n,
 			 n > 1 ? "s" : "");
 		bar(p, line, (uint64_t)(share * (double)r->fields[f].present),
 		    is_small(p, r->fields[f].missing) || of != r->records ? of : r->fields[f].present, c->common[f]);
 	}
+	if (!found)
+		note(p, "None.");
 }
 
 static void histogram(struct page *p, const struct report_filter *f, bool limits)
@@ -339,7 +347,12 @@ static void filters_part(struct page *p, const struct encode_report *r, const st
 			 balanced   ? ": half full by design"
 			 : diffused ? ": diffused"
 				    : "");
-		snprintf(value, sizeof value, "%.1f %%", 100 * mean);
+		if (is_small(p, filter->n)) {
+			mean = 0;
+			snprintf(value, sizeof value, "of too few");
+		} else {
+			snprintf(value, sizeof value, "%.1f %%", 100 * mean);
+		}
 		line_of(p, line, mean, value, cost_cell(p, bad ? c->fill[f] : NO_COST, filter->n, lost));
 		if (bad)
 			add_finding(p, line, filter->n, c->fill[f]);
@@ -355,19 +368,14 @@ static int compare_findings(const void *x, const void *y)
 	return a->cost != b->cost ? (a->cost > b->cost ? -1 : 1) : strcmp(a->name, b->name);
 }
 
-static void costs_part(struct page *p, const struct encode_report *r, const struct report_summary *s,
-		       const struct report_costs *c)
+static void expectation(struct page *p, const struct report_summary *s, const struct report_costs *c)
 {
-	char line[LINE_CAP], all[CELL_CAP], now[CELL_CAP], lost[CELL_CAP];
-	uint64_t of = records_of(p, r, s);
+	char line[LINE_CAP], all[CELL_CAP], now[CELL_CAP];
 
-	heading(p, "Possible duplicates");
-	note(p, "Records whose filters all equal those of a record with another person number. Of two such persons a "
-		"person elsewhere links to one.");
-	columns(p, "records", "links lost");
-	bar(p, r->sample_bits > 0 ? "records with a twin, from a sample" : "records with a twin",
-	    encode_report_twins(r), of, c->twins);
-	heading(p, "What it costs in links");
+	if (s->rows < p->threshold) {
+		note(p, "There are too few rows to tell.");
+		return;
+	}
 	cost_cell(p, c->at_best, s->rows, all);
 	cost_cell(p, c->as_is, s->rows, now);
 	snprintf(line, sizeof line,
@@ -378,6 +386,22 @@ static void costs_part(struct page *p, const struct encode_report *r, const stru
 		 "an expectation by a model (docs/encoding.md), and each finding is taken by itself.",
 		 all, now, c->needed);
 	note(p, line);
+}
+
+static void costs_part(struct page *p, const struct encode_report *r, const struct report_summary *s,
+		       const struct report_costs *c)
+{
+	char lost[CELL_CAP];
+	uint64_t of = records_of(p, r, s);
+
+	heading(p, "Possible duplicates");
+	note(p, "Records whose filters all equal those of a record with another person number. Of two such persons a "
+		"person elsewhere links to one.");
+	columns(p, "records", "links lost");
+	bar(p, r->sample_bits > 0 ? "records with a twin, from a sample" : "records with a twin",
+	    encode_report_twins(r), of, c->twins);
+	heading(p, "What it costs in links");
+	expectation(p, s, c);
 	bar(p, "too little there to link, whatever agrees", c->hopeless, of, NO_COST);
 	qsort(p->findings, p->n_findings, sizeof *p->findings, compare_findings);
 	if (p->n_findings > 0) {

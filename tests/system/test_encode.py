@@ -600,6 +600,15 @@ def test_report_tells_no_small_number_by_what_is_left(keys, register, tmp_path, 
         assert f'{100 * n / 300:.1f}' == share, (count, share)
 
 
+def test_report_on_few_rows(keys, register, tmp_path):
+    """Of fewer people than the threshold it has nothing to say but what is none."""
+    write_csv(tmp_path / 'in.csv', read_csv(register)[:5])
+    text = encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', '--report', '-').stdout
+    text = text[text.index('Register report'):]
+    assert 'There are too few rows to tell.' in text and text.count('of too few') == 2
+    assert re.findall(r' [\d.,]+ \(|%$', text, re.M) == []
+
+
 def test_report_as_html(keys, tmp_path):
     flawed_register(tmp_path)
     encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', '--reject', tmp_path / 'aside.csv', '--report', tmp_path / 'r.html')
