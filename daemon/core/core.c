@@ -27,6 +27,7 @@
 #include "daemon/core/rotation.h"
 #include "daemon/core/start.h"
 #include "daemon/core/state.h"
+#include "daemon/core/withdrawn_again.h"
 #include "daemon/core/witnesses.h"
 #include "proto/day.h"
 
@@ -212,6 +213,8 @@ enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag)
 		rc = answers_new(&core->answers);
 	if (rc == RC_OK)
 		rc = start_log(core, diag);
+	if (rc == RC_OK)
+		rc = withdrawn_again(core, diag);
 	if (rc == RC_OK)
 		rc = workq_new(core->n_threads, CORE_WORK_CAPACITY, &core->workers);
 	if (rc == RC_OK)

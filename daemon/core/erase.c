@@ -1,8 +1,9 @@
 /* Erasing records; erase.h has how.
  *
- * Invariant: tombstones, resealed chunks and the log's entry are of one durable transaction; the old keys are destroyed
- * before erase_run returns, at the latest by the next start. Chunks are looked for outside the write transaction; in it,
- * only whether this source has sent more since. Nothing is erased twice. */
+ * Invariant: tombstones, resealed chunks and the log's entry are of one durable transaction; the old keys are
+ * destroyed, and the tombstones are listed outside the store, before erase_run returns, at the latest by the next
+ * start. Chunks are looked for outside the write transaction; in it, only whether this source has sent more since.
+ * Nothing is erased twice. */
 #include "daemon/core/erase.h"
 
 #include <jansson.h>
@@ -13,91 +14,11 @@
 #include "daemon/core/linker.h"
 #include "daemon/core/pairs.h"
 #include "daemon/core/rows.h"
-#include "daemon/core/withdrawals.h"
+#include "daemon/core/withdrawn_list.h"
 #include "keys/key_file.h"
 #include "proto/day.h"
 
-enum { SLICE_CHUNKS = 8, TAG_LEN = 32 };
-
-/* ---- tombstones ---- */
-
-/* Random, sealed in the store: the tag of an id outlives a change of the sealing key. */
-static void tag_key_name(struct store_key *key)
-{
-	store_key_init(key, STORE_META);
-	store_key_string(key, "tombstones");
-}
-
-static enum rc read_tag_key(struct txn *txn, uint8_t ret[32])
-{
-	struct store_key key;
-	struct buffer value;
-	buffer_init(&value);
-	tag_key_name(&key);
-	enum rc rc = store_get(txn, &key, &value);
-	if (rc == RC_OK && value.len != 32)
-		rc = RC_DAMAGED;
-	if (rc == RC_OK)
-		memcpy(ret, value.data, 32);
-	buffer_wipe(&value);
-	return rc;
-}
-
-static enum rc tombstone_key(const uint8_t tag_key[32], const char *source, const uint8_t id[RECORD_ID_LEN],
-			     struct store_key *ret)
-{
-	uint8_t text[STUDY_NAME_CAP + RECORD_ID_LEN], tag[TAG_LEN];
-	size_t len = strlen(source) + 1;
-	memcpy(text, source, len);
-	memcpy(text + len, id, RECORD_ID_LEN);
-	enum rc rc = hmac_sha256(tag_key, 32, text, len + RECORD_ID_LEN, tag);
-	store_key_init(ret, STORE_TOMBSTONE);
-	store_key_string(ret, source);
-	store_key_bytes(ret, tag, sizeof tag);
-	return rc;
-}
-
-enum rc withdrawals_check(struct txn *txn, const char *source, const struct batch_chunk *chunk, uint32_t *ret_record)
-{
-	uint8_t tag_key[32];
-	struct store_key key;
-	enum rc rc = read_tag_key(txn, tag_key);
-	if (rc == RC_NOTFOUND)
-		return RC_OK; /* nothing was ever withdrawn */
-	for (uint32_t i = 0; i < chunk->n_records && rc == RC_OK; i++) {
-		rc = tombstone_key(tag_key, source, chunk->record_ids[i], &key);
-		if (rc == RC_OK)
-			rc = store_has(txn, &key);
-		if (rc == RC_OK) {
-			*ret_record = i;
-			rc = RC_CONFLICT;
-		} else if (rc == RC_NOTFOUND) {
-			rc = RC_OK;
-		}
-	}
-	explicit_bzero(tag_key, sizeof tag_key);
-	return rc;
-}
-
-static enum rc put_tombstones(const struct erasure *w, struct txn *txn)
-{
-	uint8_t tag_key[32];
-	struct store_key key;
-	enum rc rc = read_tag_key(txn, tag_key);
-	if (rc == RC_NOTFOUND) {
-		tag_key_name(&key);
-		rc = random_bytes(tag_key, sizeof tag_key);
-		if (rc == RC_OK)
-			rc = store_put(txn, &key, tag_key, sizeof tag_key);
-	}
-	for (size_t i = 0; i < w->n_ids && rc == RC_OK; i++) {
-		rc = tombstone_key(tag_key, w->source, w->ids[i], &key);
-		if (rc == RC_OK)
-			rc = store_put(txn, &key, "", 0);
-	}
-	explicit_bzero(tag_key, sizeof tag_key);
-	return rc;
-}
+enum { SLICE_CHUNKS = 8 };
 
 /* ---- notes of what is still to do ---- */
 
@@ -155,16 +76,50 @@ static enum rc add_place(struct erasure *w, uint64_t sequence, uint32_t chunk)
 	return RC_OK;
 }
 
+static enum rc add_id(struct erasure *w, const uint8_t id[RECORD_ID_LEN])
+{
+	if ((w->n_ids & (w->n_ids - 1)) == 0) {
+		uint8_t(*grown)[RECORD_ID_LEN] = reallocarray(w->ids, 2 * w->n_ids + 1, sizeof *grown);
+		if (grown == NULL)
+			return RC_NOMEM;
+		w->ids = grown;
+	}
+	memcpy(w->ids[w->n_ids++], id, RECORD_ID_LEN);
+	return RC_OK;
+}
+
+/* Whose records are known by their tombstones: the ids of the chunk's, not yet in order. */
+static enum rc add_ids(struct erasure *w, struct txn *txn, const struct batch_chunk *chunk)
+{
+	uint8_t key[TOMBSTONE_KEY_LEN];
+	struct tombstone tombstone;
+	enum rc rc = tombstones_read_key(txn, key);
+	for (uint32_t k = 0; k < chunk->n_records && rc == RC_OK; k++) {
+		rc = tombstone_make(key, w->source, chunk->record_ids[k], &tombstone);
+		if (rc == RC_OK &&
+		    bsearch(&tombstone, w->tombstones, w->n_tombstones, sizeof tombstone, tombstone_compare) != NULL)
+			rc = add_id(w, chunk->record_ids[k]);
+	}
+	explicit_bzero(key, sizeof key);
+	return rc;
+}
+
 static enum rc scan_chunk(struct erasure *w, const struct batch_record *record, uint32_t i)
 {
 	struct batch_chunk *chunk = NULL;
 	struct txn *txn = NULL;
 	bool found = false;
+	size_t n_ids = w->n_ids;
 	enum rc rc = txn_begin_read(w->core->store, &txn);
 	if (rc == RC_OK)
 		rc = rows_read_chunk(w->core, txn, record, i, &chunk);
+	if (rc == RC_OK && chunk != NULL && w->tombstones != NULL)
+		rc = add_ids(w, txn, chunk);
 	txn_abort(txn);
-	for (uint32_t k = 0; rc == RC_OK && chunk != NULL && k < chunk->n_records && !found; k++)
+	if (w->tombstones != NULL)
+		found = w->n_ids > n_ids;
+	for (uint32_t k = 0; w->tombstones == NULL && rc == RC_OK && chunk != NULL && k < chunk->n_records && !found;
+	     k++)
 		found = is_to_go(w, chunk, k);
 	batch_chunk_free(chunk);
 	return rc == RC_OK && found ? add_place(w, record->sequence, i) : rc;
@@ -191,6 +146,8 @@ static enum rc scan(struct erasure *w)
 		for (uint32_t i = 0; i < record.n_chunks && rc == RC_OK; i++)
 			rc = atomic_load(&w->core->stopping) ? RC_STOPPING : scan_chunk(w, &record, i);
 	}
+	if (w->tombstones != NULL && w->n_ids > 0)
+		qsort(w->ids, w->n_ids, sizeof *w->ids, erase_compare_ids);
 	return rc == RC_NOTFOUND ? RC_DAMAGED : rc;
 }
 
@@ -202,9 +159,45 @@ struct slice_job {
 	const struct erase_place *places;
 	size_t n_places;
 	bool first, more; /* of several slices */
+	bool marks;       /* puts the tombstones, and says how many */
+	struct tombstone *fresh; /* of these, those that were not there */
+	size_t n_fresh;
+	bool list_all;                      /* what was put before may not be in the list */
 	struct buffer frames[SLICE_CHUNKS]; /* what the chunks are from now on */
 	uint64_t n_removed;
 };
+
+/* What the list outside the store does not have yet is kept for it. */
+static enum rc put_tombstone(struct slice_job *slice, struct txn *txn, const struct tombstone *tombstone)
+{
+	enum rc rc = tombstone_has(txn, tombstone);
+	if (rc != RC_NOTFOUND)
+		return rc;
+	slice->fresh[slice->n_fresh++] = *tombstone;
+	return tombstone_put(txn, tombstone);
+}
+
+static enum rc put_tombstones(struct slice_job *slice, struct txn *txn)
+{
+	const struct erasure *w = slice->w;
+	uint8_t key[TOMBSTONE_KEY_LEN];
+	struct tombstone made;
+	size_t n = w->tombstones != NULL ? w->n_tombstones : w->n_ids;
+	free(slice->fresh);
+	slice->n_fresh = 0;
+	slice->fresh = calloc(n + 1, sizeof *slice->fresh);
+	enum rc rc = slice->fresh == NULL ? RC_NOMEM : tombstones_read_key(txn, key);
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		if (w->tombstones == NULL)
+			rc = tombstone_make(key, w->source, w->ids[i], &made);
+		if (rc == RC_OK)
+			rc = put_tombstone(slice, txn, w->tombstones != NULL ? &w->tombstones[i] : &made);
+	}
+	explicit_bzero(key, sizeof key);
+	slice->list_all = w->core->unlisted_tombstones;
+	w->core->unlisted_tombstones = true;
+	return rc == RC_NOTFOUND ? RC_DAMAGED : rc;
+}
 
 /* Has this source sent anything that was not looked through? Nobody else writes while this is asked. */
 static enum rc check_nothing_new(const struct erasure *w, struct txn *txn)
@@ -283,11 +276,14 @@ static enum rc log_slice(struct slice_job *slice, struct txn *txn)
 {
 	struct erasure *w = slice->w;
 	char day[DAY_TEXT_LEN];
+	size_t n_ids = !slice->marks ? 0 : w->tombstones != NULL ? w->n_tombstones : w->n_ids;
 	json_t *fields = json_pack("{s:s, s:I, s:I}", "source", w->source, "records", (json_int_t)slice->n_removed,
 				   "chunks", (json_int_t)slice->n_places);
 	day_format(w->before, day);
 	int failed = w->is_retention ? json_object_set_new(fields, "before", json_string(day))
-				     : json_object_set_new(fields, "ids", json_integer(slice->first ? (json_int_t)w->n_ids : 0));
+				     : json_object_set_new(fields, "ids", json_integer((json_int_t)n_ids));
+	if (w->tombstones != NULL && failed == 0)
+		failed = json_object_set_new(fields, "again", json_true());
 	if (fields == NULL || failed != 0) {
 		json_decref(fields);
 		return RC_NOMEM;
@@ -311,9 +307,9 @@ static enum rc slice_apply(struct write_job *job, struct txn *txn)
 		return rc;
 	/* From here on it is written. Batches that were checked against fewer tombstones must be checked again. */
 	atomic_fetch_add(&w->core->withdrawals, 1);
-	if (slice->first && !w->is_retention)
-		rc = put_tombstones(w, txn);
-	if (rc == RC_OK && slice->first && slice->more && !w->is_retention)
+	if (slice->marks)
+		rc = put_tombstones(slice, txn);
+	if (rc == RC_OK && slice->marks && slice->more)
 		rc = put_note(w, txn);
 	for (size_t i = 0; i < slice->n_places && rc == RC_OK; i++)
 		rc = store_replace_chunk(txn, slice->places[i].sequence, slice->places[i].chunk, slice->frames[i].data,
@@ -323,9 +319,24 @@ static enum rc slice_apply(struct write_job *job, struct txn *txn)
 	return rc == RC_OK ? log_slice(slice, txn) : rc;
 }
 
+static enum rc list_tombstones(const struct slice_job *slice, struct txn *txn)
+{
+	struct core *core = slice->w->core;
+	enum rc rc = slice->list_all ? withdrawn_list_write(core->conf, txn)
+				     : withdrawn_list_append(core->conf, slice->fresh, slice->n_fresh);
+	if (rc == RC_OK)
+		core->unlisted_tombstones = false;
+	else
+		log_warning("the list of withdrawals beside the signer's state cannot be written: %s", rc_text(rc));
+	return rc;
+}
+
 static enum rc slice_settle(struct write_job *job, struct txn *txn)
 {
-	return store_destroy_replaced(txn);
+	const struct slice_job *slice = (struct slice_job *)job;
+	enum rc listed = slice->marks ? list_tombstones(slice, txn) : RC_OK;
+	enum rc rc = store_destroy_replaced(txn);
+	return rc == RC_OK ? listed : rc;
 }
 
 static void slice_done(struct write_job *job, enum rc rc)
@@ -353,11 +364,13 @@ static enum rc run_slice(struct erasure *w, size_t at, size_t n)
 		.first = at == 0 && !w->resumed,
 		.more = at + n < w->n_places,
 	};
+	slice.marks = w->tombstones != NULL ? !slice.more : slice.first && !w->is_retention;
 	for (size_t i = 0; i < SLICE_CHUNKS; i++)
 		buffer_init(&slice.frames[i]);
 	slice.job.bytes = n * CHUNK_MAX_BYTES;
 	enum rc rc = write_queue_call(w->core->writes, &slice.job);
 	drop_frames(&slice);
+	free(slice.fresh);
 	return rc;
 }
 
@@ -413,7 +426,7 @@ enum rc erase_run(struct erasure *w)
 		rc = run_slice(w, at, n);
 		at += n;
 	}
-	if (rc == RC_OK && !w->is_retention && (w->resumed || w->n_places > SLICE_CHUNKS)) {
+	if (rc == RC_OK && !w->is_retention && w->tombstones == NULL && (w->resumed || w->n_places > SLICE_CHUNKS)) {
 		struct note_job drop = {.job = {.apply = drop_note}, .w = w};
 		rc = write_queue_call(w->core->writes, &drop.job);
 	}

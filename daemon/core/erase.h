@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "daemon/core/state.h"
+#include "daemon/core/tombstones.h"
 #include "proto/rc.h"
 
 enum { ERASE_NOTE_LEN = 8 };
@@ -31,6 +32,10 @@ struct erasure {
 	size_t n_ids;
 	int32_t before;
 	bool is_retention;
+	/* Instead of ids, whose records these are the tombstones of, ascending; borrowed. Only before requests are
+	 * served: the tombstones are put last, so that a crash leaves it all to do again. */
+	const struct tombstone *tombstones;
+	size_t n_tombstones;
 
 	uint64_t n_removed, log_index;    /* what was done */
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "daemon/core/retention.h"
-#include "daemon/core/withdrawals.h"
+#include "daemon/core/tombstones.h"
 
 enum {
 	ID_BYTES = 4 * RECORD_ID_LEN, /* a record takes of the reader's set of ids, while that grows */
@@ -111,7 +111,7 @@ static enum rc check_withdrawn(struct intake *intake, const struct batch_chunk *
 		return RC_OK;
 	enum rc rc = txn_begin_read(intake->core->store, &txn);
 	if (rc == RC_OK)
-		rc = withdrawals_check(txn, intake->batch.record.source, chunk, &record);
+		rc = tombstones_check(txn, intake->batch.record.source, chunk, &record);
 	txn_abort(txn);
 	if (rc != RC_CONFLICT)
 		return rc;

@@ -4,7 +4,8 @@
  * that is less, and only if the operator said so: write an entry `restore` into the log that names the loss, and the
  * ledger with what was charged since → wind the signer back to that entry. Invariants: a signer is never wound back
  * before the entry that tells of it is durable, nor to in front of it, so that a log cannot lose entries without saying
- * so, however often it is restored; cut short anywhere, what is there does not start. */
+ * so, however often it is restored; cut short anywhere, what is there does not start. What was withdrawn after the
+ * backup is withdrawn again by the next start (withdrawn_again.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,6 +23,7 @@
 #include "daemon/core/history.h"
 #include "daemon/core/ledger_mark.h"
 #include "daemon/core/publish.h"
+#include "daemon/core/withdrawn_again.h"
 #include "daemon/store/backup.h"
 #include "keys/log_key.h"
 
@@ -37,6 +39,8 @@ struct restore {
 	uint64_t logged_size;            /* with the entry that tells of the loss */
 	struct tlog_hash logged_root;
 	uint32_t n_lost_releases;
+	uint64_t n_withdrawn_again;
+	enum rc withdrawn_rc; /* of finding that out */
 	struct diag *diag;
 };
 
@@ -112,8 +116,10 @@ static enum rc open_log(struct restore *r, struct log_signer *signer)
 	enum rc rc = store_open(&options, r->seal, &store, r->diag);
 	if (rc == RC_OK)
 		rc = audit_log_open(store, signer, history_replay_text, &history, &log, r->diag);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		r->ledger = (struct ledger_mark){history.n_releases, history.rho_total_micro};
+		r->withdrawn_rc = withdrawn_again_count(r->conf, store, &r->n_withdrawn_again);
+	}
 	audit_log_free(log);
 	store_close(store);
 	history_deinit(&history);
@@ -250,8 +256,18 @@ static void report(const struct restore *r)
 	if (lost_entries(r))
 		printf("%" PRIu64
 		       " signed log entries are lost, and the log says so. Tell submitters to push again what "
-		       "they pushed since, and to withdraw again what they withdrew; tell auditors and witnesses\n",
+		       "they pushed since; tell auditors and witnesses\n",
 		       r->signed_size - r->facts.log_size);
+	if (r->withdrawn_rc == RC_OK && (r->n_withdrawn_again > 0 || lost_entries(r)))
+		printf("record numbers that were withdrawn since: %" PRIu64
+		       "; the next start withdraws them again before it serves anybody\n",
+		       r->n_withdrawn_again);
+	else if (r->withdrawn_rc != RC_OK && lost_entries(r))
+		printf("what was withdrawn since is not known: the list of withdrawals beside the signer's state %s. "
+		       "Have "
+		       "every submitter withdraw again what it withdrew since, before the next release\n",
+		       r->withdrawn_rc == RC_NOTFOUND ? "is missing"
+						      : "cannot be used, and no start will go on with it");
 }
 
 enum rc core_restore(const struct conf *conf, const struct restore_options *options, struct diag *diag)

@@ -67,6 +67,7 @@ struct core {
 	atomic_ullong n_answered, n_problems;
 
 	struct renewals renewals;         /* main loop */
+	bool unlisted_tombstones;         /* writer thread: some may not be in the list outside the store */
 	uint64_t cosigned_size;           /* writer thread: of the cosigned checkpoint that is kept, */
 	int64_t cosigned_since;           /* and when it was first found to be */
 

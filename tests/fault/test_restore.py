@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from history import History, Line, World, ask_for_release, finish, kill_hard, wait_for_release
+from history import History, Line, World, ask_for_release, finish, kill_hard, wait_for_port, wait_for_release
+from injection import stop_traced
 from harness import PATIENCE_S, THROUGHCARED, read_csv, tool
 
 
@@ -187,32 +188,129 @@ def released(unit):
     return unit.release_body()
 
 
-def test_withdrawals_after_the_backup(world):
-    """What was withdrawn after the backup is there again, and the operator is told; withdrawn again before the next release, it
-    is in none, and the release is that of a run without the disaster."""
-    unit = world.unit
-    ids = [row['record_id'] for row in read_csv(world.folder / 'registers' / 'prison.csv')][5:25]
-    erased = f'{len(ids)} record numbers withdrawn: {len(ids)} stored records erased\n'
-    world.put(world.pristine)
-    unit.start()
-    push(unit, world.pieces, History())
-    assert withdraw(unit, ids) == erased
-    expected = released(unit)
-    assert expected != world.body
-    assert unit.stop() == 0, unit.log()
+def ids_of_prison(world, first, n):
+    return [row['record_id'] for row in read_csv(world.folder / 'registers' / 'prison.csv')][first:first + n]
 
+
+def erased(n, of=None):
+    return f'{of or n} record numbers withdrawn: {n} stored records erased\n'
+
+
+def withdrawals_again(unit):
+    return [e for e in unit.entries() if e['kind'] == 'withdrawal' and 'again' in e and 'who' not in e]
+
+
+def withdrawn_after_a_backup(world, ids):
+    """All is pushed, a backup is made, then these are withdrawn, and the store is lost."""
+    unit = world.unit
     world.put(world.pristine)
     unit.start()
     push(unit, world.pieces, History())
     backup = backup_of(world)
-    assert withdraw(unit, ids) == erased
-    assert 'records erased' in withdraw(unit, ids) and withdraw(unit, ids) != erased, 'once is for good'
+    assert withdraw(unit, ids) == erased(len(ids))
     lose_the_store(unit)
-    done = restore(unit, backup, '--accept-loss')
-    assert done.returncode == 0 and 'withdraw again what they withdrew' in done.stdout, done
+    return backup
+
+
+def test_withdrawals_after_the_backup(world):
+    """What was withdrawn after the backup is withdrawn again by the start, before anybody can ask for anything: the release is that
+    of a run without the disaster, nobody has to remember, and the records cannot come again."""
+    unit, ids = world.unit, ids_of_prison(world, 5, 20)
+    world.put(world.pristine)
     unit.start()
-    assert withdraw(unit, ids) == erased
+    push(unit, world.pieces, History())
+    assert withdraw(unit, ids) == erased(20)
+    expected = released(unit)
+    assert expected != world.body
+    assert unit.stop() == 0, unit.log()
+
+    backup = withdrawn_after_a_backup(world, ids)
+    done = restore(unit, backup, '--accept-loss')
+    assert done.returncode == 0 and 'withdrawn since: 20; the next start withdraws them again' in done.stdout, done
+    unit.start()
+    assert '20 records of prison that were withdrawn after the backup are withdrawn again: 20 were in the store' in unit.log()
+    assert [(e['source'], e['ids'], e['records']) for e in withdrawals_again(unit)] == [('prison', 20, 20)]
     assert released(unit) == expected
+    assert withdraw(unit, ids) == erased(0, of=20)
+    unit.restart()                                          # once is enough
+    assert len(withdrawals_again(unit)) == 1
+    unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey')
+    assert unit.stop() == 0, unit.log()
+
+
+@pytest.mark.skipif(shutil.which('strace') is None, reason='strace is not installed: cannot kill at a call')
+def test_killed_while_withdrawing_again(world):
+    """Wherever a start dies that withdraws again, the next one goes on; each record is counted once. Nothing answers before."""
+    unit, ids = world.unit, ids_of_prison(world, 0, 200)    # of many chunks, so that there are several entries
+    backup = withdrawn_after_a_backup(world, ids)
+    assert restore(unit, backup, '--accept-loss').returncode == 0
+    image = world.folder / 'restored'
+    shutil.copytree(unit.keys / 'daemon', image)
+    n_begun = 0
+    for call, n in (('fdatasync', 4), ('fdatasync', 7), ('fdatasync', 9), ('fdatasync', 12), ('rename', 4)):
+        world.put(image)
+        before = len(unit.log())
+        unit.start(ready=False, wrapper=[shutil.which('strace'), '-f', '-qqq', '-o', '/dev/null', '-e', f'trace={call}', '-e',
+                                         f'inject={call}:signal=SIGKILL:when={n}'])
+        if wait_for_port(unit):                             # it was over before
+            stop_traced(unit)
+        else:
+            unit.daemon.wait(PATIENCE_S)
+            unit.daemon = None
+        n_begun += 'withdrawn again' not in unit.log()[before:]
+        unit.start()
+        entries = withdrawals_again(unit)
+        assert sum(e['records'] for e in entries) == sum(e['ids'] for e in entries) == len(ids), entries
+        assert withdraw(unit, ids) == erased(0, of=len(ids))
+        unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey')
+        assert unit.stop() == 0, unit.log()
+    assert n_begun > 0
+
+
+def does_not_start(unit, status):
+    unit.start(ready=False)
+    assert unit.daemon.wait(PATIENCE_S) == status, unit.log()
+    unit.daemon = None
+
+
+def test_the_list_of_withdrawals_is_lost_or_damaged(world):
+    """Then it is not known what was withdrawn since. The operator is told; nothing is served from a store that is known to lack
+    something; what was withdrawn again by its source counts."""
+    unit, ids = world.unit, ids_of_prison(world, 40, 3)
+    backup = withdrawn_after_a_backup(world, ids)
+    listed = unit.keys / 'daemon' / 'log.key.state.withdrawn'
+    kept = listed.read_text()
+    lines = kept.splitlines(keepends=True)
+    assert len(lines) == 1 + len(ids)
+    damaged = lines[1][:30] + ('0' if lines[1][30] != '0' else '1') + lines[1][31:]
+
+    listed.unlink()
+    done = restore(unit, backup, '--accept-loss')
+    assert done.returncode == 0 and 'is not known: the list of withdrawals' in done.stdout, done
+    unit.start()
+    assert withdraw(unit, ids) == erased(3)
+    assert sorted(listed.read_text().splitlines()) == sorted(kept.splitlines())
+    kill_hard(unit)
+    shutil.rmtree(unit.keys / 'daemon' / 'store')
+
+    listed.write_text(kept.replace(lines[1], damaged))
+    done = restore(unit, backup, '--accept-loss')
+    assert done.returncode == 0 and 'cannot be used' in done.stdout, done
+    does_not_start(unit, 74)
+    assert 'of which 1 lines are damaged' in unit.log()
+    listed.write_text(lines[0].replace('v1 ', 'v1 0') + ''.join(lines[1:]))
+    does_not_start(unit, 76)
+    listed.write_text(lines[0] + ''.join(lines[2:]))        # as docs/operations.md says
+    unit.start()
+    assert withdraw(unit, ids) == erased(1, of=3)
+    assert len(listed.read_text().splitlines()) == len(lines)
+
+    # Without a restore nothing is lost with the list: it is made anew from the store.
+    for text in (None, lines[0] + damaged, kept[:-1], ''):
+        assert unit.stop() == 0, unit.log()
+        listed.unlink() if text is None else listed.write_text(text)
+        unit.start()
+        assert sorted(listed.read_text().splitlines()) == sorted(kept.splitlines())
     assert unit.stop() == 0, unit.log()
 
 

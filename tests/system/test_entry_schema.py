@@ -22,6 +22,7 @@ EXAMPLES = [
     {'kind': 'key_rotated', 'key': 'tls', 'old': '0' * 64, 'new': '1' * 64},
     {'kind': 'renewal_refused', 'file': 'tls_certificate', 'reason': 'mismatched', 'digest': '0' * 64, 'not_logged_before': 3},
     {'kind': 'withdrawal', 'source': 'prison', 'ids': 0, 'records': 3, 'chunks': 1},
+    {'kind': 'withdrawal', 'again': True, 'source': 'prison', 'ids': 2, 'records': 3, 'chunks': 1},
     {'kind': 'purge', 'source': 'prison', 'before': '2016-02-29', 'records': 3, 'chunks': 1},
     {'kind': 'restore', 'entries': 9, 'root': '0' * 64, 'signed_entries': 12, 'signed_root': '1' * 64, 'releases': 1,
      'rho_total_micro': 200000},

@@ -282,6 +282,62 @@ static void test_during_a_release(void **state)
 	json_decref(release);
 }
 
+/* ---- the list outside the store ---- */
+
+static size_t listed(const struct cf *f)
+{
+	char path[CONF_PATH_CAP], line[256];
+	size_t n = 0;
+	cf_path(f, "log.key.state.withdrawn", path);
+	FILE *in = fopen(path, "r");
+	while (in != NULL && fgets(line, sizeof line, in) != NULL)
+		n++;
+	if (in != NULL)
+		fclose(in);
+	return n == 0 ? 0 : n - 1; /* the first says whose list it is */
+}
+
+/* Nobody is told of a withdrawal that the list does not have; it is made good by the next one, or by the next start. */
+static void test_listed_before_told(void **state)
+{
+	struct cf *f = *state;
+	struct cf_answer a;
+	struct buffer body;
+	char path[CONF_PATH_CAP], aside[CONF_PATH_CAP];
+	cf_path(f, "log.key.state.withdrawn", path);
+	cf_path(f, "aside", aside);
+	buffer_init(&body);
+	add_id(&body, 7, CF_PRISON);
+	buffer_append(&body, "]}", 3);
+	cf_push(f, CF_PRISON, 0, 50);
+	assert_int_equal(withdraw(f, CF_PRISON, 0, 3), 3);
+	assert_int_equal(withdraw(f, CF_PRISON, 0, 3), 0);
+	assert_int_equal(listed(f), 3);
+	for (int by_start = 0; by_start < 2; by_start++) {
+		assert_int_equal(rename(path, aside), 0);
+		assert_int_equal(mkdir(path, 0700), 0);
+		assert_int_equal(post(f, "prison", (const char *)body.data, &a), 503);
+		cf_answer_deinit(&a);
+		assert_int_equal(rmdir(path), 0);
+		assert_int_equal(rename(aside, path), 0);
+		assert_int_equal(listed(f), by_start ? 5 : 3);
+		if (by_start) {
+			cf_close(f);
+			open_core(f);
+		} else {
+			assert_int_equal(withdraw(f, CF_PRISON, 10, 1), 1);
+		}
+		assert_int_equal(listed(f), by_start ? 6 : 5);
+		buffer_reset(&body);
+		add_id(&body, 20, CF_PRISON);
+		buffer_append(&body, "]}", 3);
+	}
+	expect_rows(f, 44, 0);
+	assert_int_equal(withdraw(f, CF_PRISON, 30, 2), 2); /* appended, not written anew */
+	assert_int_equal(listed(f), 8);
+	buffer_deinit(&body);
+}
+
 /* ---- no room ---- */
 
 static uint64_t map_free(struct cf *f)
@@ -371,6 +427,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_only_by_its_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release_as_if_never_sent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_during_a_release, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_listed_before_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queries_leave_the_last_room, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
