@@ -38,6 +38,7 @@ struct linker {
 	struct release_rows rows[STUDY_MAX_DOMAINS];
 	struct pairs_position positions[STUDY_MAX_DOMAINS];
 	bool opened[STUDY_MAX_DOMAINS];
+	uint64_t n_merges_failed[STUDY_MAX_DOMAINS]; /* that were told of */
 	uint64_t loaded;      /* batches in the pools */
 	uint64_t withdrawals; /* as the pools know them: rows of another count are not to be used */
 	uint64_t rows_version[STUDY_MAX_DOMAINS];
@@ -70,6 +71,7 @@ static void close_domain(struct linker *linker, int domain)
 	event_rows_free(rows->events);
 	*rows = (struct release_rows){NULL, NULL};
 	linker->opened[domain] = false;
+	linker->n_merges_failed[domain] = 0;
 }
 
 static enum rc open_domain(struct linker *linker, int domain)
@@ -219,6 +221,17 @@ static enum rc store_pairs(struct linker *linker, int domain, uint32_t end, cons
 	return pairs_store(core->writes, &leave, d, position, end, pairs, n);
 }
 
+/* It finds the same, and takes longer. */
+static void tell_failed_merges(struct linker *linker, int domain)
+{
+	enum rc last = RC_OK;
+	uint64_t n = link_pool_merge_failures(linker->rows[domain].pool, &last);
+	if (n > linker->n_merges_failed[domain])
+		log_warning("domain %s: merging indexes of compared records failed, so comparing takes longer: %s",
+			    linker->core->study->domains[domain].name, rc_text(last));
+	linker->n_merges_failed[domain] = n;
+}
+
 static enum rc compare_domain(struct linker *linker, int domain)
 {
 	struct link_pool *pool = linker->rows[domain].pool;
@@ -243,6 +256,7 @@ static enum rc compare_domain(struct linker *linker, int domain)
 			rc = RC_OK;
 		}
 		free(pairs);
+		tell_failed_merges(linker, domain);
 		note_pace(linker, before, position->compared, since);
 		note_progress(linker);
 	}

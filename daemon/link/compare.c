@@ -146,6 +146,11 @@ void link_pool_settle(struct link_pool *pool)
 	sealed_settle(pool->sealed);
 }
 
+uint64_t link_pool_merge_failures(struct link_pool *pool, enum rc *ret_last)
+{
+	return sealed_failures(pool->sealed, ret_last);
+}
+
 void link_pool_limit_pairs(struct link_pool *pool, size_t max_pairs)
 {
 	pool->max_pairs = max_pairs;

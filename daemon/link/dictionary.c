@@ -61,15 +61,23 @@ static enum rc grow(struct collecting *c, size_t n_lines)
 	return RC_OK;
 }
 
-static enum rc collect(struct collecting *c, const struct link_pool *pool, unsigned f, uint32_t first, uint32_t end,
-		       uint32_t *ret_numbers)
+static bool is_cancelled(const atomic_bool *cancel)
 {
+	return cancel != NULL && atomic_load(cancel);
+}
+
+static enum rc collect(struct collecting *c, const struct link_pool *pool, const struct dictionary_range *range,
+		       const atomic_bool *cancel, uint32_t *ret_numbers)
+{
+	unsigned f = range->filter;
 	size_t bytes = pool->n_lines[f] * KERNEL_LINE;
 
-	for (uint32_t row = first; row < end; row++) {
+	for (uint32_t row = range->first; row < range->end; row++) {
 		const uint8_t *filter = pool_filter(pool, row, f);
 		size_t at;
 
+		if (row % 4096 == 0 && is_cancelled(cancel))
+			return RC_STOPPING;
 		if (c->n == c->cap) {
 			enum rc rc = grow(c, pool->n_lines[f]);
 
@@ -85,7 +93,7 @@ static enum rc collect(struct collecting *c, const struct link_pool *pool, unsig
 						      pool_block_of(pool, row)->popcounts[f][row % POOL_BLOCK_ROWS]};
 			c->n++;
 		}
-		ret_numbers[row - first] = c->table[at];
+		ret_numbers[row - range->first] = c->table[at];
 	}
 	return RC_OK;
 }
@@ -133,28 +141,32 @@ static enum rc add_slice(struct dictionary *dictionary, struct link_pool *pool, 
 	return slice_init(&dictionary->slice, &filters, pool->options.memory, &pool->not_locked);
 }
 
-enum rc dictionary_init(struct dictionary *dictionary, struct link_pool *pool, unsigned f, uint32_t first, uint32_t end,
-			bool with_slice, uint32_t *ret_ids)
+enum rc dictionary_init(struct dictionary *dictionary, struct link_pool *pool, const struct dictionary_range *range,
+			const atomic_bool *cancel, uint32_t *ret_ids)
 {
 	struct collecting c = {0};
 	uint32_t *sorted = NULL;
-	enum rc rc = collect(&c, pool, f, first, end, ret_ids);
+	enum rc rc = collect(&c, pool, range, cancel, ret_ids);
 
 	memset(dictionary, 0, sizeof *dictionary);
 	if (rc != RC_OK)
 		goto out;
 	if (c.n > 0)
 		qsort(c.seen, c.n, sizeof *c.seen, compare_seen);
+	if (is_cancelled(cancel)) {
+		rc = RC_STOPPING;
+		goto out;
+	}
 	sorted = malloc((c.n + 1u) * sizeof *sorted);
-	rc = sorted == NULL ? RC_NOMEM : copy_values(dictionary, pool, &c, pool->n_lines[f] * KERNEL_LINE);
+	rc = sorted == NULL ? RC_NOMEM : copy_values(dictionary, pool, &c, pool->n_lines[range->filter] * KERNEL_LINE);
 	if (rc != RC_OK)
 		goto out;
 	for (uint32_t i = 0; i < c.n; i++)
 		sorted[c.seen[i].number] = i;
-	for (uint32_t i = 0; i < end - first; i++)
+	for (uint32_t i = 0; i < range->end - range->first; i++)
 		ret_ids[i] = sorted[ret_ids[i]];
-	if (with_slice)
-		rc = add_slice(dictionary, pool, f);
+	if (range->with_slice)
+		rc = is_cancelled(cancel) ? RC_STOPPING : add_slice(dictionary, pool, range->filter);
 out:
 	if (rc != RC_OK)
 		dictionary_deinit(dictionary);

@@ -13,11 +13,16 @@ struct dictionary {
 	struct slice slice; /* of all values; only where it was asked for */
 };
 
-/* Collect the values of filter f of rows first … end-1; ret_ids[i] is the value of row first + i. Values are in the
- * order of their popcounts, then of their bytes, so that they are numbered alike however the rows came.
- * Errors: NOMEM, IO (memory that must be locked was not). */
-enum rc dictionary_init(struct dictionary *dictionary, struct link_pool *pool, unsigned f, uint32_t first, uint32_t end,
-			bool with_slice, uint32_t *ret_ids) MUST_CHECK;
+struct dictionary_range {
+	unsigned filter;
+	uint32_t first, end; /* rows */
+	bool with_slice;
+};
+/* Collect the values of a filter of these rows; ret_ids[i] is the value of row first + i. Values are in the order of
+ * their popcounts, then of their bytes, so that they are numbered alike however the rows came.
+ * Errors: NOMEM, IO (memory that must be locked was not), STOPPING (*cancel, which may be NULL). */
+enum rc dictionary_init(struct dictionary *dictionary, struct link_pool *pool, const struct dictionary_range *range,
+			const atomic_bool *cancel, uint32_t *ret_ids) MUST_CHECK;
 void dictionary_deinit(struct dictionary *dictionary); /* of a zeroed one too */
 
 #endif

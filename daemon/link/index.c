@@ -32,6 +32,7 @@ static void build_dictionary(void *ctx, size_t axis)
 {
 	struct building *b = ctx;
 	struct index *index = b->index;
+	struct dictionary_range range = {index->pool->axes[axis].filter, index->first, index->end, b->searchable};
 
 	if (has_failed(b))
 		return;
@@ -39,8 +40,7 @@ static void build_dictionary(void *ctx, size_t axis)
 	if (b->ids[axis] == NULL)
 		fail(b, RC_NOMEM);
 	else
-		fail(b, dictionary_init(&index->dictionaries[axis], index->pool, index->pool->axes[axis].filter,
-					index->first, index->end, b->searchable, b->ids[axis]));
+		fail(b, dictionary_init(&index->dictionaries[axis], index->pool, &range, b->cancel, b->ids[axis]));
 }
 
 static void note_values(void *ctx, size_t axis)

@@ -23,6 +23,7 @@ struct index {
 	struct dictionary dictionaries[STUDY_MAX_FILTERS];
 	struct index_postings postings[STUDY_MAX_FILTERS];
 	uint32_t *value_of_row; /* n_axes a row; NULL once there are postings, which say the same */
+	struct index *next;     /* of a list that its owner makes */
 };
 
 struct index_range {

@@ -47,6 +47,10 @@ void link_pool_limit_pairs(struct link_pool *pool, size_t max_pairs);
  * needs to. Not while link_compare runs. */
 void link_pool_settle(struct link_pool *pool);
 
+/* How often merging the indexes that link_compare keeps has failed, and the last code if any did (NOMEM, IO). Comparing
+ * finds the same without, but takes longer. Any thread. */
+uint64_t link_pool_merge_failures(struct link_pool *pool, enum rc *ret_last);
+
 /* One record as it arrives. Filters are borrowed for the call and copied. */
 struct link_row {
 	uint16_t source;

@@ -27,27 +27,44 @@ struct sealed {
 	uint32_t first, end; /* rows being merged */
 	struct index *done;  /* what they became, while the segments are in use */
 	unsigned failed_at;  /* so many segments when a merge failed: it is not tried again before there are more */
+	uint64_t n_failed;
+	enum rc failure; /* the last one's */
 };
 
 /* ---- merging ---- */
 
-/* Put what was merged in the place of its parts. Under the lock, without a user. */
-static void adopt(struct sealed *sealed)
+/* Put what was merged in the place of its parts. Under the lock, without a user. Returns the parts, to be freed
+ * without it: wiping them takes its time. */
+static struct index *adopt(struct sealed *sealed)
 {
+	struct index *parts = NULL;
 	unsigned at = 0, after, n_parts;
 
 	if (sealed->done == NULL)
-		return;
+		return NULL;
 	while (sealed->segments[at]->first < sealed->done->first)
 		at++;
-	for (after = at; after < sealed->n && sealed->segments[after]->end <= sealed->done->end; after++)
-		index_free(sealed->segments[after]);
+	for (after = at; after < sealed->n && sealed->segments[after]->end <= sealed->done->end; after++) {
+		sealed->segments[after]->next = parts;
+		parts = sealed->segments[after];
+	}
 	n_parts = after - at;
 	sealed->segments[at] = sealed->done;
 	memmove(&sealed->segments[at + 1], &sealed->segments[after], (sealed->n - after) * sizeof sealed->segments[0]);
 	sealed->n -= n_parts - 1;
 	sealed->done = NULL;
 	sealed->failed_at = 0;
+	return parts;
+}
+
+static void free_parts(struct index *parts)
+{
+	while (parts != NULL) {
+		struct index *next = parts->next;
+
+		index_free(parts);
+		parts = next;
+	}
 }
 
 /* Segments *ret_first … *ret_end-1: the last that have asked, of which none is longer than those after it together. */
@@ -73,6 +90,13 @@ static void find_mergeable(const struct sealed *sealed, unsigned *ret_first, uns
 static void merge(void *item);
 
 /* Under the lock. */
+static void note_failure(struct sealed *sealed, enum rc rc)
+{
+	sealed->n_failed++;
+	sealed->failure = rc;
+}
+
+/* Under the lock. */
 static void begin_merge(struct sealed *sealed)
 {
 	unsigned first, end;
@@ -81,8 +105,10 @@ static void begin_merge(struct sealed *sealed)
 	if (sealed->is_merging || sealed->done != NULL || atomic_load(&sealed->stop) || first + 2 > end ||
 	    sealed->n <= sealed->failed_at)
 		return;
-	if (sealed->merger == NULL && workq_new(1, 1, &sealed->merger) != RC_OK)
+	if (sealed->merger == NULL && workq_new(1, 1, &sealed->merger) != RC_OK) {
+		note_failure(sealed, RC_NOMEM);
 		return;
+	}
 	sealed->first = sealed->segments[first]->first;
 	sealed->end = sealed->segments[end - 1]->end;
 	sealed->is_merging = workq_push(sealed->merger, merge, sealed) == RC_OK;
@@ -91,7 +117,7 @@ static void begin_merge(struct sealed *sealed)
 static void merge(void *item)
 {
 	struct sealed *sealed = item;
-	struct index *index = NULL;
+	struct index *index = NULL, *parts = NULL;
 	/* Rows that are sealed do not change: they are read without the lock. */
 	struct index_range range = {.first = sealed->first, .end = sealed->end, .is_searchable = true, .n_threads = 1};
 	enum rc rc;
@@ -104,11 +130,14 @@ static void merge(void *item)
 	sealed->done = index;
 	if (rc != RC_OK)
 		sealed->failed_at = sealed->n;
+	if (rc != RC_OK && rc != RC_STOPPING)
+		note_failure(sealed, rc);
 	if (!sealed->is_used)
-		adopt(sealed);
+		parts = adopt(sealed);
 	begin_merge(sealed);
 	pthread_cond_broadcast(&sealed->merged);
 	pthread_mutex_unlock(&sealed->lock);
+	free_parts(parts);
 }
 
 /* ---- sealing ---- */
@@ -179,12 +208,25 @@ enum rc sealed_use(struct sealed *sealed, uint32_t compared, const atomic_bool *
 
 void sealed_release(struct sealed *sealed, uint32_t compared)
 {
+	struct index *parts;
+
 	pthread_mutex_lock(&sealed->lock);
 	sealed->is_used = false;
 	sealed->compared = compared;
-	adopt(sealed);
+	parts = adopt(sealed);
 	begin_merge(sealed);
 	pthread_mutex_unlock(&sealed->lock);
+	free_parts(parts);
+}
+
+uint64_t sealed_failures(struct sealed *sealed, enum rc *ret_last)
+{
+	pthread_mutex_lock(&sealed->lock);
+	uint64_t n = sealed->n_failed;
+	if (n > 0)
+		*ret_last = sealed->failure;
+	pthread_mutex_unlock(&sealed->lock);
+	return n;
 }
 
 void sealed_settle(struct sealed *sealed)

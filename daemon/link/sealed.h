@@ -33,6 +33,8 @@ enum rc sealed_use(struct sealed *sealed, uint32_t compared, const atomic_bool *
 		   unsigned *ret_n) MUST_CHECK;
 void sealed_release(struct sealed *sealed, uint32_t compared);
 
+/* How many merges failed: nothing is wrong then but that comparing takes longer. *ret_last is set if any did. */
+uint64_t sealed_failures(struct sealed *sealed, enum rc *ret_last);
 /* Wait until nothing is being merged. Not between sealed_use and sealed_release. */
 void sealed_settle(struct sealed *sealed);
 

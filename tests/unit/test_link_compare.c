@@ -1,5 +1,6 @@
 /* libs: tc_link */
 /* labels: quick threads */
+/* wraps: index_new */
 /* The pool keeps what it is given; the comparison finds exactly the pairs of a brute-force loop, whatever the kernel,
  * the number of threads or the order in which rows came. */
 #include <pthread.h>
@@ -15,6 +16,21 @@
 #include "tests/unit/link_fixture.h"
 
 enum { N_ROWS = 700 };
+
+static atomic_bool merges_fail;
+
+enum rc __real_index_new(struct link_pool *pool, const struct index_range *range, const atomic_bool *cancel,
+			 struct index **ret);
+enum rc __wrap_index_new(struct link_pool *pool, const struct index_range *range, const atomic_bool *cancel,
+			 struct index **ret);
+/* A merge is what is indexed by one thread, where the pool has two. */
+enum rc __wrap_index_new(struct link_pool *pool, const struct index_range *range, const atomic_bool *cancel,
+			 struct index **ret)
+{
+	if (atomic_load(&merges_fail) && range->n_threads == 1)
+		return RC_NOMEM;
+	return __real_index_new(pool, range, cancel, ret);
+}
 
 static void add_rows(struct link_pool *pool, uint32_t end, unsigned n_values)
 {
@@ -255,6 +271,36 @@ static void compare_rows_of(struct link_pool *pool, uint32_t first, uint32_t end
 	free(pairs);
 }
 
+/* A merge that fails is counted, and tried again when there is more to merge; the pairs are the same. */
+static void test_merges_that_fail(void **state)
+{
+	struct study_domain domain;
+	struct link_pool *pool;
+	uint32_t n_rows[SEALED_MAX_SEGMENTS];
+	enum rc last = RC_OK;
+
+	fixture_domain(&domain, NULL);
+	domain.floor = 26 * 256;
+	pool = make_pool(&domain, LINK_KERNEL_AUTO, 2, 0, 200);
+	pool->seal_rows = POOL_BLOCK_ROWS;
+	atomic_store(&merges_fail, true);
+	for (unsigned i = 1; i <= 4; i++) {
+		add_rows(pool, i * POOL_BLOCK_ROWS, 200);
+		compare_rows_of(pool, i * POOL_BLOCK_ROWS, i * POOL_BLOCK_ROWS);
+		link_pool_settle(pool);
+		assert_int_equal(n_segments_of(pool, i * POOL_BLOCK_ROWS, NULL), i);
+		assert_int_equal(link_pool_merge_failures(pool, &last), i - 1);
+	}
+	assert_int_equal(last, RC_NOMEM);
+	atomic_store(&merges_fail, false);
+	add_rows(pool, 5 * POOL_BLOCK_ROWS, 200);
+	compare_rows_of(pool, 5 * POOL_BLOCK_ROWS, 5 * POOL_BLOCK_ROWS);
+	link_pool_settle(pool);
+	assert_int_equal(n_segments_of(pool, 5 * POOL_BLOCK_ROWS, n_rows), 1);
+	assert_int_equal(link_pool_merge_failures(pool, &last), 3);
+	link_pool_free(pool);
+}
+
 /* A first load lies in several segments where values are nearly unique, in two where they repeat: the first shows which
  * it is. They stay apart until their rows have asked. */
 static void test_first_load_is_sealed_apart(void **state)
@@ -449,6 +495,7 @@ int main(void)
 		cmocka_unit_test(test_incremental_equals_all_at_once),
 		cmocka_unit_test(test_segments_change_nothing),
 		cmocka_unit_test(test_segments_are_merged),
+		cmocka_unit_test(test_merges_that_fail),
 		cmocka_unit_test(test_first_load_is_sealed_apart),
 		cmocka_unit_test(test_merging_beside_all_else),
 		cmocka_unit_test(test_cancel_and_bad_bounds),
