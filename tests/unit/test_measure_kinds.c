@@ -3,63 +3,10 @@
  * that all measures share stand in test_measure.c. */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <cmocka.h>
 
-#include "daemon/stats/measure.h"
-#include "daemon/stats/timeline.h"
-#include "tests/unit/stats_fixture.h"
-
-enum { R = 19800, LATE = R + 2000 }; /* day of release; an as-of date with all follow-up complete */
-enum { INTERVENTION, SEX };          /* dimensions of the fixture */
-
-static const uint16_t return_bands[] = {30, 90, 365}, mortality_bands[] = {14, 28, 365},
-		      retention_bands[] = {29, 89, 179};
-
-struct case_event {
-	unsigned event; /* or WITH() */
-	int32_t day;
-};
-#define WITH(event, intervention, sex) ((event) | (intervention) << 8 | (sex) << 16)
-
-struct found {
-	size_t n;
-	struct index_event x[32];
-	char names[32][OUTCOME_NAME_CAP];
-};
-
-static struct found run(const struct study *study, const struct study_measure *measure, const struct case_event *given,
-			size_t n, int32_t as_of)
-{
-	struct stats_event events[32];
-	struct timeline timeline;
-	struct found f = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		events[i] = fixture_event(5, given[i].event & 0xff, given[i].day);
-		events[i].codes[INTERVENTION] = given[i].event >> 8 & 0xff;
-		events[i].codes[SEX] = given[i].event >> 16 & 0xff;
-	}
-	assert_int_equal(timeline_init(&timeline, study, events, n, as_of), RC_OK);
-	f.n = measure_index_events(study, measure, PERIOD_QUARTER, timeline.events, timeline.n_events, as_of, f.x);
-	for (size_t i = 0; i < f.n; i++)
-		outcome_name(measure, f.x[i].outcome, f.names[i]);
-	timeline_deinit(&timeline);
-	return f;
-}
-
-#define RUN(study, measure, as_of, ...)                                                                                \
-	run(study, measure, (const struct case_event[]){__VA_ARGS__},                                                  \
-	    sizeof((const struct case_event[]){__VA_ARGS__}) / sizeof(struct case_event), as_of)
-
-/* The name of a person's only index event, on day `on`. */
-#define assert_only(wanted, on, study, measure, ...)                                                                   \
-	do {                                                                                                           \
-		struct found f_ = RUN(study, measure, LATE, __VA_ARGS__);                                              \
-		assert_int_equal(f_.n, 1);                                                                             \
-		assert_int_equal(f_.x[0].day, on);                                                                     \
-		assert_string_equal(f_.names[0], wanted);                                                              \
-	} while (0)
+#include "tests/unit/measure_fixture.h"
 
 /* ---- return ---- */
 
@@ -212,14 +159,6 @@ static void test_mortality_statistics(void **state)
 
 /* ---- retention ---- */
 
-static struct study_measure *retention(struct study *s)
-{
-	struct study_measure *m = fixture_measure(s, "retention", MEASURE_RETENTION, 3, retention_bands);
-
-	m->start_within = 90;
-	return m;
-}
-
 static void test_retention_bands(void **state)
 {
 	static const struct {
@@ -228,7 +167,7 @@ static void test_retention_bands(void **state)
 	} cases[] = {{1, "0-29"},    {29, "0-29"},    {30, "30-89"}, {89, "30-89"},
 		     {90, "90-179"}, {179, "90-179"}, {180, "180+"}};
 	struct study *s = fixture_study();
-	struct study_measure *m = retention(s);
+	struct study_measure *m = fixture_retention(s);
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -242,7 +181,7 @@ static void test_retention_bands(void **state)
 static void test_retention_index(void **state)
 {
 	struct study *s = fixture_study();
-	struct study_measure *m = retention(s);
+	struct study_measure *m = fixture_retention(s);
 
 	(void)state;
 	assert_int_equal(RUN(s, m, LATE, {F_RELEASE, R}).n, 0);
@@ -263,7 +202,7 @@ static void test_retention_index(void **state)
 static void test_retention_end(void **state)
 {
 	struct study *s = fixture_study();
-	struct study_measure *m = retention(s);
+	struct study_measure *m = fixture_retention(s);
 
 	(void)state;
 	assert_only("30-89", R, s, m, {F_RELEASE, R}, {F_START, R}, {F_RECEPTION, R + 40}, {F_END, R + 100});
@@ -280,7 +219,7 @@ static void test_retention_end(void **state)
 static void test_retention_unknown(void **state)
 {
 	struct study *s = fixture_study();
-	struct study_measure *m = retention(s);
+	struct study_measure *m = fixture_retention(s);
 
 	(void)state;
 	s->events[F_END].kinds = 1U << SOURCE_OTHER;
@@ -293,7 +232,7 @@ static void test_retention_unknown(void **state)
 static void test_retention_statistics(void **state)
 {
 	struct study *s = fixture_study();
-	struct outcome_shape shape = outcome_shape_of(retention(s));
+	struct outcome_shape shape = outcome_shape_of(fixture_retention(s));
 
 	(void)state;
 	assert_int_equal(outcome_count(&shape), 6);
@@ -309,7 +248,7 @@ static void test_retention_statistics(void **state)
 static void test_retention_follow_up_and_strata(void **state)
 {
 	struct study *s = fixture_study();
-	struct study_measure *m = retention(s);
+	struct study_measure *m = fixture_retention(s);
 
 	(void)state;
 	assert_int_equal(measure_follow_up_days(s, m), 179 + 30);
@@ -325,25 +264,11 @@ static void test_retention_follow_up_and_strata(void **state)
 
 /* ---- population ---- */
 
-static struct study_measure *population(struct study *s, unsigned n_lists)
-{
-	struct study_measure *m = fixture_measure(s, "population", MEASURE_POPULATION, 0, NULL);
-	static const char *const names[] = {"prison", "treatment", "deaths"};
-	static const uint32_t events[] = {1U << F_RECEPTION | 1U << F_RELEASE, 1U << F_START, 1U << F_DEATH};
-
-	for (unsigned l = 0; l < n_lists; l++) {
-		fixture_name(m->captures[l].name, names[l]);
-		m->captures[l].events = events[l];
-	}
-	m->n_captures = (uint8_t)n_lists;
-	return m;
-}
-
 /* Q1 2024 begins on day 19723; R is in it. One person counts once a period, whatever the number of events. */
 static void test_population_histories(void **state)
 {
 	struct study *s = fixture_study();
-	struct study_measure *m = population(s, 2);
+	struct study_measure *m = fixture_population(s, 2);
 	int32_t next_quarter = fixture_day("2024-04-01");
 
 	(void)state;
@@ -355,7 +280,7 @@ static void test_population_histories(void **state)
 	assert_int_equal(f.n, 2);
 	assert_string_equal(f.names[0], "prison");
 	assert_string_equal(f.names[1], "treatment");
-	m = population(s, 3);
+	m = fixture_population(s, 3);
 	assert_only("prison+deaths", R, s, m, {F_RELEASE, R}, {F_DEATH, R + 1}, {F_START, R + 2});
 	struct outcome_shape shape = outcome_shape_of(m);
 	assert_int_equal(outcome_count(&shape), 7);
@@ -367,7 +292,7 @@ static void test_population_histories(void **state)
 static void test_population_strata(void **state)
 {
 	struct study *s = fixture_study();
-	struct study_measure *m = population(s, 2);
+	struct study_measure *m = fixture_population(s, 2);
 
 	(void)state;
 	struct found f = RUN(s, m, LATE, {WITH(F_RELEASE, 0, 2), R}, {WITH(F_START, 3, 1), R + 1});
