@@ -261,7 +261,12 @@ enum rc yaml_tree_parse(const char *name, const char *yaml, size_t len, struct y
 	tree->name = strdup(name);
 	/* libyaml counts a byte order mark as a column, and then takes the next line for the end of the document. */
 	size_t mark = len >= 3 && memcmp(yaml, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-	struct builder b = {.tree = tree, .bytes = yaml + mark, .len = len - mark, .skipped = mark, .diag = diag};
+	/* Of an empty file there may be no bytes at all, which libyaml does not take. */
+	struct builder b = {.tree = tree,
+			    .bytes = yaml != NULL ? yaml + mark : "",
+			    .len = len - mark,
+			    .skipped = mark,
+			    .diag = diag};
 	enum rc rc = tree->name == NULL ? RC_NOMEM : run(&b);
 	free(b.key);
 	if (rc == RC_OK && tree->root == NULL)

@@ -31,6 +31,20 @@ def test_pinned_key_check_is_no_warning(tmp_path):
     assert 'key check    pinned' in out and 'warning' not in out
 
 
+@pytest.mark.parametrize('cut, message', [
+    (lambda text: '', 'study.yaml:1: the file is empty'),
+    (lambda text: re.sub(r'(?s)\ntables:.*?\n\n', '\n', text), 'the key tables is missing'),
+    (lambda text: re.sub(r'(?s)\ntables:.*?\n\n', '\ntables: {}\n\n', text), 'tables: is empty; at least one entry is needed'),
+    (lambda text: re.sub(r'(?s)\nmeasures:.*?\n\n', '\n', text), 'the key measures is missing'),
+], ids=['empty', 'no tables', 'empty tables', 'no measures'])
+def test_empty_study(tmp_path, cut, message):
+    text = cut(STUDY.read_text())
+    (tmp_path / 'study.yaml').write_text(text)
+    for what in ('check', 'plan'):
+        done = tool('study', what, tmp_path / 'study.yaml', check=False)
+        assert done.returncode == 65 and message in done.stderr, done.stderr
+
+
 def test_misspelled_key_names_line_and_the_nearest_key(tmp_path):
     text = STUDY.read_text().replace('  roles:', '  filtrs: {}\n  roles:')
     (tmp_path / 'study.yaml').write_text(text)

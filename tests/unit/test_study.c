@@ -1061,6 +1061,8 @@ static void hostile_yaml(void **state)
 	assert_non_null(strstr(message, "too many keys"));
 	assert_int_equal(parse_bytes("", 0, message), RC_INVALID);
 	assert_non_null(strstr(message, "the file is empty"));
+	assert_int_equal(parse_bytes(NULL, 0, message), RC_INVALID); /* as a file of no bytes is read */
+	assert_non_null(strstr(message, "the file is empty"));
 	assert_int_equal(parse_bytes("- a\n", 4, message), RC_INVALID);
 	assert_int_equal(parse_bytes("word", 4, message), RC_INVALID);
 	free(text);
