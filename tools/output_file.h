@@ -1,4 +1,5 @@
-/* A file that appears whole or not at all: written under another name in the same folder, renamed at the end. */
+/* A file that appears whole or not at all: written in the same folder without a name, or under another where the file
+ * system has no such files, and renamed at the end. */
 #ifndef TOOLS_OUTPUT_FILE_H
 #define TOOLS_OUTPUT_FILE_H
 

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from harness import SHARED, SOURCE, STUDY, THROUGHCARE, fix_secrets, make_registers, read_csv, tool, write_csv
+from harness import SHARED, SOURCE, STUDY, THROUGHCARE, descriptors, fix_secrets, make_registers, read_csv, tool, wait_for, write_csv
 
 NAME = 'Zyxwvutquist'                 # stands in the data and may stand in no message
 
@@ -176,6 +176,25 @@ def test_an_older_batch_stays_when_the_new_one_fails(keys, register, tmp_path):
     refused(encode(keys, tmp_path / 'in.csv', tmp_path / 'out.batch', check=False), 65, 'row 21 (line 22)', 'event_date')
     assert (tmp_path / 'out.batch').read_bytes() == b'older'
     assert sorted(p.name for p in tmp_path.iterdir()) == ['in.csv', 'out.batch']
+
+
+def test_nothing_is_left_of_a_run_that_is_killed(keys, register, tmp_path):
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+    except OSError as error:
+        pytest.skip(f'{tmp_path} has no files without a name ({error}): nothing was checked')
+    (tmp_path / 'out.batch').write_bytes(b'older')
+    process = subprocess.Popen([THROUGHCARE, 'encode', '--study', keys / 'study.yaml', '--secret', keys / 'custodians/main.secret',
+                                '--source', 'prison', '-o', tmp_path / 'out.batch', '--reject', tmp_path / 'aside.csv', '-'],
+                               stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process.stdin.write(register.read_bytes())
+    process.stdin.flush()              # and it waits for more
+
+    wait_for(lambda: sum(at.startswith(str(tmp_path)) for at in descriptors(process.pid).values()) == 2, 'an output is not open')
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    assert tree(tmp_path) == {'out.batch': b'older'}
 
 
 def tree(folder):
