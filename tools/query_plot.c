@@ -26,14 +26,19 @@ struct chart {
 	struct curve curves[MAX_CURVES];
 	size_t n;
 	double last_day, top; /* of the axes */
+	bool is_corrected;    /* curves are of corrected rates; else, where these are withheld for a group, crude */
+	bool has_withheld;
 };
 
 /* ---- reading ---- */
 
-static bool read_point(const json_t *rate, const struct query_view *view, struct point *ret)
+static bool read_point(struct chart *chart, const json_t *rate, const struct query_view *view, struct point *ret)
 {
-	const json_t *percent = json_object_get(rate, "percent"), *low = json_object_get(rate, "low"),
-		     *high = json_object_get(rate, "high"), *days = json_object_get(rate, "days");
+	const json_t *from = chart->is_corrected ? json_object_get(rate, "corrected") : rate,
+		     *percent = json_object_get(from, "percent"), *low = json_object_get(from, "low"),
+		     *high = json_object_get(from, "high"), *days = json_object_get(rate, "days");
+
+	chart->has_withheld |= chart->is_corrected && !json_is_object(from);
 	bool drug_related = strcmp(query_text(rate, "cause"), "drug_related") == 0;
 
 	if (!json_is_number(percent) || !json_is_number(low) || !json_is_number(high) || !json_is_integer(days) ||
@@ -67,7 +72,7 @@ static enum rc add_curve(struct chart *chart, const json_t *row, const struct qu
 
 	for (size_t i = 0; i < json_array_size(rates) && curve.n < MAX_POINTS; i++) {
 		struct point *p = &curve.points[curve.n];
-		if (read_point(json_array_get(rates, i), view, p) && (curve.n == 0 || p->days > p[-1].days))
+		if (read_point(chart, json_array_get(rates, i), view, p) && (curve.n == 0 || p->days > p[-1].days))
 			curve.n++;
 	}
 	if (curve.n == 0)
@@ -114,6 +119,19 @@ static enum rc choose_rows(struct chart *chart, const struct query_view *view, s
 	return rc;
 }
 
+/* Corrected rates, where there are some for every group that is shown; never both in one chart. */
+static enum rc choose_curves(struct chart *chart, bool is_continuity, const struct query_view *view, struct diag *diag)
+{
+	const json_t *extension = chart->extension;
+
+	chart->is_corrected = is_continuity && json_is_object(json_object_get(extension, "linkage"));
+	enum rc rc = choose_rows(chart, view, diag);
+	if (!chart->has_withheld)
+		return rc;
+	*chart = (struct chart){.extension = extension, .top = 1, .has_withheld = true};
+	return choose_rows(chart, view, diag);
+}
+
 static enum rc read_chart(struct chart *chart, const json_t *answer, const struct query_view *view, struct diag *diag)
 {
 	const char *kind, *rate, *days;
@@ -126,13 +144,17 @@ static enum rc read_chart(struct chart *chart, const json_t *answer, const struc
 	kind = query_text(chart->extension, "kind");
 	if (strcmp(kind, "retention") == 0 || strcmp(kind, "population") == 0)
 		return diag_set(diag, RC_USAGE, "only continuity, return and mortality have a cumulative incidence");
+	enum rc rc = choose_curves(chart, strcmp(kind, "continuity") == 0, view, diag);
 	rate = query_text(chart->extension, "rate");
 	days = strstr(rate, "{days}");
-	snprintf(chart->title, sizeof chart->title, "%s%s: %.*sN%s%s",
+	snprintf(chart->title, sizeof chart->title, "%s%s: %.*sN%s%s%s",
 		 json_is_true(json_object_get(chart->extension, "synthetic")) ? "SYNTHETIC DATA. " : "",
 		 query_text(chart->extension, "table"), days != NULL ? (int)(days - rate) : 0, rate,
-		 days != NULL ? days + strlen("{days}") : rate, view->drug_related ? ", drug-related deaths only" : "");
-	return choose_rows(chart, view, diag);
+		 days != NULL ? days + strlen("{days}") : rate, view->drug_related ? ", drug-related deaths only" : "",
+		 chart->is_corrected   ? ", corrected for missed links"
+		 : chart->has_withheld ? ", not corrected for missed links (withheld for a group)"
+				       : ", not corrected for missed links");
+	return rc;
 }
 
 /* ---- the terminal ---- */
@@ -205,20 +227,21 @@ static void put_legend(const struct chart *chart, struct buffer *out)
 		buffer_printf(out, "  *  several of them\n");
 }
 
-static void put_basis(const struct chart *chart, struct buffer *out)
+static void format_basis(const struct chart *chart, const char *intervals, char *line, size_t cap)
 {
-	char line[512];
-	const json_t *e = chart->extension;
+	const json_t *e = chart->extension, *log_index = json_object_get(e, "log_index");
+	char entry[40] = "";
 
-	snprintf(line, sizeof line, "%s; study %s, release %lld as of %s, method %s; 95 %% intervals", chart->period,
-		 query_text(e, "study"), (long long)json_integer_value(json_object_get(e, "release")),
-		 query_text(e, "as_of"), query_text(e, "method"));
-	query_put_wrapped(out, line);
+	if (json_is_integer(log_index))
+		snprintf(entry, sizeof entry, " (log entry %lld)", (long long)json_integer_value(log_index));
+	snprintf(line, cap, "%s; study %s, release %lld%s as of %s, method %s; %s 95 %% intervals", chart->period,
+		 query_text(e, "study"), (long long)json_integer_value(json_object_get(e, "release")), entry,
+		 query_text(e, "as_of"), query_text(e, "method"), intervals);
 }
 
 enum rc query_plot_format(const json_t *answer, const struct query_view *view, struct buffer *out, struct diag *diag)
 {
-	char grid[HEIGHT + 1][WIDTH + 1];
+	char grid[HEIGHT + 1][WIDTH + 1], basis[512];
 	struct chart chart = {.n = 0};
 	enum rc rc = read_chart(&chart, answer, view, diag);
 
@@ -242,7 +265,8 @@ enum rc query_plot_format(const json_t *answer, const struct query_view *view, s
 	}
 	put_axis(&chart, out);
 	put_legend(&chart, out);
-	put_basis(&chart, out);
+	format_basis(&chart, "in brackets", basis, sizeof basis);
+	query_put_wrapped(out, basis);
 	return out->failed ? RC_NOMEM : RC_OK;
 }
 
@@ -340,14 +364,13 @@ static void put_svg_legend(struct buffer *out, const struct chart *chart)
 enum rc query_svg_format(const json_t *answer, const struct query_view *view, struct buffer *out, struct diag *diag)
 {
 	struct chart chart = {.n = 0};
-	const json_t *notes = json_object_get(answer, "note"), *e;
+	const json_t *notes = json_object_get(answer, "note");
 	char basis[512];
 	size_t n_notes = json_array_size(notes);
 	enum rc rc = read_chart(&chart, answer, view, diag);
 
 	if (rc != RC_OK)
 		return rc;
-	e = chart.extension;
 	if (n_notes > 16)
 		n_notes = 16;
 	buffer_printf(
@@ -361,9 +384,7 @@ enum rc query_svg_format(const json_t *answer, const struct query_view *view, st
 	for (size_t i = 0; i < chart.n; i++)
 		put_svg_curve(out, &chart, i);
 	put_svg_legend(out, &chart);
-	snprintf(basis, sizeof basis, "%s; study %s, release %lld as of %s, method %s; bars are 95 %% intervals",
-		 chart.period, query_text(e, "study"), (long long)json_integer_value(json_object_get(e, "release")),
-		 query_text(e, "as_of"), query_text(e, "method"));
+	format_basis(&chart, "bars are", basis, sizeof basis);
 	put_svg_text(out, SVG_LEFT, SVG_TOP + SVG_HEIGHT + 62, "start", 11, basis);
 	for (size_t i = 0; i < n_notes; i++) {
 		const char *note = json_string_value(json_array_get(notes, i));

@@ -181,8 +181,12 @@ def test_comparison(unit):
 def test_plot(unit):
     """The curves end where the table says, and both forms carry what they rest on."""
     answer = json.loads(unit.as_('analyst', 'query', 'continuity_by_intervention', '--format', 'json').stdout)
-    pooled = {row['by']['intervention']: row['within'][-1] for row in answer['extension']['pooled']}
+    rows = {row['by']['intervention']: row['within'] for row in answer['extension']['pooled']}
+    # Corrected rates, unless they are withheld for one of the groups: then crude ones for all.
+    is_corrected = all(rate['corrected'] for row in rows.values() for rate in row)
+    pooled = {name: row[-1]['corrected'] if is_corrected else row[-1] for name, row in rows.items()}
     text = unit.as_('analyst', 'query', 'continuity_by_intervention', '--plot').stdout
+    assert ('not corrected for missed links' in ' '.join(text.split())) != is_corrected
     print(text)
     lines = text.splitlines()
     assert all(len(line) <= 100 for line in lines)
@@ -197,7 +201,8 @@ def test_plot(unit):
     texts = ' '.join(t.text or '' for t in svg.iter(f'{space}text'))
     assert len(list(svg.iter(f'{space}polyline'))) == len(pooled) and 'Synthetic data' in texts
     assert 'bars are 95 % intervals' in texts
-    unit.as_('analyst', 'query', 'mortality_by_year', '--drug-related', '--plot')
+    died = ' '.join(unit.as_('analyst', 'query', 'mortality_by_year', '--drug-related', '--plot').stdout.split())
+    assert 'drug-related deaths only, not corrected for missed links' in died
     for options, words in ((['retention_by_drug', '--plot'], 'cumulative incidence'),
                            (['--plot'], 'need a TABLE'), (['c20_by_year', '--plot', '--format', 'csv'], 'need a TABLE')):
         done = unit.as_('analyst', 'query', *options, check=False)
@@ -219,12 +224,15 @@ def test_corrected_rates(tmp_path):
         compared = json.loads(unit.as_('analyst', 'query', 'continuity_by_intervention', '--compare', 'intervention:none',
                                        '--format', 'json').stdout)
         compared_text = unit.as_('analyst', 'query', 'continuity_by_intervention', '--compare', 'intervention:none').stdout
+        plots = [' '.join(unit.as_('analyst', 'query', 'continuity_by_quarter', '--plot').stdout.split()),
+                 ' '.join(unit.as_('analyst', 'query', 'continuity_by_intervention', '--plot').stdout.split())]
         rows = list(csv.DictReader(io.StringIO(unit.as_('analyst', 'query', 'continuity_by_quarter', '--format',
                                                         'csv').stdout)))
         body, entries = json.loads(unit.release_body()), unit.entries()
     print(text)
     assert all(len(line) <= 100 for line in text.splitlines()) and 'corrected %' in text and 'crude %' in text
     print(compared_text)
+    assert 'days of release, corrected for missed links' in plots[0] and ' corrected for missed links' in plots[1]
     assert all(len(line) <= 100 for line in compared_text.splitlines())
     assert 'Corrected comparisons compare corrected rates' in ' '.join(compared_text.split())
     expected = json.loads((registers / 'expected.json').read_text())
