@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from harness import PATIENCE_S, SOURCE, STUDY, Unit, make_registers, problem, read_csv, study_file
+from harness import PATIENCE_S, SOURCE, STUDY, Unit, make_registers, problem, read_csv, study_file, write_csv
 
 sys.path.insert(0, str(SOURCE / 'tests' / 'ref'))
 import measures as reference  # noqa: E402
@@ -229,6 +229,43 @@ def test_announced_days_and_revisions(tmp_path, registers):
         assert second['disclosure']['rho_micro'] == 200000               # new and revised periods together
         out = unit.as_('analyst', 'query', 'continuity_by_quarter', '--period', '2024-Q4').stdout
         assert 'revised' in out and 'a closed period is counted once more, 300 days after it closed' in out.replace('\n', ' ')
+
+
+def test_open_periods_take_what_comes_late(tmp_path, registers):
+    """Late records, corrections and withdrawals change open periods with the next release, and no closed one; what is withdrawn is
+    erased before it. Without noise: once all that came late is withdrawn, open periods are what they were."""
+    study_file(tmp_path / 'study.yaml', min_new_records=0, min_sources=0, method='none', threshold=0, provisional='true')
+    rows = read_csv(registers / 'prison.csv')
+    late = [r for r in rows if r['event'] == 'release' and r['event_date'][:7] in ('2024-02', '2024-05')]
+    in_may = [r for r in late if r['event_date'][:7] == '2024-05']
+    assert len(in_may) >= 10 and len(late) > len(in_may)
+    with Unit(tmp_path / 'unit', tmp_path / 'study.yaml', fixed=True) as unit:
+        def send(name, source, rows):
+            write_csv(tmp_path / f'{name}.csv', rows)
+            unit.encode(source, tmp_path / f'{name}.csv', tmp_path / f'{name}.batch')
+            unit.push(source, tmp_path / f'{name}.batch')
+
+        def quarters():
+            """Rows of each quarter and how many releases they hold, as of a day when only the first is closed."""
+            unit.publish('--as-of', '2024-08-15')
+            body = json.loads(unit.release_body())
+            table = next(t for t in body['tables'] if t['name'] == 'continuity_by_quarter')
+            assert [p['state'] for p in table['periods'][-3:]] == ['final', 'provisional', 'provisional']
+            return [(p['rows'], p['rows'][0]['n']) for p in table['periods'][-3:]]
+        send('early', 'prison', [r for r in rows if r not in late])
+        send('treatment', 'treatment', read_csv(registers / 'treatment.csv'))
+        first = quarters()
+        send('late', 'prison', late)
+        second = quarters()
+        assert second[0] == first[0] and second[2] == first[2]
+        assert first[1][1] < second[1][1] <= first[1][1] + len(in_may)
+        send('corrected', 'prison', [{**r, 'revision': '1', 'event_date': '2024-07-05'} for r in in_may[:5]])
+        third = quarters()
+        assert third[0] == first[0] and third[1][1] < second[1][1] and third[2][1] > second[2][1]
+        (tmp_path / 'ids').write_text(''.join(f"{r['record_id']}\n" for r in late))
+        unit.as_('prison', 'push', '--withdraw', tmp_path / 'ids', '--record-key', unit.keys / 'prison' / 'record.key')
+        assert sum(e['records'] for e in unit.entries() if e['kind'] == 'withdrawal') == len(late) + 5   # and both revisions
+        assert quarters() == first
 
 
 def test_cell_key(tmp_path, registers):
