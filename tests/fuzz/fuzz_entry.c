@@ -5,24 +5,10 @@
 #include <string.h>
 
 #include "proto/entry.h"
-#include "proto/json.h"
 #include "proto/json_scan.h"
+#include "tests/canonical.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* What looks at canonical text where it stands must judge as what parses it and writes it anew. */
-static bool is_canonical(const char *text, size_t len)
-{
-	struct buffer out;
-	json_t *value = NULL;
-
-	buffer_init(&out);
-	bool ok = json_parse_strict(text, len, &value, NULL) == RC_OK && json_canonical(value, &out) == RC_OK &&
-		  out.len == len && memcmp(out.data, text, len) == 0;
-	json_decref(value);
-	buffer_deinit(&out);
-	return ok;
-}
 
 static void compare_skimmed(const char *text, size_t len, enum rc rc, enum entry_kind kind, int64_t time)
 {
@@ -42,6 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct diag diag;
 	int64_t time = -1;
 
+	/* What looks at canonical text where it stands must judge as what parses it and writes it anew. */
 	if (json_scan((const char *)data, size, NULL, NULL) != is_canonical((const char *)data, size))
 		abort();
 	enum rc rc = entry_parse((const char *)data, size, &kind, &time, &fields, &diag);

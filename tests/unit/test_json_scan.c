@@ -12,19 +12,7 @@
 #include "proto/entry.h"
 #include "proto/json.h"
 #include "proto/json_scan.h"
-
-static bool is_canonical(const char *text, size_t len)
-{
-	struct buffer out;
-	json_t *value = NULL;
-
-	buffer_init(&out);
-	bool ok = json_parse_strict(text, len, &value, NULL) == RC_OK && json_canonical(value, &out) == RC_OK &&
-		  out.len == len && memcmp(out.data, text, len) == 0;
-	json_decref(value);
-	buffer_deinit(&out);
-	return ok;
-}
+#include "tests/canonical.h"
 
 static const char *const texts[] = {
 	"{}",
