@@ -370,46 +370,73 @@ static int admin_status(int argc, char **argv)
 	return run(&a, &table, argc, argv, show_status);
 }
 
-/* Of whoever starts something that takes a while: `seconds`, a string, is what timeout_s was set to. */
-#define WAIT_OPTION_ROWS(admin, seconds)                                                                               \
-	{.name = "no-wait", .kind = OPTION_FLAG, .value = &(admin).no_wait, .help = "do not wait until it is done"},   \
-	{                                                                                                              \
-		.name = "timeout", .kind = OPTION_NUMBER, .value = &(admin).timeout_s, .min = 1, .max = 1000000,       \
-		.argument = "SECONDS", .help = "how long to wait (" seconds ")"                                        \
-	}
+/* What starts something that takes a while, and waits for it. */
+struct job {
+	const char *command, *usage, *about, *example;
+	unsigned timeout_s;
+	bool has_date;     /* takes --as-of */
+	size_t n_operands; /* wanted */
+	enum rc (*action)(struct admin *);
+};
 
-static int admin_publish(int argc, char **argv)
+#define EXAMPLE_CONNECTION                                                                                             \
+	" --url https://linkage.example:8443 \\\n"                                                                     \
+	"  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt"
+
+static int run_job(const struct job *job, int argc, char **argv)
 {
-	struct admin a = {.timeout_s = 3600};
+	struct admin a = {.timeout_s = job->timeout_s};
+	char how_long[48];
 	const struct option_row rows[] = {
 		HTTPS_OPTION_ROWS(a.https_options),
+		{.name = "no-wait", .kind = OPTION_FLAG, .value = &a.no_wait, .help = "do not wait until it is done"},
+		{.name = "timeout",
+		 .kind = OPTION_NUMBER,
+		 .value = &a.timeout_s,
+		 .min = 1,
+		 .max = 1000000,
+		 .argument = "SECONDS",
+		 .help = how_long},
 		{.name = "as-of",
 		 .kind = OPTION_TEXT,
 		 .value = &a.as_of,
 		 .argument = "DATE",
 		 .help = "count periods as closed on this day, YYYY-MM-DD (today)"},
-		WAIT_OPTION_ROWS(a, "3600"),
 	};
+	enum { N_ROWS = sizeof rows / sizeof rows[0] };
 	const struct option_table table = {
+		.command = job->command,
+		.usage = job->usage,
+		.about = job->about,
+		.example = job->example,
+		.rows = rows,
+		.n_rows = job->has_date ? N_ROWS : N_ROWS - 1,
+		.min_operands = job->n_operands,
+		.max_operands = job->n_operands,
+	};
+
+	snprintf(how_long, sizeof how_long, "how long to wait (%u)", job->timeout_s);
+	return run(&a, &table, argc, argv, job->action);
+}
+
+static int admin_publish(int argc, char **argv)
+{
+	static const struct job job = {
 		.command = "throughcare admin publish",
 		.usage = "[OPTION]...",
 		.about = "Start a release and wait until it is readable. The study says how often, and what it costs.\n"
 			 "The exit status is 0 when it is published, 75 when it is too early or takes too long.",
-		.example = "throughcare admin publish --as-of 2024-12-31 --url https://linkage.example:8443 \\\n"
-			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
-		OPTION_ROWS(rows),
+		.example = "throughcare admin publish --as-of 2024-12-31" EXAMPLE_CONNECTION,
+		.timeout_s = 3600,
+		.has_date = true,
+		.action = publish,
 	};
-	return run(&a, &table, argc, argv, publish);
+	return run_job(&job, argc, argv);
 }
 
 static int admin_rotate(int argc, char **argv)
 {
-	struct admin a = {.timeout_s = 3600};
-	const struct option_row rows[] = {
-		HTTPS_OPTION_ROWS(a.https_options),
-		WAIT_OPTION_ROWS(a, "3600"),
-	};
-	const struct option_table table = {
+	static const struct job job = {
 		.command = "throughcare admin rotate",
 		.usage = "HANDOVER [OPTION]...",
 		.about = "Have the daemon take up the key that 'throughcare keys rotate' made, while it goes on "
@@ -417,54 +444,43 @@ static int admin_rotate(int argc, char **argv)
 			 "the store is sealed under it. Then put the new key in the place of the old before the next "
 			 "start.",
 		.example = "throughcare keys rotate --seal seal.key -o seal-2.key\n"
-			   "throughcare admin rotate seal-2.key.handover --url https://linkage.example:8443 \\\n"
-			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
-		OPTION_ROWS(rows),
-		.min_operands = 1,
-		.max_operands = 1,
+			   "throughcare admin rotate seal-2.key.handover" EXAMPLE_CONNECTION,
+		.timeout_s = 3600,
+		.n_operands = 1,
+		.action = rotate,
 	};
-	return run(&a, &table, argc, argv, rotate);
+	return run_job(&job, argc, argv);
 }
 
 static int admin_backup(int argc, char **argv)
 {
-	struct admin a = {.timeout_s = 24 * 3600};
-	const struct option_row rows[] = {
-		HTTPS_OPTION_ROWS(a.https_options),
-		WAIT_OPTION_ROWS(a, "86400"),
-	};
-	const struct option_table table = {
+	static const struct job job = {
 		.command = "throughcare admin backup",
 		.usage = "[OPTION]...",
 		.about = "Make a backup of the store on the daemon's machine, in the folder of its option "
 			 "backup_directory,\n"
 			 "while it goes on working. It is sealed, and checked by restoring it; throughcared --restore "
 			 "reads it.",
-		.example = "throughcare admin backup --url https://linkage.example:8443 \\\n"
-			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
-		OPTION_ROWS(rows),
+		.example = "throughcare admin backup" EXAMPLE_CONNECTION,
+		.timeout_s = 24 * 3600,
+		.action = backup,
 	};
-	return run(&a, &table, argc, argv, backup);
+	return run_job(&job, argc, argv);
 }
 
 static int admin_purge(int argc, char **argv)
 {
-	struct admin a = {.timeout_s = 3600};
-	const struct option_row rows[] = {
-		HTTPS_OPTION_ROWS(a.https_options),
-		WAIT_OPTION_ROWS(a, "3600"),
-	};
-	const struct option_table table = {
+	static const struct job job = {
 		.command = "throughcare admin purge",
 		.usage = "[OPTION]...",
 		.about = "Have the daemon erase now what the study's retention is over for, and finish withdrawals "
-			 "that a "
-			 "crash\ninterrupted, rather than at its next look (at its start and soon after midnight UTC).",
-		.example = "throughcare admin purge --url https://linkage.example:8443 \\\n"
-			   "  --cert operator/client.crt --key operator/client.key --ca ca/ca.crt",
-		OPTION_ROWS(rows),
+			 "that a crash\n"
+			 "interrupted, rather than at its next look (at its start and soon after midnight UTC).",
+		.example = "throughcare admin purge" EXAMPLE_CONNECTION,
+		.timeout_s = 3600,
+		.action = purge,
 	};
-	return run(&a, &table, argc, argv, purge);
+	return run_job(&job, argc, argv);
 }
 
 static const struct command commands[] = {
