@@ -339,7 +339,6 @@ void backup_run(struct request *request, const uint8_t *body, size_t len)
 	const struct pipe_request *head = request_head(request);
 	struct entry_who who = entry_who_of(&head->who, ROLE_OPERATOR);
 	struct diag diag = {""};
-	struct buffer out;
 	char name[BACKUP_NAME_CAP];
 	enum rc rc = request_expect_empty(head, body, len, &diag);
 	if (rc == RC_OK && core->conf->backup_directory[0] == '\0')
@@ -350,13 +349,5 @@ void backup_run(struct request *request, const uint8_t *body, size_t len)
 		request_problem(request, rc, diag.text);
 		return;
 	}
-	buffer_init(&out);
-	json_t *answer = json_pack("{s:s, s:s}", "backup", name, "state", "started");
-	rc = answer == NULL ? RC_NOMEM : json_canonical(answer, &out);
-	json_decref(answer);
-	if (rc == RC_OK)
-		request_reply_text(request, 202, MEDIA_JSON, &out);
-	else
-		request_problem(request, rc, NULL);
-	buffer_deinit(&out);
+	request_reply_json(request, 202, json_pack("{s:s, s:s}", "backup", name, "state", "started"));
 }

@@ -341,20 +341,12 @@ static enum rc start_apply(struct write_job *job, struct txn *txn)
 	return rc == RC_OK ? write_start(start, txn, spent + start->info.rho_micro) : rc;
 }
 
-static void answer_started(struct start_job *start)
+static void answer_started(const struct start_job *start)
 {
-	struct buffer body;
-	if (start->request == NULL)
-		return;
-	buffer_init(&body);
-	json_t *text = json_pack("{s:I, s:s}", "release", (json_int_t)start->info.number, "state",
-				 start->resumed ? "resumed" : "started");
-	if (text != NULL && json_canonical(text, &body) == RC_OK)
-		request_reply_text(start->request, 202, MEDIA_JSON, &body);
-	else
-		request_problem(start->request, RC_NOMEM, NULL);
-	json_decref(text);
-	buffer_deinit(&body);
+	if (start->request != NULL)
+		request_reply_json(start->request, 202,
+				   json_pack("{s:I, s:s}", "release", (json_int_t)start->info.number, "state",
+					     start->resumed ? "resumed" : "started"));
 }
 
 static void start_done(struct write_job *job, enum rc rc)

@@ -281,6 +281,19 @@ void request_reply_text(struct request *request, uint16_t status, enum pipe_medi
 	request_reply(request, &reply, body->data, body->len);
 }
 
+void request_reply_json(struct request *request, uint16_t status, json_t *answer)
+{
+	struct buffer body;
+	buffer_init(&body);
+	enum rc rc = answer == NULL ? RC_NOMEM : json_canonical(answer, &body);
+	json_decref(answer);
+	if (rc == RC_OK)
+		request_reply_text(request, status, MEDIA_JSON, &body);
+	else
+		request_problem(request, rc, NULL);
+	buffer_deinit(&body);
+}
+
 void request_problem(struct request *request, enum rc rc, const char *detail)
 {
 	struct buffer body;

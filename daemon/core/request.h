@@ -6,6 +6,7 @@
 #ifndef DAEMON_CORE_REQUEST_H
 #define DAEMON_CORE_REQUEST_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,6 +69,8 @@ bool request_is_cancelled(struct request *request);
 /* The one answer; a second one is ignored. */
 void request_reply(struct request *request, const struct pipe_reply *reply, const void *body, size_t len);
 void request_reply_text(struct request *request, uint16_t status, enum pipe_media media, const struct buffer *body);
+/* The same of JSON, which is taken; NULL = there was no memory for it. */
+void request_reply_json(struct request *request, uint16_t status, json_t *answer);
 /* application/problem+json by the result code; `detail` may be NULL or empty. */
 void request_problem(struct request *request, enum rc rc, const char *detail);
 

@@ -226,7 +226,7 @@ static void log_done(struct write_job *job, enum rc rc)
 }
 
 static enum rc rotate_log(struct core *core, const struct entry_who *who, const uint8_t handover[SEAL_HANDOVER_LEN],
-			  struct buffer *out, struct diag *diag)
+			  json_t **ret_answer, struct diag *diag)
 {
 	struct log_job log = {.job = {.apply = log_apply, .done = log_done}, .core = core, .who = *who};
 	memcpy(log.handover, handover, sizeof log.handover);
@@ -237,11 +237,8 @@ static enum rc rotate_log(struct core *core, const struct entry_who *who, const 
 	else if (rc == RC_CONFLICT)
 		diag_set(diag, rc,
 			 "the log key was rotated since the daemon was started: start it with the new key first");
-	if (rc == RC_OK) {
-		json_t *answer = json_pack("{s:s, s:s}", "key", "log", "new", log.entry.new);
-		rc = answer == NULL ? RC_NOMEM : json_canonical(answer, out);
-		json_decref(answer);
-	}
+	if (rc == RC_OK)
+		*ret_answer = json_pack("{s:s, s:s}", "key", "log", "new", log.entry.new);
 	buffer_deinit(&log.entry.note);
 	return rc;
 }
@@ -250,9 +247,7 @@ static enum rc rotate_log(struct core *core, const struct entry_who *who, const 
 void log_keys_run(struct request *request, const uint8_t *body, size_t len)
 {
 	struct core *core = request_core(request);
-	struct buffer out;
 	json_t *list = json_array(), *root = json_pack("{s:o}", "rotations", list);
-	buffer_init(&out);
 	int failed = root == NULL;
 	pthread_mutex_lock(&core->lock);
 	for (size_t i = 0; i < core->history.n_successions && !failed; i++) {
@@ -261,13 +256,11 @@ void log_keys_run(struct request *request, const uint8_t *body, size_t len)
 								s->note));
 	}
 	pthread_mutex_unlock(&core->lock);
-	enum rc rc = failed ? RC_NOMEM : json_canonical(root, &out);
-	json_decref(root);
-	if (rc == RC_OK)
-		request_reply_text(request, 200, MEDIA_JSON, &out);
-	else
-		request_problem(request, rc, NULL);
-	buffer_deinit(&out);
+	if (failed) {
+		json_decref(root);
+		root = NULL;
+	}
+	request_reply_json(request, 200, root);
 }
 
 /* ---- POST /v1/keys ---- */
@@ -294,7 +287,7 @@ static enum rc begin_apply(struct write_job *job, struct txn *txn)
 }
 
 static enum rc rotate_seal(struct core *core, const struct entry_who *who, const uint8_t handover[SEAL_HANDOVER_LEN],
-			   struct buffer *out, struct diag *diag)
+			   json_t **ret_answer, struct diag *diag)
 {
 	struct begin_job begin = {.job = {.apply = begin_apply}, .core = core, .who = *who};
 	memcpy(begin.handover, handover, sizeof begin.handover);
@@ -308,9 +301,7 @@ static enum rc rotate_seal(struct core *core, const struct entry_who *who, const
 	if (rc == RC_OK) {
 		char number[NUMBER_CAP];
 		number_text(seal_key_number(core->seal), number);
-		json_t *answer = json_pack("{s:s, s:s}", "key", "seal", "new", number);
-		rc = answer == NULL ? RC_NOMEM : json_canonical(answer, out);
-		json_decref(answer);
+		*ret_answer = json_pack("{s:s, s:s}", "key", "seal", "new", number);
 	}
 	return rc;
 }
@@ -346,18 +337,16 @@ void keys_run(struct request *request, const uint8_t *body, size_t len)
 	struct entry_who who = entry_who_of(&head->who, ROLE_OPERATOR);
 	uint8_t handover[SEAL_HANDOVER_LEN];
 	struct diag diag = {""};
-	struct buffer out;
+	json_t *answer = NULL;
 	bool is_log = false;
 	enum rc rc = request_expect_json(head, &diag);
-	buffer_init(&out);
 	if (rc == RC_OK)
 		rc = parse_handover(body, len, handover, &is_log, &diag);
 	if (rc == RC_OK)
-		rc = is_log ? rotate_log(core, &who, handover, &out, &diag)
-			    : rotate_seal(core, &who, handover, &out, &diag);
+		rc = is_log ? rotate_log(core, &who, handover, &answer, &diag)
+			    : rotate_seal(core, &who, handover, &answer, &diag);
 	if (rc == RC_OK)
-		request_reply_text(request, 202, MEDIA_JSON, &out);
+		request_reply_json(request, 202, answer);
 	else
 		request_problem(request, rc, diag.text);
-	buffer_deinit(&out);
 }

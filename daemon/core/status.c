@@ -162,18 +162,11 @@ void status_run(struct request *request, const uint8_t *body, size_t len)
 {
 	struct core *core = request_core(request);
 	struct state state;
-	struct buffer out;
-	buffer_init(&out);
 	enum rc rc = look(core, &state);
-	json_t *status = rc == RC_OK ? status_json(core, &state) : NULL;
 	if (rc == RC_OK)
-		rc = status == NULL ? RC_NOMEM : json_canonical(status, &out);
-	json_decref(status);
-	if (rc == RC_OK)
-		request_reply_text(request, 200, MEDIA_JSON, &out);
+		request_reply_json(request, 200, status_json(core, &state));
 	else
 		request_problem(request, rc, NULL);
-	buffer_deinit(&out);
 }
 
 static void metric(struct buffer *out, const char *name, const char *type, const char *help, uint64_t value)

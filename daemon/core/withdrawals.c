@@ -51,8 +51,6 @@ void withdrawal_run(struct request *request, const uint8_t *body, size_t len)
 	const struct pipe_request *head = request_head(request);
 	struct erasure w;
 	struct diag diag = {""};
-	struct buffer out;
-	buffer_init(&out);
 	enum rc rc = erasure_init(&w, request_core(request), head->who.source);
 	if (rc != RC_OK)
 		diag_set(&diag, rc, "the study has no source of the certificate's name");
@@ -61,16 +59,11 @@ void withdrawal_run(struct request *request, const uint8_t *body, size_t len)
 		rc = prepare(&w, head, body, len, &diag);
 	if (rc == RC_OK)
 		rc = erase_run(&w);
-	if (rc == RC_OK) {
-		json_t *answer = json_pack("{s:I, s:I, s:I}", "ids", (json_int_t)w.n_ids, "records",
-					   (json_int_t)w.n_removed, "index", (json_int_t)w.log_index);
-		rc = answer == NULL ? RC_NOMEM : json_canonical(answer, &out);
-		json_decref(answer);
-	}
 	if (rc == RC_OK)
-		request_reply_text(request, 200, MEDIA_JSON, &out);
+		request_reply_json(request, 200,
+				   json_pack("{s:I, s:I, s:I}", "ids", (json_int_t)w.n_ids, "records",
+					     (json_int_t)w.n_removed, "index", (json_int_t)w.log_index));
 	else
 		request_problem(request, rc, diag.text);
-	buffer_deinit(&out);
 	erasure_deinit(&w);
 }
