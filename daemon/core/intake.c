@@ -124,6 +124,8 @@ static void check_retention(struct intake *intake, const struct batch_chunk *chu
 	for (uint32_t i = 0; i < chunk->n_records && intake->expired == 0; i++) {
 		if (chunk->days[i] < intake->first_day)
 			intake->expired = intake->batch.record.n_records + i + 1;
+		if (chunk->days[i] < intake->batch.oldest_day)
+			intake->batch.oldest_day = chunk->days[i];
 	}
 }
 
@@ -215,6 +217,7 @@ static enum rc begin(struct request *request, struct intake **ret)
 	intake->core = core;
 	buffer_init(&intake->json);
 	intake->first_day = retention_first_day(core);
+	intake->batch.oldest_day = INT32_MAX;
 	intake->batch.withdrawals = atomic_load(&core->withdrawals);
 	*request_state(request) = intake;
 	*ret = intake;

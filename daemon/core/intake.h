@@ -16,6 +16,7 @@ struct checked_batch {
 		size_t len;
 	} *frames;
 	size_t cap_frames, bytes;
+	int32_t oldest_day;               /* of an event in it */
 	uint64_t withdrawals;             /* core->withdrawals before its records were compared with the tombstones */
 };
 void checked_batch_deinit(struct core *core, struct checked_batch *batch);

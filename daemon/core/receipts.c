@@ -9,6 +9,7 @@
 
 #include "daemon/core/intake.h"
 #include "daemon/core/linker.h"
+#include "daemon/core/retention.h"
 #include "proto/json.h"
 
 struct batch_job {
@@ -117,8 +118,12 @@ static void batch_done(struct write_job *job, enum rc rc)
 {
 	struct batch_job *b = (struct batch_job *)job;
 	/* Committed is committed, whether or not there was room for the receipt: the client is to ask again. */
-	if (job->committed && !b->known)
+	if (job->committed && !b->known) {
 		core_batch_committed(b->core, &b->record);
+		/* The upload began yesterday; the day's look may have been before this. */
+		if (b->batch.oldest_day < retention_first_day(b->core))
+			atomic_store(&b->core->stored_late, true);
+	}
 	if (job->committed && rc == RC_NOSPACE)
 		rc = RC_BUSY;
 	if (rc == RC_OK)
@@ -172,7 +177,7 @@ void batch_commit(struct request *request, struct checked_batch *batch)
 
 /* ---- GET /v1/batches/{id} ---- */
 
-static enum rc batch_status(struct request *request, struct buffer *out)
+static enum rc batch_status(struct request *request, json_t **ret_answer)
 {
 	struct core *core = request_core(request);
 	const struct pipe_request *head = request_head(request);
@@ -192,23 +197,19 @@ static enum rc batch_status(struct request *request, struct buffer *out)
 	uint32_t release = history_release_of(&core->history, record.sequence);
 	pthread_mutex_unlock(&core->lock);
 	hex_encode(id, sizeof id, hex);
-	json_t *body =
+	*ret_answer =
 		json_pack("{s:s, s:b, s:I, s:b, s:o}", "batch", hex, "stored", 1, "index", (json_int_t)record.log_index,
 			  "compared", linker_has_compared(core->linker, record.sequence), "release",
 			  release == 0 ? json_null() : json_integer((json_int_t)release));
-	rc = body == NULL ? RC_NOMEM : json_canonical(body, out);
-	json_decref(body);
-	return rc;
+	return RC_OK;
 }
 
 void batch_status_run(struct request *request, const uint8_t *body, size_t len)
 {
-	struct buffer out;
-	buffer_init(&out);
-	enum rc rc = batch_status(request, &out);
+	json_t *answer = NULL;
+	enum rc rc = batch_status(request, &answer);
 	if (rc == RC_OK)
-		request_reply_text(request, 200, MEDIA_JSON, &out);
+		request_reply_json(request, 200, answer);
 	else
 		request_problem(request, rc, rc == RC_NOTFOUND ? "this source has sent no such batch" : NULL);
-	buffer_deinit(&out);
 }

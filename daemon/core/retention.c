@@ -1,8 +1,8 @@
 /* Retention; retention.h has the rules, erase.c the erasing.
  *
  * Invariant: a source's records of before the first day are looked for once for each first day, over all batches there
- * are; later ones are refused at the border under the day of then, so nothing that is over stays for longer than until
- * the day after. Nothing is erased by a clock that is not believed. */
+ * are; later ones are refused at the border under the day on which their upload begins, and where the day changes before
+ * they are stored all is looked for once more. Nothing is erased by a clock that is not believed. */
 #include "daemon/core/retention.h"
 
 #include <inttypes.h>
@@ -14,13 +14,17 @@
 #include "daemon/core/erase.h"
 #include "proto/day.h"
 
-enum { TICK_S = 30, SECONDS_A_DAY = 86400 };
+enum {
+	TICK_S = 30,
+	SECONDS_A_DAY = 86400,
+	LOOK_BITS = 24, /* for the looks of one run of the daemon, at the least 15 years of them */
+};
 
 struct retention {
 	struct core *core;
 	struct helper helper; /* its lock guards what follows */
 	bool asked;
-	uint64_t begun; /* looks */
+	uint64_t begun; /* number of the last look */
 	struct retention_status status;
 	/* The thread's own. */
 	struct clock_guard clock;
@@ -130,8 +134,9 @@ static void look(struct retention *r)
 {
 	struct retention_status status = {.before = DAY_MIN - 1};
 	pthread_mutex_lock(&r->helper.lock);
-	/* Who asks wants to have looked at all that is there, also at what came while the day changed. */
-	for (int s = 0; r->asked && s < STUDY_MAX_SOURCES; s++)
+	/* Who asks wants to have looked at all that is there. */
+	bool all = atomic_exchange(&r->core->stored_late, false) || r->asked;
+	for (int s = 0; all && s < STUDY_MAX_SOURCES; s++)
 		r->done[s] = DAY_MIN - 1;
 	r->asked = false;
 	r->begun++;
@@ -171,7 +176,9 @@ enum rc retention_new(struct core *core, struct retention **ret)
 	r->core = core;
 	r->clock = (struct clock_guard){.wall = core->history.clock_known, .monotonic = now.tv_sec};
 	r->warn_at = now.tv_sec;
-	r->status = (struct retention_status){.state = RETENTION_RUNNING, .before = DAY_MIN - 1};
+	/* The log grows with every start: so do the numbers, and who waits for one need not know of a restart. */
+	r->begun = audit_log_size(core->log) << LOOK_BITS;
+	r->status = (struct retention_status){.state = RETENTION_RUNNING, .before = DAY_MIN - 1, .looks = r->begun};
 	for (int s = 0; s < STUDY_MAX_SOURCES; s++)
 		r->done[s] = DAY_MIN - 1;
 	enum rc rc = erase_find_interrupted(core, &r->interrupted);

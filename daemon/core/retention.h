@@ -37,7 +37,7 @@ enum retention_state {
 struct retention_status {
 	enum retention_state state;
 	int32_t before; /* events before this day are over, as of the last look; DAY_MIN - 1 = none are */
-	uint64_t looks; /* ended since the start */
+	uint64_t looks; /* number of the last that has ended: they grow, over starts too */
 	enum rc error;  /* of a failure */
 };
 const char *retention_state_name(enum retention_state state);

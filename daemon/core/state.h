@@ -65,6 +65,7 @@ struct core {
 	atomic_uint n_requests;
 	atomic_ullong withdrawals;        /* moves with every withdrawal, before and after its commit: rows have changed */
 	atomic_ullong n_answered, n_problems;
+	atomic_bool stored_late;          /* a batch had records that were over by the time it was stored */
 
 	struct renewals renewals;         /* main loop */
 	bool unlisted_tombstones;         /* writer thread: some may not be in the list outside the store */

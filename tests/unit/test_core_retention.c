@@ -101,6 +101,58 @@ static void test_right_clock_needs_nobody(void **state)
 	cf_deinit(&f);
 }
 
+/* A batch whose upload begins before midnight and ends after it: what is over by then does not stay until the day after. */
+static void test_upload_over_midnight(void **state)
+{
+	struct request_port port = {cf_on_reply, cf_on_credit, NULL};
+	struct pipe_request head = {.type = REQUEST_BATCH_PUT, .content = CONTENT_PROTOBUF, .content_length = -1};
+	struct request *request = NULL;
+	struct retention_status status;
+	struct cf_answer a;
+	struct buffer batch;
+	struct cf f;
+	uint8_t id[BATCH_ID_LEN];
+	cf_init(&f);
+	cf_write_study(&f, "years: 10", "years: 1}");
+	set_clock("2025-01-08");
+	assert_int_equal(cf_open(&f), RC_OK);
+	buffer_init(&batch);
+	cf_batch(&f, CF_PRISON, 0, 50, &batch, id); /* events from 2024-01-08 on */
+	head.who = cf_who(ROLE_SUBMITTER, "prison");
+	cf_answer_init(&a);
+	port.ctx = &a;
+	assert_int_equal(request_new(f.core, 1, &head, &port, &request), RC_OK);
+	assert_int_equal(request_feed(request, batch.data, 100), RC_OK);
+	pthread_mutex_lock(&a.lock);
+	while (a.credit == PIPE_INITIAL_CREDIT)
+		pthread_cond_wait(&a.wake, &a.lock); /* begun: something of it was used up */
+	pthread_mutex_unlock(&a.lock);
+	set_clock("2025-01-09");
+	assert_int_equal(look_now(&f), RETENTION_DONE);
+	assert_int_equal(request_feed(request, batch.data + 100, batch.len - 100), RC_OK);
+	request_end(request);
+	pthread_mutex_lock(&a.lock);
+	while (a.n_replies == 0)
+		pthread_cond_wait(&a.wake, &a.lock);
+	pthread_mutex_unlock(&a.lock);
+	assert_int_equal(a.reply.http_status, 201);
+	assert_true(atomic_load(&f.core->stored_late)); /* the next look, in half a minute, takes all once more */
+	assert_int_equal(cf_count_entries(&f, "purge"), 0);
+	uint64_t look = retention_look_now(f.core->retention);
+	assert_int_equal(look_now(&f), RETENTION_DONE);
+	assert_int_equal(cf_count_entries(&f, "purge"), 1);
+	assert_false(atomic_load(&f.core->stored_late));
+	request_unref(request);
+	cf_answer_deinit(&a);
+	buffer_deinit(&batch);
+	/* Who waits for a look while the daemon is started anew waits no longer for it. */
+	cf_close(&f);
+	assert_int_equal(cf_open(&f), RC_OK);
+	retention_status(f.core->retention, &status);
+	assert_true(status.looks > look);
+	cf_deinit(&f);
+}
+
 static void test_guard(void **state)
 {
 	struct clock_guard guard = {.wall = 1000 * (int64_t)DAY_S, .monotonic = 50};
@@ -224,6 +276,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wrong_clock_erases_nothing),
 		cmocka_unit_test(test_right_clock_needs_nobody),
+		cmocka_unit_test(test_upload_over_midnight),
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_a_busy_source_holds_nobody_off),
 		cmocka_unit_test(test_only_notes_of_before_are_taken_up),
