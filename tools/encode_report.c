@@ -9,7 +9,7 @@
 #include "tools/encode/date.h"
 #include "tools/encode/date_forms.h"
 
-enum { MIN_AGE = 12, MAX_AGE = 100 };
+enum { MIN_AGE = 12, MAX_AGE = 100, LONG_BYTES = 200 };
 
 static const char *const placeholders[] = {
 	"unknown", "unk",         "test",        "onbekend", "inconnu", "inconnue", "unbekannt",
@@ -137,6 +137,8 @@ static void look_at_text(struct report_field *field, const struct schema_feature
 	field->odd[ODD_DIGITS] += digit && f->comparison == COMPARE_NGRAM && !f->positional;
 	field->odd[ODD_ONE_LETTER] += v->len == 1;
 	field->odd[ODD_PLACEHOLDER] += is_placeholder(v);
+	/* A quote that should not be there makes one value of all up to the next one. */
+	field->odd[ODD_LONG] += v->len > LONG_BYTES || memchr(v->bytes, '\n', v->len) != NULL;
 }
 
 /* A place in the sample for the record at hand, so that all records have the same chance; NULL = not taken. Which ones

@@ -247,6 +247,7 @@ static void oddities_part(struct page *p, const struct encode_report *r, uint64_
 	static const char *const oddities[N_ODDITIES] = {"digits in a name",
 							 "one letter alone",
 							 "a word for 'not known'",
+							 "a line break, or too long for one value",
 							 "1 January",
 							 "an age below 12 or above 100 at the event",
 							 "not a day of any calendar"};

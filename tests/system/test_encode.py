@@ -538,6 +538,8 @@ def flawed_register(tmp_path):
             row['surname'] = NAME + '7'
         elif i % 40 == 2:
             row['given_name'] = 'unknown'
+        elif i % 80 == 47:
+            row['place'] = f'{NAME}\nP000,{NAME}' if i % 160 == 47 else NAME * 20
         elif i % 40 == 3:
             row['date_of_birth'] = '1970-01-01'
         elif i % 40 == 4:
@@ -573,6 +575,7 @@ def test_report(keys, tmp_path):
     assert count('surname: missing') == sum(row['surname'] == '' for row in encoded)
     assert count('surname: digits in a name') == sum('7' in row['surname'] for row in encoded)
     assert count("given_name: a word for 'not known'") == sum(row['given_name'] == 'unknown' for row in encoded)
+    assert count('place: a line break, or too long for one value') == sum('\n' in row['place'] or len(row['place']) > 200 for row in encoded) > 10
     assert count('date_of_birth: 1 January') == sum(row['date_of_birth'][5:] == '01-01' for row in encoded)
     assert 'place: 1 value' in text and 'date_of_birth: 1 value' in text
     assert count('records with a twin') >= 2 * len(twins)
