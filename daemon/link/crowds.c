@@ -19,11 +19,6 @@ struct crowds {
 	uint32_t *first, *at;
 };
 
-static uint32_t lead_of(const struct run *run, uint32_t rank)
-{
-	return pool_meta_of(run->pool, run->row[rank])->lead;
-}
-
 static void crowds_deinit(struct crowds *crowds)
 {
 	free(crowds->first);
@@ -33,18 +28,12 @@ static void crowds_deinit(struct crowds *crowds)
 /* Ranks by lead, then certain person, then rank. Those without a lead come last. */
 static enum rc sort_by_content(const struct run *run, struct order *order)
 {
-	uint32_t *leads = malloc((run->n > 0 ? run->n : 1) * sizeof *leads);
 	enum rc rc = order_init(order, run->n);
 
-	if (leads == NULL)
-		rc = RC_NOMEM;
-	for (uint32_t i = 0; rc == RC_OK && i < run->n; i++)
-		leads[i] = lead_of(run, i);
 	if (rc == RC_OK) {
 		order_by(order, run->certain);
-		order_by(order, leads);
+		order_by(order, run->lead);
 	}
-	free(leads);
 	return rc;
 }
 
@@ -61,11 +50,11 @@ static enum rc crowds_init(struct run *run, struct crowds *crowds)
 	if (crowds->first == NULL || crowds->at == NULL || run->is_crowded == NULL)
 		rc = RC_NOMEM;
 	for (uint32_t i = 0, j; rc == RC_OK && i < run->n; i = j) {
-		uint32_t lead = lead_of(run, order.at[i]), before = n;
+		uint32_t lead = run->lead[order.at[i]], before = n;
 
 		for (; lead != SAME_NO_LEAD && next_lead <= lead; next_lead++)
 			crowds->first[next_lead] = n;
-		for (j = i; j < run->n && lead_of(run, order.at[j]) == lead; j++) {
+		for (j = i; j < run->n && run->lead[order.at[j]] == lead; j++) {
 			if (lead != SAME_NO_LEAD &&
 			    (j == i || run->certain[order.at[j]] != run->certain[order.at[j - 1]]))
 				crowds->at[n++] = order.at[j];

@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void run_deinit(struct run *run)
+void run_deinit(struct run *run)
 {
 	free(run->row);
 	free(run->rank);
 	free(run->slot);
+	free(run->lead);
+	free(run->missing);
+	free(run->is_numbered);
 	free(run->copy_of);
 	free(run->certain);
 	free(run->person);

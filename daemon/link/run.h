@@ -60,6 +60,10 @@ struct run {
 	uint32_t *row;  /* of each rank */
 	uint32_t *rank; /* of each row; UINT32_MAX = not at the cut */
 	uint16_t *slot; /* source slot of each rank */
+	/* What the pool says of each rank, side by side: its rows lie anywhere. */
+	uint32_t *lead;
+	uint16_t *missing;
+	bool *is_numbered; /* has the custodian's person number */
 	uint16_t n_slots;
 	uint16_t source_of_slot[STUDY_MAX_SOURCES];
 	uint32_t first_of_slot[STUDY_MAX_SOURCES + 1];
@@ -87,8 +91,13 @@ struct run {
 	struct link_result *result;
 };
 
-/* records.c: ranks, sources, certain persons, values. */
+/* run.c: frees what `run` owns, not itself. */
+void run_deinit(struct run *run);
+
+/* ranks.c */
 enum rc run_rank_records(struct run *run) MUST_CHECK;
+
+/* records.c: certain persons, values. */
 enum rc run_find_values(struct run *run) MUST_CHECK;
 void run_forget_values(struct run *run);
 enum rc run_find_certain_persons(struct run *run) MUST_CHECK;
@@ -102,6 +111,11 @@ enum rc run_take_pairs(struct run *run, const struct link_pair *pairs, size_t n_
 
 /* segments.c: candidate pairs cut into segments. Called again when persons have changed. */
 enum rc run_cut_segments(struct run *run) MUST_CHECK;
+
+static inline unsigned run_n_threads(const struct run *run)
+{
+	return run->pool->options.n_threads;
+}
 
 static inline bool run_is_stopped(const struct run *run)
 {

@@ -30,7 +30,7 @@ static bool is_identical(const struct run *run, const struct run_pair *pair)
 /* Both persons have a number, so they are known to be different. */
 static bool is_known_different(const struct run *run, const struct run_pair *pair)
 {
-	return pool_has_person_id(run->pool, run->row[pair->a]) && pool_has_person_id(run->pool, run->row[pair->b]);
+	return run->is_numbered[pair->a] && run->is_numbered[pair->b];
 }
 
 struct weighed {
@@ -206,7 +206,7 @@ enum rc run_join_within(struct run *run, bool *ret_joined)
 	enum rc rc = numbered == NULL ? RC_NOMEM : RC_OK;
 
 	for (uint32_t i = 0; rc == RC_OK && i < run->n; i++) {
-		if (pool_has_person_id(run->pool, run->row[i]))
+		if (run->is_numbered[i])
 			numbered[run->person[i]] = true;
 	}
 	for (uint16_t slot = 0; slot < run->n_slots && rc == RC_OK; slot++) {

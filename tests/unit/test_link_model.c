@@ -54,19 +54,7 @@ static int teardown(void **state)
 {
 	struct world *w = *state;
 
-	free(w->run.row);
-	free(w->run.rank);
-	free(w->run.slot);
-	free(w->run.copy_of);
-	free(w->run.certain);
-	free(w->run.person);
-	free(w->run.is_crowded);
-	for (unsigned c = 0; c < STUDY_MAX_COMPARISONS; c++) {
-		free(w->run.value[c]);
-		free(w->run.value_count[c]);
-	}
-	free(w->run.pairs);
-	free(w->run.segments);
+	run_deinit(&w->run);
 	free(w->pairs);
 	link_pool_free(w->pool);
 	free(w);
