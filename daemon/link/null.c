@@ -25,32 +25,31 @@
 
 enum { MOST_WALKS = 16 };
 
-/* Heaviest first, one link a person. `edges` is sorted by weight and becomes the links; returns their number. */
-static size_t link_greedily(struct run_edge *edges, size_t n, bool *taken)
+/* Heaviest first, one link a person, into `links`; returns their number. */
+static size_t link_greedily(const struct run_edges *edges, bool *taken, struct run_edge *links)
 {
 	size_t n_links = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (taken[edges[i].person_a] || taken[edges[i].person_b])
+	for (size_t i = 0; i < edges->n; i++) {
+		const struct run_edge *edge = &edges->at[i];
+
+		if (taken[edge->person_a] || taken[edge->person_b])
 			continue;
-		taken[edges[i].person_a] = taken[edges[i].person_b] = true;
-		edges[n_links++] = edges[i];
+		taken[edge->person_a] = taken[edge->person_b] = true;
+		links[n_links++] = *edge;
 	}
 	return n_links;
 }
 
 struct null_links {
-	struct run_edge *edges; /* between certain persons of the source, heaviest first */
-	size_t n, at;
-	struct within_estimate within;
+	const struct run_edges *edges; /* between certain persons of the source, heaviest first */
+	size_t at;
+	const struct within_estimate *within;
 };
 
-static enum rc gather_null(const struct run *run, uint16_t slot, struct null_links *ret)
+static struct null_links null_of(const struct run *run, uint16_t slot)
 {
-	const struct run_segment *segment = run_find_segment(run, slot, slot);
-	enum rc rc = run_best_edges(run, run->certain, segment->first, segment->end, &ret->edges, &ret->n);
-
-	return rc == RC_OK ? within_estimate(run, slot, ret->edges, ret->n, &ret->within) : rc;
+	return (struct null_links){.edges = &run_find_segment(run, slot, slot)->certain, .within = &run->within[slot]};
 }
 
 /* Links by chance that one source adds down to `weight`. `taken`: persons with a link across; `used`: with a
@@ -60,10 +59,10 @@ static double null_down_to(const struct run *run, struct null_links *null, int32
 {
 	double n_false = 0;
 
-	for (; null->at < null->n && null->edges[null->at].weight >= weight; null->at++) {
-		const struct run_edge *edge = &null->edges[null->at];
+	for (; null->at < null->edges->n && null->edges->at[null->at].weight >= weight; null->at++) {
+		const struct run_edge *edge = &null->edges->at[null->at];
 		uint32_t a = run->person[edge->person_a], b = run->person[edge->person_b];
-		double share = 1 - within_probability(run, &null->within, edge);
+		double share = 1 - within_probability(run, null->within, edge);
 
 		if (taken[a] || taken[b] || (a != b && (used[a] || used[b])))
 			continue;
@@ -201,15 +200,15 @@ static bool is_more_than_chance(const struct stop *stop)
 
 static enum rc prepare(struct chooser *c)
 {
-	enum rc rc = run_best_edges(c->run, c->run->person, c->segment->first, c->segment->end, &c->links, &c->n_links);
+	const struct run_edges *edges = &c->segment->edges;
 
-	if (rc == RC_OK)
-		rc = gather_null(c->run, c->segment->slot_a, &c->null[0]);
-	if (rc == RC_OK)
-		rc = gather_null(c->run, c->segment->slot_b, &c->null[1]);
-	if (rc == RC_OK)
-		c->n_links = link_greedily(c->links, c->n_links, c->taken);
-	return rc;
+	c->links = malloc((edges->n > 0 ? edges->n : 1) * sizeof *c->links);
+	if (c->links == NULL)
+		return RC_NOMEM;
+	c->null[0] = null_of(c->run, c->segment->slot_a);
+	c->null[1] = null_of(c->run, c->segment->slot_b);
+	c->n_links = link_greedily(edges, c->taken, c->links);
+	return RC_OK;
 }
 
 enum rc run_choose_threshold(const struct run *run, const struct run_segment *segment, struct null_estimate *ret)
@@ -232,14 +231,12 @@ enum rc run_choose_threshold(const struct run *run, const struct run_segment *se
 		for (size_t i = 0; i < c.n_links && c.links[i].weight >= estimate.threshold; i++)
 			estimate.n_near += c.links[i].weight - RECALL_WINDOW < estimate.threshold;
 		estimate.is_conditional = !run->all_numbered[segment->slot_a] || !run->all_numbered[segment->slot_b] ||
-					  c.null[0].within.numbers_repeat || c.null[1].within.numbers_repeat;
+					  c.null[0].within->numbers_repeat || c.null[1].within->numbers_repeat;
 		estimate.most_true = stops.most_true;
 		*ret = estimate;
 	}
 	free(c.taken);
 	free(c.used);
 	free(c.links);
-	free(c.null[0].edges);
-	free(c.null[1].edges);
 	return rc;
 }

@@ -37,27 +37,22 @@ static int compare_candidates(const void *x, const void *y)
 static enum rc gather(const struct run *run, const struct null_estimate *estimates, struct candidate **ret,
 		      size_t *ret_n)
 {
-	struct candidate *candidates = malloc((run->n_pairs > 0 ? run->n_pairs : 1) * sizeof *candidates);
-	size_t n = 0;
+	size_t n = 0, cap = 0;
+	struct candidate *candidates;
 
+	for (size_t s = 0; s < run->n_segments; s++)
+		cap += run->segments[s].edges.n;
+	candidates = malloc((cap > 0 ? cap : 1) * sizeof *candidates);
 	if (candidates == NULL)
 		return RC_NOMEM;
 	for (size_t s = 0; s < run->n_segments; s++) {
 		const struct run_segment *segment = &run->segments[s];
-		struct run_edge *edges;
-		size_t n_edges;
-		enum rc rc;
+		const struct run_edges *edges = &segment->edges;
 
 		if (segment->slot_a == segment->slot_b || estimates[s].threshold == INT32_MAX)
 			continue;
-		rc = run_best_edges(run, run->person, segment->first, segment->end, &edges, &n_edges);
-		if (rc != RC_OK) {
-			free(candidates);
-			return rc;
-		}
-		for (size_t i = 0; i < n_edges && edges[i].weight >= estimates[s].threshold; i++)
-			candidates[n++] = (struct candidate){edges[i], (uint32_t)s};
-		free(edges);
+		for (size_t i = 0; i < edges->n && edges->at[i].weight >= estimates[s].threshold; i++)
+			candidates[n++] = (struct candidate){edges->at[i], (uint32_t)s};
 	}
 	qsort(candidates, n, sizeof *candidates, compare_candidates);
 	*ret = candidates;

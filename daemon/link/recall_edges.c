@@ -26,41 +26,27 @@ static double doubles_share(const struct run_edge *edges, size_t n, double n_pai
 	return top > 0 ? 2 * top / n_pairs : 0;
 }
 
-static enum rc look_within(struct recall *r, unsigned side, const struct run_pair *median)
+static void look_within(struct recall *r, unsigned side, const struct run_pair *median)
 {
 	const struct run *run = r->run;
 	uint16_t slot = side == 0 ? r->segment->slot_a : r->segment->slot_b;
-	const struct run_segment *within = run_find_segment(run, slot, slot);
+	const struct within_estimate *estimate = &run->within[slot];
+	const struct run_edges *edges = &run_find_segment(run, slot, slot)->edges;
 	double n = run->n_persons[slot], n_pairs = n * (n - 1) / 2, scale = r->n_pairs / n_pairs / 2, odds;
-	struct within_estimate estimate;
-	struct run_edge *edges;
-	size_t n_edges;
-	enum rc rc;
 
 	if (n < 3)
-		return RC_OK;
-	rc = run_best_edges(run, run->certain, within->first, within->end, &edges, &n_edges);
-	if (rc != RC_OK)
-		return rc;
-	rc = within_estimate(run, slot, edges, n_edges, &estimate);
-	free(edges);
-	if (rc == RC_OK)
-		rc = run_best_edges(run, run->person, within->first, within->end, &edges, &n_edges);
-	if (rc != RC_OK)
-		return rc;
-	r->lambda_within[side] = doubles_share(edges, n_edges, n_pairs, median);
-	if (estimate.has_duplicates && estimate.lambda > r->lambda_within[side])
-		r->lambda_within[side] = estimate.lambda;
-	r->has_doubles = r->has_doubles || estimate.has_duplicates;
+		return;
+	r->lambda_within[side] = doubles_share(edges->at, edges->n, n_pairs, median);
+	if (estimate->has_duplicates && estimate->lambda > r->lambda_within[side])
+		r->lambda_within[side] = estimate->lambda;
+	r->has_doubles = r->has_doubles || estimate->has_duplicates;
 	odds = r->lambda_within[side] / (1 - r->lambda_within[side]);
-	for (size_t i = 0; i < n_edges; i++) {
-		double stranger = 1 / (1 + odds * run->pairs[edges[i].pair].ratio);
+	for (size_t i = 0; i < edges->n; i++) {
+		double stranger = 1 / (1 + odds * run->pairs[edges->at[i].pair].ratio);
 
-		r->chance[recall_band_of(edges[i].weight)] += stranger * scale;
-		r->variance[recall_band_of(edges[i].weight)] += stranger * scale * scale;
+		r->chance[recall_band_of(edges->at[i].weight)] += stranger * scale;
+		r->variance[recall_band_of(edges->at[i].weight)] += stranger * scale * scale;
 	}
-	free(edges);
-	return RC_OK;
 }
 
 /* ---- the pairs ---- */
@@ -169,36 +155,47 @@ static enum rc weigh_parts(struct recall *r, const struct run_edge *edges, const
 	return RC_OK;
 }
 
+/* Those of the segment, not yet links of anybody. */
+static enum rc take_edges(struct recall *r)
+{
+	const struct run_edges *edges = &r->segment->edges;
+
+	r->n = edges->n;
+	r->edges = calloc(r->n + 1, sizeof *r->edges);
+	r->part = calloc(r->n + 1, sizeof *r->part);
+	if (r->edges == NULL || r->part == NULL)
+		return RC_NOMEM;
+	for (size_t i = 0; i < r->n; i++) {
+		const struct run_edge *edge = &edges->at[i];
+		uint8_t group = r->group[edge->person_a];
+
+		r->edges[i] = (struct recall_edge){.pair = edge->pair,
+						   .weight = edge->weight,
+						   .group = group != 0 ? group : r->group[edge->person_b]};
+	}
+	return RC_OK;
+}
+
 enum rc recall_find_edges(struct recall *r, int32_t threshold)
 {
 	const struct run *run = r->run;
-	struct run_edge *edges = NULL;
+	const struct run_edge *edges = r->segment->edges.at;
 	double *sure = malloc((run->n > 0 ? run->n : 1) * sizeof *sure);
-	enum rc rc = sure == NULL ? RC_NOMEM
-				  : run_best_edges(run, run->person, r->segment->first, r->segment->end, &edges, &r->n);
+	enum rc rc = sure == NULL ? RC_NOMEM : RC_OK;
 
 	for (uint32_t i = 0; rc == RC_OK && i < run->n; i++)
 		sure[i] = -1;
-	if (rc == RC_OK) {
-		r->edges = calloc(r->n + 1, sizeof *r->edges);
-		r->part = calloc(r->n + 1, sizeof *r->part);
-		rc = r->edges == NULL || r->part == NULL ? RC_NOMEM : RC_OK;
-	}
 	if (rc == RC_OK && run->options->group != NULL)
 		rc = group_persons(r);
-	for (size_t i = 0; rc == RC_OK && i < r->n; i++)
-		r->edges[i] =
-			(struct recall_edge){.pair = edges[i].pair,
-					     .weight = edges[i].weight,
-					     .group = r->group[edges[i].person_a] != 0 ? r->group[edges[i].person_a]
-										       : r->group[edges[i].person_b]};
+	if (rc == RC_OK)
+		rc = take_edges(r);
 	if (rc == RC_OK) {
 		mark_links(r, edges, threshold, sure);
 		const struct run_pair *median = median_link(r);
-		if (median != NULL)
-			rc = look_within(r, 0, median);
-		if (median != NULL && rc == RC_OK)
-			rc = look_within(r, 1, median);
+		if (median != NULL) {
+			look_within(r, 0, median);
+			look_within(r, 1, median);
+		}
 	}
 	for (size_t i = 0; rc == RC_OK && i < r->n; i++)
 		r->edges[i].slots = r->edges[i].is_link ? 1
@@ -206,7 +203,6 @@ enum rc recall_find_edges(struct recall *r, int32_t threshold)
 								  slot_factor(r, 1, sure[edges[i].person_a]);
 	if (rc == RC_OK)
 		rc = weigh_parts(r, edges, sure);
-	free(edges);
 	free(sure);
 	return rc;
 }

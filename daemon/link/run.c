@@ -19,6 +19,7 @@ void run_deinit(struct run *run)
 	free(run->person);
 	free(run->is_crowded);
 	run_forget_values(run);
+	run_forget_edges(run);
 	free(run->pairs);
 	free(run->segments);
 }
@@ -88,15 +89,18 @@ static enum rc fit(struct run *run)
 	if (rc != RC_OK)
 		return rc;
 	model_weigh(run);
-	rc = run_join_within(run, &joined);
+	rc = run_find_edges(run);
+	if (rc == RC_OK)
+		rc = run_join_within(run, &joined);
 	if (rc != RC_OK || !joined)
 		return rc;
 	rc = run_cut_segments(run);
 	if (rc == RC_OK)
 		rc = model_fit(run);
-	if (rc == RC_OK)
-		model_weigh(run);
-	return rc;
+	if (rc != RC_OK)
+		return rc;
+	model_weigh(run);
+	return run_find_edges(run);
 }
 
 static void describe_model(struct run *run)

@@ -28,12 +28,32 @@ struct run_pair {
 	double probability; /* of a match, given the other candidates of both persons; after model_fit */
 };
 
+/* An edge between two persons of a run: their best pair of records. */
+struct run_edge {
+	uint32_t person_a, person_b; /* ranks */
+	uint32_t pair;               /* of run.pairs */
+	int32_t weight;
+};
+struct run_edges {
+	struct run_edge *at;
+	size_t n;
+};
+
+/* What within.c finds of the duplicates within a source. */
+struct within_estimate {
+	bool has_duplicates;
+	bool numbers_repeat; /* some people have two person numbers */
+	double lambda;       /* share of the pairs of its certain persons that are duplicates */
+};
+
 /* Candidate pairs of the same two sources, sorted by person of a, person of b, a, b. */
 struct run_segment {
 	uint16_t slot_a, slot_b; /* slots of sources; equal = within a source */
 	size_t first, end;       /* of run.pairs */
 	double lambda;           /* share of person pairs that are matches; cross-source only */
 	double expected_matches; /* among the candidates */
+	/* The best pair of every two persons, heaviest first (run_find_edges); within a source of certain persons too. */
+	struct run_edges edges, certain;
 };
 
 struct model {
@@ -87,6 +107,7 @@ struct run {
 	size_t n_pairs;
 	struct run_segment *segments;
 	size_t n_segments;
+	struct within_estimate within[STUDY_MAX_SOURCES]; /* of each slot; run_find_edges */
 	struct model model;
 	struct link_result *result;
 };
@@ -154,25 +175,14 @@ enum rc run_merge_dependent(struct run *run, bool *ret_merged) MUST_CHECK;
 /* What is left, into run->result. */
 void run_report_dependences(struct run *run);
 
-/* An edge between two persons of a run: their best pair of records. */
-struct run_edge {
-	uint32_t person_a, person_b; /* ranks */
-	uint32_t pair;               /* of run.pairs */
-	int32_t weight;
-};
-/* The best pair of every two persons (`person` is run->person or run->certain) among pairs [first, end) of run.pairs,
- * heaviest first, ties by record keys. Pairs inside one person are left out. The caller frees. Errors: NOMEM. */
-enum rc run_best_edges(const struct run *run, const uint32_t *person, size_t first, size_t end,
-		       struct run_edge **ret_edges, size_t *ret_n) MUST_CHECK;
+/* The best pairs of every two persons, into the segments: heaviest first, ties by record keys, pairs inside one person
+ * left out; and what they say of duplicates. To be called again when pairs, weights or persons have changed. Errors:
+ * NOMEM, STOPPING. */
+enum rc run_find_edges(struct run *run) MUST_CHECK;
+void run_forget_edges(struct run *run);
 
-/* within.c: duplicates within a source. */
-struct within_estimate {
-	bool has_duplicates;
-	bool numbers_repeat; /* some people have two person numbers */
-	double lambda;       /* share of the pairs of its certain persons that are duplicates */
-};
-enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_edge *edges, size_t n_edges,
-			struct within_estimate *ret) MUST_CHECK;
+/* within.c: duplicates within the source of a slot, from the segments' edges. Errors: NOMEM. */
+enum rc within_estimate(const struct run *run, uint16_t slot, struct within_estimate *ret) MUST_CHECK;
 /* Probability that the two persons of an edge are one. */
 double within_probability(const struct run *run, const struct within_estimate *estimate, const struct run_edge *edge);
 /* Join records of a source that are very likely one person. *ret_joined says whether any were. */

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "daemon/base/workq.h"
 #include "daemon/link/order.h"
 
 static unsigned segment_of(const struct run *run, const struct run_pair *pair)
@@ -76,6 +77,7 @@ enum rc run_cut_segments(struct run *run)
 		rc = RC_NOMEM;
 	if (rc != RC_OK)
 		goto out;
+	run_forget_edges(run);
 	orient_pairs(run);
 	order_pairs(run, &order, keys);
 	for (size_t i = 0; i < run->n_pairs; i++)
@@ -139,9 +141,10 @@ static enum rc sort_edges(struct run_edge **edges, size_t n, bool by_persons)
 	return rc;
 }
 
-enum rc run_best_edges(const struct run *run, const uint32_t *person, size_t first, size_t end,
-		       struct run_edge **ret_edges, size_t *ret_n)
+static enum rc best_edges(const struct run *run, const uint32_t *person, const struct run_segment *segment,
+			  struct run_edges *ret)
 {
+	size_t first = segment->first, end = segment->end;
 	struct run_edge *edges = malloc((end > first ? end - first : 1) * sizeof *edges);
 	size_t n = 0, n_best = 0;
 	enum rc rc;
@@ -166,7 +169,56 @@ enum rc run_best_edges(const struct run *run, const uint32_t *person, size_t fir
 		free(edges);
 		return rc;
 	}
-	*ret_edges = edges;
-	*ret_n = n_best;
+	*ret = (struct run_edges){edges, n_best};
 	return RC_OK;
+}
+
+struct edge_finder {
+	struct run *run;
+	atomic_int rc;
+};
+
+/* Of segment i / 2: by persons, or by certain persons. */
+static void find_edges_of(void *ctx, size_t i)
+{
+	struct edge_finder *finder = ctx;
+	struct run *run = finder->run;
+	struct run_segment *segment = &run->segments[i / 2];
+	enum rc rc = RC_OK;
+
+	if (i % 2 == 0)
+		rc = best_edges(run, run->person, segment, &segment->edges);
+	else if (segment->slot_a == segment->slot_b)
+		rc = best_edges(run, run->certain, segment, &segment->certain);
+	if (rc != RC_OK)
+		atomic_store(&finder->rc, (int)rc);
+}
+
+static void look_within(void *ctx, size_t slot)
+{
+	struct edge_finder *finder = ctx;
+	enum rc rc = within_estimate(finder->run, (uint16_t)slot, &finder->run->within[slot]);
+
+	if (rc != RC_OK)
+		atomic_store(&finder->rc, (int)rc);
+}
+
+enum rc run_find_edges(struct run *run)
+{
+	struct edge_finder finder = {run, RC_OK};
+
+	run_forget_edges(run);
+	parallel_for(run_n_threads(run), 2 * run->n_segments, find_edges_of, &finder);
+	if (atomic_load(&finder.rc) == RC_OK)
+		parallel_for(run_n_threads(run), run->n_slots, look_within, &finder);
+	return (enum rc)atomic_load(&finder.rc);
+}
+
+void run_forget_edges(struct run *run)
+{
+	for (size_t s = 0; s < run->n_segments; s++) {
+		free(run->segments[s].edges.at);
+		free(run->segments[s].certain.at);
+		run->segments[s].edges = run->segments[s].certain = (struct run_edges){NULL, 0};
+	}
 }

@@ -50,32 +50,27 @@ static int compare_weighed(const void *x, const void *y)
 /* Matches between the source and others, heaviest first, identical records left out. */
 static enum rc gather_matches(const struct run *run, uint16_t slot, struct weighed **ret, size_t *ret_n)
 {
-	struct weighed *matches = malloc((run->n_pairs > 0 ? run->n_pairs : 1) * sizeof *matches);
-	size_t n = 0;
+	size_t n = 0, cap = 0;
 	unsigned n_cross = 0;
+	struct weighed *matches;
 
+	for (size_t s = 0; s < run->n_segments; s++)
+		cap += run->segments[s].edges.n;
+	matches = malloc((cap > 0 ? cap : 1) * sizeof *matches);
 	if (matches == NULL)
 		return RC_NOMEM;
 	for (size_t s = 0; s < run->n_segments; s++) {
 		const struct run_segment *segment = &run->segments[s];
-		struct run_edge *edges;
-		size_t n_edges;
-		enum rc rc;
 
 		if (segment->slot_a == segment->slot_b || (segment->slot_a != slot && segment->slot_b != slot))
 			continue;
-		rc = run_best_edges(run, run->person, segment->first, segment->end, &edges, &n_edges);
-		if (rc != RC_OK) {
-			free(matches);
-			return rc;
-		}
-		for (size_t i = 0; i < n_edges; i++) {
-			const struct run_pair *pair = &run->pairs[edges[i].pair];
+		for (size_t i = 0; i < segment->edges.n; i++) {
+			const struct run_edge *edge = &segment->edges.at[i];
+			const struct run_pair *pair = &run->pairs[edge->pair];
 
 			if (!is_identical(run, pair))
-				matches[n++] = (struct weighed){edges[i].weight, pair->probability, pair->ratio};
+				matches[n++] = (struct weighed){edge->weight, pair->probability, pair->ratio};
 		}
-		free(edges);
 		n_cross++;
 	}
 	/* Edges of one segment are sorted already. */
@@ -160,9 +155,9 @@ static enum rc fit_lambda(const struct run *run, const struct run_edge *edges, s
 	return RC_OK;
 }
 
-enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_edge *edges, size_t n_edges,
-			struct within_estimate *ret)
+enum rc within_estimate(const struct run *run, uint16_t slot, struct within_estimate *ret)
 {
+	const struct run_edges *edges = &run_find_segment(run, slot, slot)->certain;
 	double n = run->n_certain[slot];
 	struct weighed *matches;
 	size_t n_matches;
@@ -174,23 +169,24 @@ enum rc within_estimate(const struct run *run, uint16_t slot, const struct run_e
 	rc = gather_matches(run, slot, &matches, &n_matches);
 	if (rc != RC_OK)
 		return rc;
-	look_at_top(run, matches, n_matches, edges, n_edges, n * (n - 1) / 2, ret);
+	look_at_top(run, matches, n_matches, edges->at, edges->n, n * (n - 1) / 2, ret);
 	if (ret->has_duplicates)
-		rc = fit_lambda(run, edges, n_edges, n * (n - 1) / 2, ret);
+		rc = fit_lambda(run, edges->at, edges->n, n * (n - 1) / 2, ret);
 	free(matches);
 	return rc;
 }
 
 /* Person numbers are the custodian's word: two groups that both have one are never joined. */
-static bool join_edges(struct run *run, const struct within_estimate *estimate, const struct run_edge *edges,
-		       size_t n_edges, bool *numbered)
+static bool join_edges(struct run *run, const struct within_estimate *estimate, const struct run_edges *edges,
+		       bool *numbered)
 {
 	bool joined = false;
 
-	for (size_t i = 0; i < n_edges; i++) {
-		uint32_t a = run_root(run->person, edges[i].person_a), b = run_root(run->person, edges[i].person_b);
+	for (size_t i = 0; i < edges->n; i++) {
+		const struct run_edge *edge = &edges->at[i];
+		uint32_t a = run_root(run->person, edge->person_a), b = run_root(run->person, edge->person_b);
 
-		if (a == b || (numbered[a] && numbered[b]) || within_probability(run, estimate, &edges[i]) <= 0.5)
+		if (a == b || (numbered[a] && numbered[b]) || within_probability(run, estimate, edge) <= 0.5)
 			continue;
 		numbered[a] = numbered[b] = numbered[a] || numbered[b];
 		run_join(run->person, a, b);
@@ -210,18 +206,8 @@ enum rc run_join_within(struct run *run, bool *ret_joined)
 			numbered[run->person[i]] = true;
 	}
 	for (uint16_t slot = 0; slot < run->n_slots && rc == RC_OK; slot++) {
-		const struct run_segment *segment = run_find_segment(run, slot, slot);
-		struct within_estimate estimate;
-		struct run_edge *edges;
-		size_t n_edges;
-
-		rc = run_best_edges(run, run->certain, segment->first, segment->end, &edges, &n_edges);
-		if (rc != RC_OK)
-			break;
-		rc = within_estimate(run, slot, edges, n_edges, &estimate);
-		if (rc == RC_OK && join_edges(run, &estimate, edges, n_edges, numbered))
+		if (join_edges(run, &run->within[slot], &run_find_segment(run, slot, slot)->certain, numbered))
 			joined = true;
-		free(edges);
 	}
 	if (rc == RC_OK) {
 		memset(run->n_persons, 0, sizeof run->n_persons);
