@@ -76,6 +76,8 @@ static void apply(struct run *run, unsigned a, unsigned b)
 	run->merged.n_comparisons--;
 	for (size_t i = 0; i < run->n_pairs; i++)
 		merge_levels(&merge, n, &run->pairs[i].pattern);
+	for (size_t i = 0; i < run->n_sampled; i++)
+		merge_levels(&merge, n, &run->sampled[i]);
 }
 
 enum rc run_merge_dependent(struct run *run, bool *ret_merged)

@@ -14,8 +14,6 @@
 #include <string.h>
 
 enum {
-	U_SAMPLE = 1 << 20,     /* pairs of all sources together */
-	U_SAMPLE_MIN = 1 << 16, /* … but of every two sources at least these */
 	EM_ROUNDS = 100,
 	FREQUENCY_CAP = 8, /* term frequency changes the odds of one comparison by no more than this factor … */
 	FREQUENCY_CAP_ALL = 1024, /* … and of all comparisons together by no more than this */
@@ -24,8 +22,6 @@ enum {
 struct sample {
 	struct link_pattern *high; /* sampled pairs above the floor: some of them are matches */
 	size_t n_high, cap;
-	uint32_t *ranks; /* to draw from: the first record of each certain person, crowds left out */
-	uint32_t first_of_slot[STUDY_MAX_SOURCES + 1];
 	double counts[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
 };
 
@@ -90,16 +86,16 @@ static void count_agreement(struct run *run, const struct link_pattern *pattern,
 	run->model.n_sampled += count;
 }
 
-static enum rc sample_pair(struct fit *fit, uint32_t a, uint32_t b)
+static enum rc sample_pair(void *ctx, const struct link_pattern *pattern)
 {
+	struct fit *fit = ctx;
 	const struct run *run = fit->run;
 	struct sample *sample = &fit->sample;
-	struct link_pattern pattern = run_pattern_of(run, a, b);
 
 	for (unsigned c = 0; c < run->domain->n_comparisons; c++)
-		sample->counts[c][pattern.level[c]] += 1;
-	count_agreement(fit->run, &pattern, 1);
-	if (reference_weight(run->domain, &pattern) < run->domain->floor)
+		sample->counts[c][pattern->level[c]] += 1;
+	count_agreement(fit->run, pattern, 1);
+	if (reference_weight(run->domain, pattern) < run->domain->floor)
 		return RC_OK;
 	if (sample->n_high == sample->cap) {
 		size_t cap = sample->cap * 2 + 64;
@@ -110,78 +106,8 @@ static enum rc sample_pair(struct fit *fit, uint32_t a, uint32_t b)
 		sample->high = high;
 		sample->cap = cap;
 	}
-	sample->high[sample->n_high++] = pattern;
+	sample->high[sample->n_high++] = *pattern;
 	return RC_OK;
-}
-
-/* splitmix64 of a counter: which pairs of ranks are taken depends on the records at the cut and on nothing else. */
-static uint64_t mix(uint64_t z)
-{
-	z *= UINT64_C(0x9e3779b97f4a7c15);
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
-static enum rc sample_segment(struct fit *fit, const struct run_segment *segment, uint64_t want)
-{
-	const struct run *run = fit->run;
-	const uint32_t *first = fit->sample.first_of_slot;
-	uint32_t n_a = first[segment->slot_a + 1] - first[segment->slot_a];
-	uint32_t n_b = first[segment->slot_b + 1] - first[segment->slot_b];
-	uint64_t n_all = (uint64_t)n_a * n_b;
-	bool all = n_all <= want;
-	enum rc rc = RC_OK;
-
-	for (uint64_t i = 0; i < (all ? n_all : want) && rc == RC_OK; i++) {
-		uint64_t k = all ? i : mix(i + 1) % n_all;
-
-		if (i % 65536 == 0 && run_is_stopped(run))
-			return RC_STOPPING;
-		rc = sample_pair(fit, fit->sample.ranks[first[segment->slot_a] + k / n_b],
-				 fit->sample.ranks[first[segment->slot_b] + k % n_b]);
-	}
-	return rc;
-}
-
-/* One record a person: somebody who was released ten times, or a thousand copies of one record, must not make agreement
- * by chance look common. */
-static enum rc list_sampled(struct fit *fit)
-{
-	const struct run *run = fit->run;
-	struct sample *sample = &fit->sample;
-	uint32_t n = 0;
-
-	sample->ranks = malloc((run->n > 0 ? run->n : 1) * sizeof *sample->ranks);
-	if (sample->ranks == NULL)
-		return RC_NOMEM;
-	for (uint16_t slot = 0; slot < run->n_slots; slot++) {
-		sample->first_of_slot[slot] = n;
-		for (uint32_t i = run->first_of_slot[slot]; i < run->first_of_slot[slot + 1]; i++) {
-			if (run->certain[i] == i && !run->is_crowded[i])
-				sample->ranks[n++] = i;
-		}
-	}
-	sample->first_of_slot[run->n_slots] = n;
-	return RC_OK;
-}
-
-static enum rc draw_sample(struct fit *fit)
-{
-	const struct run *run = fit->run;
-	uint64_t n_cross = 0, want;
-	enum rc rc = list_sampled(fit);
-
-	for (size_t s = 0; s < run->n_segments; s++)
-		n_cross += is_cross(&run->segments[s]);
-	want = n_cross > 0 ? U_SAMPLE / n_cross : 0;
-	if (want < U_SAMPLE_MIN)
-		want = U_SAMPLE_MIN;
-	for (size_t s = 0; s < run->n_segments && rc == RC_OK; s++) {
-		if (is_cross(&run->segments[s]))
-			rc = sample_segment(fit, &run->segments[s], want);
-	}
-	return rc;
 }
 
 /* ---- M-step ---- */
@@ -516,7 +442,7 @@ enum rc model_fit(struct run *run)
 		goto out;
 	memset(run->model.agree, 0, sizeof run->model.agree);
 	run->model.n_sampled = 0;
-	rc = draw_sample(fit);
+	rc = run_each_sampled(run, sample_pair, fit);
 	if (rc != RC_OK)
 		goto out;
 	find_frequencies(run);
@@ -545,7 +471,6 @@ enum rc model_fit(struct run *run)
 				   &run->model.share_above_floor);
 out:
 	free(fit->sample.high);
-	free(fit->sample.ranks);
 	free(fit->row_sum);
 	free(fit->odds);
 	free(fit->best);

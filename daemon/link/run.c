@@ -20,6 +20,7 @@ void run_deinit(struct run *run)
 	free(run->is_crowded);
 	run_forget_values(run);
 	run_forget_edges(run);
+	free(run->sampled);
 	free(run->pairs);
 	free(run->segments);
 }

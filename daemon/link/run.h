@@ -108,6 +108,8 @@ struct run {
 	struct run_segment *segments;
 	size_t n_segments;
 	struct within_estimate within[STUDY_MAX_SOURCES]; /* of each slot; run_find_edges */
+	struct link_pattern *sampled; /* those of the sample that are kept (sample.c), in its order */
+	size_t n_sampled;
 	struct model model;
 	struct link_result *result;
 };
@@ -152,6 +154,11 @@ static inline double square_root(double x)
 		r = (r + x / r) / 2;
 	return r;
 }
+
+/* sample.c: visit the levels of random pairs of different sources, always the same ones in the same order. Those that are
+ * kept are not looked up again. Errors: NOMEM, STOPPING, the visitor's. */
+enum rc run_each_sampled(struct run *run, enum rc (*visit)(void *ctx, const struct link_pattern *pattern),
+			 void *ctx) MUST_CHECK;
 
 /* model.c */
 unsigned run_level_mask(const struct study_comparison *comparison, unsigned level); /* missing filters of a level */
