@@ -8,12 +8,15 @@
  * Within one set of missing filters m and u add up to one: what is missing says nothing. m is shrunk towards u and u
  * towards m by one pair each, so that what was never seen gets a finite weight, at most log2 of the sample's size. In a
  * comparison of a composite filter m/u never falls from a level to a higher one. */
-#include "daemon/link/run.h"
+#include "daemon/link/expect.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/workq.h"
+
 enum {
+	BLOCK = 1 << 16, /* pairs that a thread takes at a time */
 	EM_ROUNDS = 100,
 	FREQUENCY_CAP = 8, /* term frequency changes the odds of one comparison by no more than this factor … */
 	FREQUENCY_CAP_ALL = 1024, /* … and of all comparisons together by no more than this */
@@ -31,9 +34,7 @@ struct fit {
 	uint8_t mask[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];   /* missing filters of a level */
 	double ratio[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];   /* m/u */
 	double matches[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1]; /* expected, by level */
-	double *row_sum;                                             /* of odds, by person (rank) */
-	double *odds;                                                /* of each pair of the segment */
-	double *best; /* odds of the pair of persons that the pair belongs to */
+	struct expect *expect;
 };
 
 unsigned run_level_mask(const struct study_comparison *comparison, unsigned level)
@@ -263,75 +264,13 @@ static void update_ratios(struct fit *fit)
 
 /* ---- E-step ---- */
 
-/* The end of the run of pairs of the same two persons that begins at i. */
-static size_t end_of_persons(const struct run *run, size_t i, size_t end)
-{
-	const struct run_pair *pairs = run->pairs;
-	size_t j = i + 1;
-
-	while (j < end && run->person[pairs[j].a] == run->person[pairs[i].a] &&
-	       run->person[pairs[j].b] == run->person[pairs[i].b])
-		j++;
-	return j;
-}
-
-static double pair_ratio(const struct fit *fit, const struct run_pair *pair)
-{
-	double ratio = pair->frequency;
-
-	for (unsigned c = 0; c < fit->run->domain->n_comparisons; c++)
-		ratio *= fit->ratio[c][pair->pattern.level[c]];
-	return ratio;
-}
-
-static void segment_odds(struct fit *fit, const struct run_segment *segment)
+static void segment_expect(struct fit *fit, size_t s)
 {
 	struct run *run = fit->run;
-	double prior_odds = segment->lambda / (1 - segment->lambda);
-
-	for (size_t i = segment->first; i < segment->end; i++)
-		fit->row_sum[run->person[run->pairs[i].a]] = fit->row_sum[run->person[run->pairs[i].b]] = 0;
-	for (size_t i = segment->first, j; i < segment->end; i = j) {
-		double best = 0;
-
-		j = end_of_persons(run, i, segment->end);
-		for (size_t k = i; k < j; k++) {
-			double odds = prior_odds * pair_ratio(fit, &run->pairs[k]);
-
-			fit->odds[k] = odds;
-			if (odds > best)
-				best = odds;
-		}
-		for (size_t k = i; k < j; k++)
-			fit->best[k] = best;
-		fit->row_sum[run->person[run->pairs[i].a]] += best;
-		fit->row_sum[run->person[run->pairs[i].b]] += best;
-	}
-}
-
-static void segment_expect(struct fit *fit, struct run_segment *segment)
-{
-	struct run *run = fit->run;
+	struct run_segment *segment = &run->segments[s];
 	double n_pairs = (double)run->n_persons[segment->slot_a] * run->n_persons[segment->slot_b];
 
-	segment_odds(fit, segment);
-	segment->expected_matches = 0;
-	for (size_t i = segment->first, j; i < segment->end; i = j) {
-		double others = fit->row_sum[run->person[run->pairs[i].a]] +
-				fit->row_sum[run->person[run->pairs[i].b]] - 2 * fit->best[i];
-
-		if (others < 0)
-			others = 0;
-		j = end_of_persons(run, i, segment->end);
-		segment->expected_matches += fit->best[i] / (1 + fit->best[i] + others);
-		for (size_t k = i; k < j; k++) {
-			struct run_pair *pair = &run->pairs[k];
-
-			pair->probability = fit->odds[k] / (1 + fit->odds[k] + others);
-			for (unsigned c = 0; c < run->domain->n_comparisons; c++)
-				fit->matches[c][pair->pattern.level[c]] += pair->probability / (double)(j - i);
-		}
-	}
+	expect_segment(fit->expect, s, fit->ratio, fit->matches);
 	segment->lambda = segment->expected_matches / n_pairs;
 	if (segment->lambda > lambda_cap(run, segment))
 		segment->lambda = lambda_cap(run, segment);
@@ -349,7 +288,7 @@ static double em_round(struct fit *fit, double *ret_lambda)
 	for (size_t s = 0; s < run->n_segments; s++) {
 		if (!is_cross(&run->segments[s]))
 			continue;
-		segment_expect(fit, &run->segments[s]);
+		segment_expect(fit, s);
 		total += run->segments[s].expected_matches;
 		n_pairs += (double)run->n_persons[run->segments[s].slot_a] * run->n_persons[run->segments[s].slot_b];
 	}
@@ -393,67 +332,53 @@ static void start_values(struct fit *fit)
 }
 
 /* Term frequency of a pair's identical values as a factor of its odds: Σ f² / f, capped. */
-static void find_frequencies(struct run *run)
+static double frequency_of(const struct run *run, const struct run_pair *pair)
 {
-	for (size_t i = 0; i < run->n_pairs; i++) {
-		struct run_pair *pair = &run->pairs[i];
+	double frequency = 1;
 
-		pair->frequency = 1;
-		for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
-			uint32_t value = run->value[c][pair->a];
-			unsigned mask;
-			double factor;
+	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
+		uint32_t value = run->value[c][pair->a];
+		unsigned mask;
+		double factor;
 
-			if (value == 0 || value != run->value[c][pair->b])
-				continue;
-			mask = run_missing_mask(run, c, pair->a);
-			if (run->value_total[c][mask] == 0)
-				continue;
-			factor = (double)run->value_squares[c][mask] /
-				 ((double)run->value_total[c][mask] *
-				  (double)(run->value_count[c][value] > 0 ? run->value_count[c][value] : 1));
-			if (factor > FREQUENCY_CAP)
-				factor = FREQUENCY_CAP;
-			if (factor < 1.0 / FREQUENCY_CAP)
-				factor = 1.0 / FREQUENCY_CAP;
-			pair->frequency *= factor;
-		}
-		if (pair->frequency > FREQUENCY_CAP_ALL)
-			pair->frequency = FREQUENCY_CAP_ALL;
-		if (pair->frequency < 1.0 / FREQUENCY_CAP_ALL)
-			pair->frequency = 1.0 / FREQUENCY_CAP_ALL;
+		if (value == 0 || value != run->value[c][pair->b])
+			continue;
+		mask = run_missing_mask(run, c, pair->a);
+		if (run->value_total[c][mask] == 0)
+			continue;
+		factor = (double)run->value_squares[c][mask] /
+			 ((double)run->value_total[c][mask] *
+			  (double)(run->value_count[c][value] > 0 ? run->value_count[c][value] : 1));
+		if (factor > FREQUENCY_CAP)
+			factor = FREQUENCY_CAP;
+		if (factor < 1.0 / FREQUENCY_CAP)
+			factor = 1.0 / FREQUENCY_CAP;
+		frequency *= factor;
 	}
+	if (frequency > FREQUENCY_CAP_ALL)
+		frequency = FREQUENCY_CAP_ALL;
+	return frequency < 1.0 / FREQUENCY_CAP_ALL ? 1.0 / FREQUENCY_CAP_ALL : frequency;
 }
 
-enum rc model_fit(struct run *run)
+static void find_frequencies(void *ctx, size_t block)
 {
-	struct fit *fit = calloc(1, sizeof *fit);
-	size_t n_persons = run->n > 0 ? run->n : 1, n_pairs = run->n_pairs > 0 ? run->n_pairs : 1;
-	double before = -1, lambda = 0;
-	enum rc rc = RC_NOMEM;
+	struct run *run = ctx;
+	size_t end = (block + 1) * BLOCK < run->n_pairs ? (block + 1) * BLOCK : run->n_pairs;
 
-	if (fit == NULL)
-		return RC_NOMEM;
-	fit->run = run;
-	fit->row_sum = calloc(n_persons, sizeof *fit->row_sum);
-	fit->odds = calloc(n_pairs, sizeof *fit->odds);
-	fit->best = calloc(n_pairs, sizeof *fit->best);
-	if (fit->row_sum == NULL || fit->odds == NULL || fit->best == NULL)
-		goto out;
-	memset(run->model.agree, 0, sizeof run->model.agree);
-	run->model.n_sampled = 0;
-	rc = run_each_sampled(run, sample_pair, fit);
-	if (rc != RC_OK)
-		goto out;
-	find_frequencies(run);
-	start_values(fit);
+	for (size_t i = block * BLOCK; i < end; i++)
+		run->pairs[i].frequency = frequency_of(run, &run->pairs[i]);
+}
+
+/* Rounds until the number of matches stands still. */
+static enum rc run_rounds(struct fit *fit, double *ret_lambda)
+{
+	double before = -1, lambda = 0;
+
 	for (unsigned round = 0; round < EM_ROUNDS; round++) {
 		double total;
 
-		if (run_is_stopped(run)) {
-			rc = RC_STOPPING;
-			goto out;
-		}
+		if (run_is_stopped(fit->run))
+			return RC_STOPPING;
 		update_ratios(fit);
 		total = em_round(fit, &lambda);
 		if (total - before < 1e-5 * total && before - total < 1e-5 * total)
@@ -463,17 +388,40 @@ enum rc model_fit(struct run *run)
 		update_u(fit, lambda);
 		order_ratios(fit);
 	}
+	*ret_lambda = lambda;
+	return RC_OK;
+}
+
+enum rc model_fit(struct run *run)
+{
+	struct fit *fit = calloc(1, sizeof *fit);
+	double lambda = 0;
+	enum rc rc = RC_NOMEM;
+
+	if (fit == NULL)
+		return RC_NOMEM;
+	fit->run = run;
+	rc = expect_new(run, &fit->expect);
+	if (rc != RC_OK)
+		goto out;
+	memset(run->model.agree, 0, sizeof run->model.agree);
+	run->model.n_sampled = 0;
+	rc = run_each_sampled(run, sample_pair, fit);
+	if (rc != RC_OK)
+		goto out;
+	parallel_for(run_n_threads(run), run->n_pairs / BLOCK + 1, find_frequencies, run);
+	start_values(fit);
+	rc = run_rounds(fit, &lambda);
+	if (rc != RC_OK)
+		goto out;
 	for (size_t i = 0; i < fit->sample.n_high; i++)
 		count_agreement(run, &fit->sample.high[i], -sampled_probability(fit, &fit->sample.high[i], lambda));
-	for (size_t i = 0; i < run->n_pairs; i++)
-		run->pairs[i].ratio = pair_ratio(fit, &run->pairs[i]);
+	expect_keep(fit->expect, fit->ratio);
 	rc = run_share_above_floor(run->domain, (const double(*)[STUDY_MAX_LEVELS + 1]) fit->matches,
 				   &run->model.share_above_floor);
 out:
 	free(fit->sample.high);
-	free(fit->row_sum);
-	free(fit->odds);
-	free(fit->best);
+	expect_free(fit->expect);
 	free(fit);
 	return rc;
 }
@@ -488,6 +436,20 @@ static uint64_t to_fixed(double x)
 	return v > 0 ? v : 1;
 }
 
+static void weigh_pairs(void *ctx, size_t block)
+{
+	struct run *run = ctx;
+	size_t end = (block + 1) * BLOCK < run->n_pairs ? (block + 1) * BLOCK : run->n_pairs;
+
+	for (size_t i = block * BLOCK; i < end; i++) {
+		struct run_pair *pair = &run->pairs[i];
+
+		pair->weight = pair->frequency != 1 ? fixed_log2_ratio(to_fixed(pair->frequency), to_fixed(1)) : 0;
+		for (unsigned c = 0; c < run->domain->n_comparisons; c++)
+			pair->weight += run->model.weight[c][pair->pattern.level[c]];
+	}
+}
+
 void model_weigh(struct run *run)
 {
 	struct model *model = &run->model;
@@ -500,11 +462,5 @@ void model_weigh(struct run *run)
 			model->weight[c][level] = m > 0 && u > 0 ? fixed_log2_ratio(to_fixed(m), to_fixed(u)) : 0;
 		}
 	}
-	for (size_t i = 0; i < run->n_pairs; i++) {
-		struct run_pair *pair = &run->pairs[i];
-
-		pair->weight = pair->frequency != 1 ? fixed_log2_ratio(to_fixed(pair->frequency), to_fixed(1)) : 0;
-		for (unsigned c = 0; c < run->domain->n_comparisons; c++)
-			pair->weight += model->weight[c][pair->pattern.level[c]];
-	}
+	parallel_for(run_n_threads(run), run->n_pairs / BLOCK + 1, weigh_pairs, run);
 }
