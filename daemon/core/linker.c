@@ -539,12 +539,13 @@ void linker_retry(struct linker *linker)
  * domains as those did that are. */
 static void describe_progress(const struct linker *linker, uint64_t committed, struct linker_status *ret)
 {
-	uint64_t loaded = 0, compared = 0;
+	uint64_t loaded = 0, done = 0;
 	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
 		loaded += linker->n_loaded[d];
-		compared += linker->n_compared[d];
+		/* After a start pairs are there before the rows are. */
+		done += linker->n_compared[d] < linker->n_loaded[d] ? linker->n_compared[d] : linker->n_loaded[d];
 	}
-	ret->n_rows_pending = committed > compared ? committed - compared : 0;
+	ret->n_rows_pending = committed > done ? committed - done : 0;
 	for (int d = 0; d < STUDY_MAX_DOMAINS; d++) {
 		uint64_t n = linker->n_loaded[d];
 		if (committed > loaded)

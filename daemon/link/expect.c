@@ -7,7 +7,7 @@
 #include "daemon/base/workq.h"
 #include "daemon/link/order.h"
 
-enum { BLOCK = 1 << 16 }; /* units, persons or pairs */
+enum { BLOCK = 1 << 14 }; /* units, persons or pairs */
 
 /* Things side by side in runs: run i is first[i] … first[i + 1] − 1. */
 struct runs {

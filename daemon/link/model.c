@@ -16,7 +16,7 @@
 #include "daemon/base/workq.h"
 
 enum {
-	BLOCK = 1 << 16, /* pairs that a thread takes at a time */
+	BLOCK = 1 << 14, /* pairs that a thread takes at a time */
 	EM_ROUNDS = 100,
 	FREQUENCY_CAP = 8, /* term frequency changes the odds of one comparison by no more than this factor … */
 	FREQUENCY_CAP_ALL = 1024, /* … and of all comparisons together by no more than this */

@@ -13,8 +13,9 @@ enum rc order_init(struct order *order, size_t n)
 	if (n > UINT32_MAX)
 		return RC_NOMEM;
 	order->at = malloc((n > 0 ? n : 1) * sizeof *order->at);
-	order->scratch = malloc((n > 0 ? n : 1) * sizeof *order->scratch);
-	if (order->at == NULL || order->scratch == NULL) {
+	order->from = malloc((n > 0 ? n : 1) * sizeof *order->from);
+	order->to = malloc((n > 0 ? n : 1) * sizeof *order->to);
+	if (order->at == NULL || order->from == NULL || order->to == NULL) {
 		order_deinit(order);
 		return RC_NOMEM;
 	}
@@ -26,13 +27,14 @@ enum rc order_init(struct order *order, size_t n)
 void order_deinit(struct order *order)
 {
 	free(order->at);
-	free(order->scratch);
+	free(order->from);
+	free(order->to);
 	*order = (struct order){0};
 }
 
-static void distribute(struct order *order, const uint32_t *keys, unsigned shift, size_t *start)
+static void distribute(struct order *order, unsigned shift, size_t *start)
 {
-	uint32_t *swap = order->at;
+	struct order_item *swap = order->from;
 	size_t sum = 0;
 
 	for (size_t d = 0; d < RADIX; d++) {
@@ -42,9 +44,9 @@ static void distribute(struct order *order, const uint32_t *keys, unsigned shift
 		sum += n;
 	}
 	for (size_t i = 0; i < order->n; i++)
-		order->scratch[start[keys[order->at[i]] >> shift & (RADIX - 1)]++] = order->at[i];
-	order->at = order->scratch;
-	order->scratch = swap;
+		order->to[start[order->from[i].key >> shift & (RADIX - 1)]++] = order->from[i];
+	order->from = order->to;
+	order->to = swap;
 }
 
 void order_by(struct order *order, const uint32_t *keys)
@@ -54,12 +56,18 @@ void order_by(struct order *order, const uint32_t *keys)
 	if (order->n < 2)
 		return;
 	memset(counts, 0, sizeof counts);
+	/* Keys are looked up once and travel with their places. */
 	for (size_t i = 0; i < order->n; i++) {
+		uint32_t key = keys[order->at[i]];
+
+		order->from[i] = (struct order_item){key, order->at[i]};
 		for (unsigned d = 0; d < N_DIGITS; d++)
-			counts[d][keys[i] >> (d * DIGIT_BITS) & (RADIX - 1)]++;
+			counts[d][key >> (d * DIGIT_BITS) & (RADIX - 1)]++;
 	}
 	for (unsigned d = 0; d < N_DIGITS; d++) {
 		if (counts[d][keys[0] >> (d * DIGIT_BITS) & (RADIX - 1)] != order->n)
-			distribute(order, keys, d * DIGIT_BITS, counts[d]);
+			distribute(order, d * DIGIT_BITS, counts[d]);
 	}
+	for (size_t i = 0; i < order->n; i++)
+		order->at[i] = order->from[i].at;
 }

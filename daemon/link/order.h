@@ -7,9 +7,14 @@
 
 #include "proto/rc.h"
 
+struct order_item {
+	uint32_t key, at;
+};
+
 /* A permutation of 0 … n-1 under construction: sort by the least important key first. */
 struct order {
-	uint32_t *at, *scratch;
+	uint32_t *at;
+	struct order_item *from, *to; /* while it is sorted */
 	size_t n;
 };
 

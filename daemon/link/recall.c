@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/workq.h"
+
 enum {
 	ROUNDS = 8,
 	TIED_ROUNDS = 60, /* at most, until the matches of a group stand still */
@@ -27,6 +29,48 @@ static const double least_share = 0.05;  /* above the floor, that is believed */
 static const double most_moved = 0.1;    /* share of a group's matches by which it may be moved, if it is tied */
 static const double least_doubt = 0.005; /* there may be that share more matches, even where the rounds agree */
 
+/* ---- sums over many edges ---- */
+
+/* Call fn for the blocks of edges first … end-1 of the part; those sums are then added in order. */
+static size_t each_block(struct recall *r, size_t first, size_t end, void (*fn)(void *ctx, size_t block))
+{
+	size_t n = (end - first + RECALL_BLOCK - 1) / RECALL_BLOCK;
+
+	r->first = first;
+	r->end = end;
+	parallel_for(run_n_threads(r->run), n, fn, r);
+	return n;
+}
+
+static size_t block_end(const struct recall *r, size_t block, size_t *ret_first)
+{
+	*ret_first = r->first + block * RECALL_BLOCK;
+	return r->end - *ret_first < RECALL_BLOCK ? r->end : *ret_first + RECALL_BLOCK;
+}
+
+static void block_strangers(void *ctx, size_t block)
+{
+	struct recall *r = ctx;
+	size_t i, end = block_end(r, block, &i);
+	double sum = 0;
+
+	for (; i < end; i++)
+		sum += 1 / (1 + r->factor * r->odds[i]);
+	r->blocks[block].strangers = sum;
+}
+
+/* Of edges first … end-1, how many are expected to be no matches if their odds are multiplied by the factor. */
+static double strangers_in(struct recall *r, size_t first, size_t end, double factor)
+{
+	double sum = 0;
+
+	r->factor = factor;
+	size_t n = each_block(r, first, end, block_strangers);
+	for (size_t block = 0; block < n; block++)
+		sum += r->blocks[block].strangers;
+	return sum;
+}
+
 /* ---- calibration ---- */
 
 /* Lower the odds of the bands in which the null counts more strangers than are left: to its count, or in a group, whose
@@ -37,29 +81,27 @@ static void calibrate(struct recall *r)
 	memset(r->is_lowered, 0, sizeof r->is_lowered);
 	for (size_t i = 0, j; i < r->n_part; i = j) {
 		unsigned band = recall_band_of(r->part[i].weight);
-		double chance = r->chance[band] * r->share_of_chance, strangers = 0, low = 0, high = 1;
+		double chance = r->chance[band] * r->share_of_chance, low = 0, high = 1;
 		double error = square_root(r->variance[band] * r->share_of_chance + 1);
 
-		for (j = i; j < r->n_part && recall_band_of(r->part[j].weight) == band; j++)
-			strangers += 1 / (1 + r->part[j].odds);
+		for (j = i; j < r->n_part && recall_band_of(r->part[j].weight) == band;)
+			j++;
 		if (chance > 0.999 * (double)(j - i))
 			chance = 0.999 * (double)(j - i);
-		if (strangers >= chance - error)
+		if (strangers_in(r, i, j, 1) >= chance - error)
 			continue;
 		if (r->is_tied)
 			chance = chance > error / 2 ? chance - error / 2 : 0;
 		for (unsigned step = 0; step < HALVINGS; step++) {
-			double middle = (low + high) / 2, sum = 0;
+			double middle = (low + high) / 2;
 
-			for (size_t k = i; k < j; k++)
-				sum += 1 / (1 + middle * r->part[k].odds);
-			if (sum > chance)
+			if (strangers_in(r, i, j, middle) > chance)
 				low = middle;
 			else
 				high = middle;
 		}
 		for (size_t k = i; k < j; k++)
-			r->part[k].odds *= high;
+			r->odds[k] *= high;
 		r->is_lowered[band] = true;
 	}
 }
@@ -177,31 +219,59 @@ static void set_ratios(struct recall *r, double matches, const level_table m)
 	}
 }
 
+static void block_odds(void *ctx, size_t block)
+{
+	struct recall *r = ctx;
+	size_t i, end = block_end(r, block, &i);
+
+	for (; i < end; i++) {
+		const struct recall_edge *edge = &r->part[i];
+		double odds = r->prior * edge->frequency;
+
+		for (unsigned c = 0; c < r->run->domain->n_comparisons; c++)
+			odds *= r->ratio[c][edge->pattern.level[c]];
+		r->odds[i] = r->with_slots ? odds * edge->slots : odds;
+	}
+}
+
+static void block_levels(void *ctx, size_t block)
+{
+	struct recall *r = ctx;
+	struct recall_sums *sums = &r->blocks[block];
+	size_t i, end = block_end(r, block, &i);
+
+	memset(sums, 0, sizeof *sums);
+	for (; i < end; i++) {
+		const struct recall_edge *edge = &r->part[i];
+		double p = r->odds[i] / (1 + r->odds[i]);
+
+		sums->above += p;
+		sums->links += edge->is_link ? p : 0;
+		for (unsigned c = 0; c < r->run->domain->n_comparisons; c++)
+			sums->seen[c][edge->pattern.level[c]] += p;
+	}
+}
+
 static void expect(struct recall *r, double matches, bool with_slots)
 {
-	const struct run *run = r->run;
-	double lambda = matches < r->n_pairs / 2 ? matches / r->n_pairs : 0.5, prior = lambda / (1 - lambda);
+	const struct study_domain *domain = r->run->domain;
+	double lambda = matches < r->n_pairs / 2 ? matches / r->n_pairs : 0.5;
 
-	for (size_t i = 0; i < r->n_part; i++) {
-		const struct run_pair *pair = &run->pairs[r->part[i].pair];
-		double odds = prior * pair->frequency;
-
-		for (unsigned c = 0; c < run->domain->n_comparisons; c++)
-			odds *= r->ratio[c][pair->pattern.level[c]];
-		r->part[i].odds = with_slots ? odds * r->part[i].slots : odds;
-	}
+	r->prior = lambda / (1 - lambda);
+	r->with_slots = with_slots;
+	each_block(r, 0, r->n_part, block_odds);
 	if (!r->has_doubles)
 		calibrate(r);
 	memset(r->seen, 0, sizeof r->seen);
 	r->above = r->links = 0;
-	for (size_t i = 0; i < r->n_part; i++) {
-		const struct link_pattern *pattern = &run->pairs[r->part[i].pair].pattern;
-		double p = r->part[i].odds / (1 + r->part[i].odds);
-
-		r->above += p;
-		r->links += r->part[i].is_link ? p : 0;
-		for (unsigned c = 0; c < run->domain->n_comparisons; c++)
-			r->seen[c][pattern->level[c]] += p;
+	size_t n = each_block(r, 0, r->n_part, block_levels);
+	for (size_t block = 0; block < n; block++) {
+		r->above += r->blocks[block].above;
+		r->links += r->blocks[block].links;
+		for (unsigned c = 0; c < domain->n_comparisons; c++) {
+			for (unsigned level = 0; level <= domain->comparisons[c].n_levels; level++)
+				r->seen[c][level] += r->blocks[block].seen[c][level];
+		}
 	}
 }
 
@@ -308,7 +378,7 @@ static bool take_part(struct recall *r, unsigned group, double n_all)
 		if (group != 0 && r->edges[i].group != group)
 			continue;
 		r->part[r->n_part++] = r->edges[i];
-		r->start += run->pairs[r->edges[i].pair].probability;
+		r->start += r->edges[i].probability;
 	}
 	return r->n_pairs > 0 && r->start > 0;
 }
@@ -326,7 +396,7 @@ static double further_numbers(const struct recall *r)
 
 	for (size_t i = 0; i < r->n_part; i++) {
 		if (!r->part[i].is_link)
-			parts += (1 - r->part[i].worth) * r->part[i].odds / (1 + r->part[i].odds);
+			parts += (1 - r->part[i].worth) * r->odds[i] / (1 + r->odds[i]);
 	}
 	return parts;
 }
@@ -374,7 +444,7 @@ static enum rc estimate_part(struct recall *r, double false_share, struct recall
 		return rc;
 	for (size_t i = 0; i < r->n_part; i++) {
 		n_links += r->part[i].is_link;
-		doubt += r->part[i].is_link ? 1 - r->run->pairs[r->part[i].pair].probability : 0;
+		doubt += r->part[i].is_link ? 1 - r->part[i].probability : 0;
 	}
 	e.n_false = doubt * false_share < n_links ? doubt * false_share : n_links;
 	e.n_true = n_links - e.n_false > r->first_links ? n_links - e.n_false : r->first_links;
@@ -485,7 +555,7 @@ static enum rc estimate(struct recall *r, const struct null_estimate *null, stru
 	if (null->threshold == INT32_MAX)
 		return RC_OK;
 	for (size_t i = 0; i < r->n; i++)
-		doubt += r->edges[i].is_link ? 1 - r->run->pairs[r->edges[i].pair].probability : 0;
+		doubt += r->edges[i].is_link ? 1 - r->edges[i].probability : 0;
 	false_share = doubt > 0 ? null->n_false / doubt : 0;
 	if (take_part(r, 0, r->n_pairs))
 		rc = estimate_part(r, false_share, &whole);
@@ -514,6 +584,8 @@ enum rc run_estimate_recall(const struct run *run, const struct run_segment *seg
 		rc = estimate(r, null, ret);
 	free(r->edges);
 	free(r->part);
+	free(r->odds);
+	free(r->blocks);
 	free(r->group);
 	free(r->sums);
 	free(r->spare);

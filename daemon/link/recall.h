@@ -9,6 +9,7 @@ enum {
 	RECALL_BAND = 2 * WEIGHT_ONE, /* of match weights that are calibrated together … */
 	RECALL_LOWEST_BAND = -20,     /* … from here on, and the rest in one at each end */
 	RECALL_BANDS = 64,
+	RECALL_BLOCK = 1 << 14, /* edges that a thread takes at a time */
 };
 
 typedef double level_table[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
@@ -17,10 +18,17 @@ struct recall_edge {
 	uint32_t pair; /* of run.pairs */
 	int32_t weight;
 	double slots; /* factor of the odds where sure links take both persons' slots */
-	double odds;
 	double worth; /* how much of a person is missed where it is no link */
+	double frequency, probability; /* as of the pair; what is of many pairs lies side by side */
+	struct link_pattern pattern;
 	uint8_t group;
 	bool is_link;
+};
+
+/* What a block of a part's edges adds to sums over all of them. */
+struct recall_sums {
+	double strangers, above, links;
+	level_table seen;
 };
 
 struct recall {
@@ -45,6 +53,13 @@ struct recall {
 	unsigned part_group;
 	double untied[LINK_MAX_GROUPS + 1]; /* matches of each group without that */
 	double *sums, *spare;               /* distribution of reference weights */
+	/* Of each edge of the part, and what its blocks add up to. */
+	double *odds;
+	struct recall_sums *blocks;
+	/* For all blocks: the prior odds of a step; the edges that are added up and by what their odds are multiplied. */
+	double prior, factor;
+	bool with_slots;
+	size_t first, end;
 };
 
 unsigned recall_band_of(int32_t weight);

@@ -163,14 +163,20 @@ static enum rc take_edges(struct recall *r)
 	r->n = edges->n;
 	r->edges = calloc(r->n + 1, sizeof *r->edges);
 	r->part = calloc(r->n + 1, sizeof *r->part);
-	if (r->edges == NULL || r->part == NULL)
+	r->odds = calloc(r->n + 1, sizeof *r->odds);
+	r->blocks = calloc(r->n / RECALL_BLOCK + 2, sizeof *r->blocks);
+	if (r->edges == NULL || r->part == NULL || r->odds == NULL || r->blocks == NULL)
 		return RC_NOMEM;
 	for (size_t i = 0; i < r->n; i++) {
 		const struct run_edge *edge = &edges->at[i];
+		const struct run_pair *pair = &r->run->pairs[edge->pair];
 		uint8_t group = r->group[edge->person_a];
 
 		r->edges[i] = (struct recall_edge){.pair = edge->pair,
 						   .weight = edge->weight,
+						   .frequency = pair->frequency,
+						   .probability = pair->probability,
+						   .pattern = pair->pattern,
 						   .group = group != 0 ? group : r->group[edge->person_b]};
 	}
 	return RC_OK;

@@ -245,7 +245,7 @@ static void test_earlier_releases_stay(void **state)
 }
 
 /* The body of release 1 after pushing with `push`, with an injected secret. */
-static void body_after(void (*push)(struct cf *f), const char *kernel, struct buffer *out)
+static void body_after(void (*push)(struct cf *f), const char *kernel, uint32_t n_threads, struct buffer *out)
 {
 	struct cf f;
 	struct txn *txn = NULL;
@@ -253,6 +253,7 @@ static void body_after(void (*push)(struct cf *f), const char *kernel, struct bu
 	cf_init(&f);
 	cf_path(&f, "release.key", f.conf.test_release_secret);
 	strcpy(f.conf.link_kernel, kernel);
+	f.conf.worker_threads = n_threads;
 	open_core(&f);
 	push(&f);
 	publish(&f, AS_OF, 202, NULL);
@@ -284,13 +285,17 @@ static void push_in_pieces(struct cf *f)
 	cf_push(f, CF_PRISON, 100, 70);
 }
 
-static void test_order_does_not_matter(void **state)
+static void test_order_and_threads_do_not_matter(void **state)
 {
 	struct buffer whole, pieces;
 	buffer_init(&whole);
 	buffer_init(&pieces);
-	body_after(push_whole, "auto", &whole);
-	body_after(push_in_pieces, "scalar", &pieces);
+	body_after(push_whole, "auto", 1, &whole);
+	body_after(push_whole, "auto", 2, &pieces);
+	assert_int_equal(whole.len, pieces.len);
+	assert_memory_equal(whole.data, pieces.data, whole.len);
+	buffer_reset(&pieces);
+	body_after(push_in_pieces, "scalar", 3, &pieces);
 	assert_int_equal(whole.len, pieces.len);
 	assert_memory_equal(whole.data, pieces.data, whole.len);
 	buffer_append(&whole, "", 1);
@@ -705,7 +710,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_started_entry_and_secret, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queries_are_logged_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_earlier_releases_stay, setup, teardown),
-		cmocka_unit_test(test_order_does_not_matter),
+		cmocka_unit_test(test_order_and_threads_do_not_matter),
 		cmocka_unit_test_setup_teardown(test_injected_secret_needs_synthetic, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ledger_is_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release_in_the_store_is_checked, setup, teardown),
