@@ -8,7 +8,7 @@
 #include "daemon/base/workq.h"
 #include "daemon/link/order.h"
 
-enum { BLOCK = 1 << 13 }; /* rows or ranks that a thread takes at a time */
+enum { BLOCK = 1 << 12 }; /* rows or ranks that a thread takes at a time */
 
 static size_t n_blocks(uint32_t n)
 {

@@ -88,7 +88,7 @@ static enum rc find_first_same(const struct alike *alike)
 
 /* ---- persons by their numbers ---- */
 
-enum { BLOCK = 1 << 13, BUCKET_BITS = 8, N_BUCKETS = 1 << BUCKET_BITS };
+enum { BLOCK = 1 << 12, BUCKET_BITS = 8, N_BUCKETS = 1 << BUCKET_BITS };
 
 /* Ranks with a person number, by the first bits of its hash: buckets are of one thread each, and small enough for its
  * cache. */

@@ -10,9 +10,9 @@
 #include "tests/unit/link_fixture.h"
 
 enum {
-	PERSONS = 4500, /* of each source; half of them in both */
-	ROWS = 2 * PERSONS + 1500,
-	VALUES = 60, /* of a field: many pairs agree by chance */
+	PERSONS = 2000, /* of each source; half of them in both */
+	ROWS = 2 * PERSONS + 500,
+	VALUES = 38, /* of a field: many pairs agree by chance */
 };
 
 struct world {
@@ -120,7 +120,7 @@ static void test_threads_do_not_matter(void **state)
 	struct link_result *one = run(w, 0);
 
 	/* Several blocks of everything. */
-	assert_true(w->n_pairs > 100000);
+	assert_true(w->n_pairs > 60000);
 	assert_int_equal(one->outcome, LINK_DONE);
 	assert_true(one->n_links > PERSONS / 3);
 	for (unsigned t = 1; t < 3; t++) {
