@@ -71,7 +71,8 @@ static const char *const notes[][3] = {
 		 "person once each.",
 		 "Death and return to prison end a treatment on their day; a treatment that no service closed reads as "
 		 "going on. Starts at services that do not report ends are unknown and not in the denominator.",
-		 "Intervals hold sampling and noise."},
+		 "Rates are not corrected for linkage errors: a start of somebody who was not linked to a release is "
+		 "not counted. Intervals hold sampling and noise."},
 	[MEASURE_POPULATION] = {"Counts are persons seen in the period; periods cannot be added up."},
 };
 

@@ -372,7 +372,7 @@ def test_query_table(pki, stub):
     assert 'together' in lines[10] and '2 periods' in lines[10]
     footer = ' '.join(lines[12:])
     for words in ('study two-registers', 'release 3 as of 2024-12-31', 'log entry 17', 'method keyed-noise', 'sigma 3.16',
-                  'rows below 10 hidden', 'Hidden rows are unknown'):
+                  'rows below 10 hidden', 'Linkage quality: not published by this study.', 'Hidden rows are unknown'):
         assert words in footer
 
 

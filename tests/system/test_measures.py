@@ -136,6 +136,7 @@ def test_text_fits_and_says_what_it_is(unit):
         print(text)
         assert all(len(line) <= 100 for line in text.splitlines()), text
         assert words in ' '.join(text.split()), text
+        assert '% of the links found (' in ' '.join(text.split()) and '; log entry ' in text
     text = unit.as_('analyst', 'query', 'mortality_by_year', '--drug-related', '--within', 14).stdout
     assert 'within 14 days of release, drug-related deaths only' in text
     done = unit.as_('analyst', 'query', 'return_by_intervention', '--drug-related', check=False)
