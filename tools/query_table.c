@@ -13,7 +13,7 @@
 #include "proto/study.h"
 #include "tools/query_text.h"
 
-enum { MAX_COLUMNS = STUDY_MAX_BY + 8, GAP = 2 };
+enum { MAX_COLUMNS = STUDY_MAX_BY + 8, WIDE_GAP = 2, NARROW_GAP = 1, READABLE = 8, SHORTEST = 4 };
 
 struct column {
 	char head[QUERY_CELL_CAP];
@@ -29,6 +29,7 @@ struct table {
 	const json_t *comparison; /* NULL = none: then counts and rates are shown */
 	struct column columns[MAX_COLUMNS];
 	size_t n_columns;
+	size_t gap; /* between columns */
 	char (*cells)[MAX_COLUMNS][QUERY_CELL_CAP];
 	bool *is_text; /* a line that is its first cell only */
 	size_t n_lines;
@@ -366,12 +367,11 @@ static size_t line_width(const struct table *t)
 {
 	size_t width = 0;
 	for (size_t c = 0; c < t->n_columns; c++)
-		width += t->columns[c].width + (c > 0 ? GAP : 0);
+		width += t->columns[c].width + (c > 0 ? t->gap : 0);
 	return width;
 }
 
-/* Widths of the contents; then the widest dimension gives way until the line fits. */
-static void fit_columns(struct table *t)
+static void widths_of_contents(struct table *t)
 {
 	for (size_t c = 0; c < t->n_columns; c++) {
 		t->columns[c].width = strlen(t->columns[c].head);
@@ -381,16 +381,34 @@ static void fit_columns(struct table *t)
 				t->columns[c].width = len;
 		}
 	}
+}
+
+/* The widest dimension gives way until the line fits, or all are down to `least`. */
+static bool shorten_dimensions(struct table *t, size_t least)
+{
 	while (n_by(t) > 0 && line_width(t) > QUERY_WIDTH) {
 		size_t widest = 1;
 		for (size_t c = 1; c <= n_by(t); c++) {
 			if (t->columns[c].width > t->columns[widest].width)
 				widest = c;
 		}
-		if (t->columns[widest].width <= 4)
-			break;
+		if (t->columns[widest].width <= least)
+			return false;
 		t->columns[widest].width--;
 	}
+	return true;
+}
+
+/* Rather less room between columns than names that nobody can read. */
+static void fit_columns(struct table *t)
+{
+	t->gap = WIDE_GAP;
+	widths_of_contents(t);
+	if (shorten_dimensions(t, READABLE))
+		return;
+	t->gap = NARROW_GAP;
+	widths_of_contents(t);
+	shorten_dimensions(t, SHORTEST);
 }
 
 static void put_line(const struct table *t, const char *const *cells, struct buffer *out)
@@ -402,7 +420,8 @@ static void put_line(const struct table *t, const char *const *cells, struct buf
 		char cell[QUERY_CELL_CAP];
 		int width = (int)t->columns[c].width;
 		query_clean(cells[c], cell, t->columns[c].width);
-		buffer_printf(&line, "%s%*s", c > 0 ? "  " : "", t->columns[c].is_number ? width : -width, cell);
+		buffer_printf(&line, "%*s%*s", c > 0 ? (int)t->gap : 0, "", t->columns[c].is_number ? width : -width,
+			      cell);
 	}
 	while (line.len > 0 && line.data[line.len - 1] == ' ')
 		line.len--;

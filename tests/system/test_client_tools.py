@@ -401,6 +401,22 @@ def test_query_corrected_comparison(pki, stub):
     assert found[3].split()[2:-2] == ['-'] * 5                     # withheld
 
 
+def test_query_widest_tables_fit(pki, stub):
+    """Three dimensions, corrected rates, and every marker."""
+    by = {'intervention': 'psychosocial', 'primary_drug': 'opioids-and-others', 'age_band': '25-34'}
+    interval = {'percent': 100.0, 'low': 99.5, 'high': 100.0}
+    rows = [{'period': '2024-Q1', 'state': 'final', 'released_in': 1, 'revised_from': 1, 'by': by, 'shown': True, 'n': 1234567,
+             'observable': 1234567, 'variance': 10.0, 'within': [{'days': 21, 'count': 1234567, **interval, 'corrected': interval}]}]
+    body = json.loads(answer(rows, linkage={}))
+    body['id'] = ['period', *by, 'outcome']
+    body['extension']['pooled'] = [{'by': by, 'periods': 128, **{k: rows[0][k] for k in ('n', 'observable', 'within')}}]
+    stub.get['GET', '/v1/tables/continuity_by_intervention'] = 200, json.dumps(body).encode()
+    done = run(pki, stub, 'query', 'continuity_by_intervention')
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    assert all(len(line) <= 100 for line in done.stdout.splitlines()), max(map(len, done.stdout.splitlines()))
+
+
 def test_query_other_band_and_long_names(pki, stub):
     long = 'a-very-long-name-of-an-intervention-that-somebody-thought-was-good'
     stub.get['GET', '/v1/tables/continuity_by_intervention'] = 200, answer([rate('2024-Q1', long[:63])])
