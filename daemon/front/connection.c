@@ -77,12 +77,11 @@ static void begin_linger(struct connection *c)
 	release_stream(c);
 	shutdown(c->fd, SHUT_WR);
 	c->linger = event_new(c->server->base, c->fd, EV_READ | EV_PERSIST, on_linger, c);
-	if (c->linger != NULL)
-		event_add(c->linger, NULL);
+	bool lingers = c->linger != NULL && event_add(c->linger, NULL) == 0;
 	c->phase = PHASE_LINGER;
 	c->moved = 0;
 	/* Where lingering is impossible the end comes in the next turn; callers may still hold `c` in this one. */
-	connection_set_timer(c, c->linger != NULL ? LINGER_MS : 0);
+	connection_set_timer(c, lingers ? LINGER_MS : 0);
 }
 
 static void close_stream(struct connection *c)
@@ -225,6 +224,10 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 {
 	struct connection *c = ctx;
 
+	if (c->has_no_deadline) {
+		connection_free(c);
+		return;
+	}
 	switch (c->phase) {
 	case PHASE_HEAD:
 	case PHASE_BODY:
@@ -252,7 +255,12 @@ void connection_set_timer(struct connection *c, int64_t ms)
 {
 	struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
-	evtimer_add(c->timer, &tv);
+	/* Nobody stays without a deadline: where there is no memory for one, the end comes in this turn. Not at once,
+	 * since callers still hold `c`. */
+	if (evtimer_add(c->timer, &tv) != 0) {
+		c->has_no_deadline = true;
+		event_active(c->timer, EV_TIMEOUT, 0);
+	}
 }
 
 /* ---- a new connection ---- */

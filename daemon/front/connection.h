@@ -51,6 +51,7 @@ struct connection {
 	struct event *linger;
 	struct event *timer;
 	enum phase phase;
+	bool has_no_deadline; /* for want of memory: it ends */
 	struct tls_turned_away turned_away;
 	/* who it is, once the handshake is done */
 	struct access_grant grant;

@@ -57,6 +57,16 @@ static void begin_answer(struct connection *c)
 	connection_set_timer(c, (int64_t)c->server->conf->header_timeout_s * 1000);
 }
 
+/* The whole answer is queued: it goes out in this turn; or nothing of it is left, be it that there was no memory. */
+static void finish_answer(struct connection *c)
+{
+	c->now.reply_complete = true;
+	if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+		session_drained(c);
+	else
+		connection_flush(c);
+}
+
 static void answer_problem(struct connection *c, enum rc rc, const char *detail, const char *allow)
 {
 	struct buffer *out = &c->server->scratch;
@@ -71,11 +81,11 @@ static void answer_problem(struct connection *c, enum rc rc, const char *detail,
 	session_abandon(c);
 	begin_answer(c);
 	c->now.keep_alive = options.keep_alive;
-	c->now.reply_begun = c->now.reply_complete = true;
+	c->now.reply_begun = true;
 	http_reply_problem(out, rc, detail, &options);
 	send_bytes(c, out->data, out->len);
 	buffer_reset(out);
-	connection_flush(c);
+	finish_answer(c);
 }
 
 /* Answer and close: the rest of what the client sends cannot be or need not be understood. */
@@ -457,12 +467,8 @@ enum rc session_on_reply_end(struct connection *c)
 {
 	if (!c->now.reply_begun || c->now.reply_left != 0)
 		return RC_MALFORMED;
-	c->now.reply_complete = true;
 	connection_set_request(c, 0);
-	if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
-		session_drained(c);
-	else
-		connection_flush(c);
+	finish_answer(c);
 	return RC_OK;
 }
 

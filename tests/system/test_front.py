@@ -248,6 +248,7 @@ def test_bodies_are_judged_by_their_head(unit):
     refused(403, 'forbidden', post('/v1/batches', 'Content-Length: 5', PROTOBUF, 'Origin: https://evil.example'))
     refused(404, 'not-found', post('/v1/records', 'Content-Length: 5', PROTOBUF))
     refused(400, 'invalid-input', get('/v1/study', 'Content-Length: 5'))
+    refused(400, 'invalid-input', get('/v1/study', 'Transfer-Encoding: chunked'))
 
 
 def test_large_body_of_a_refused_request_does_not_hide_the_answer(unit):
