@@ -53,6 +53,7 @@ struct linker {
 	enum linker_state release_state;
 	uint32_t release;
 	enum rc release_error, compare_error;
+	struct release_progress progress; /* while it is linking */
 	bool memory_locked;
 };
 
@@ -190,18 +191,11 @@ static uint64_t n_pairs_of(uint64_t n_rows)
 	return n_rows * (n_rows - (n_rows > 0)) / 2;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void note_pace(struct linker *linker, uint64_t from, uint64_t to, uint64_t since_ms)
+static void note_pace(struct linker *linker, uint64_t from, uint64_t to, int64_t since_ms)
 {
 	pthread_mutex_lock(&linker->lock);
 	linker->paced_pairs += n_pairs_of(to) - n_pairs_of(from);
-	linker->paced_ms += now_ms() - since_ms;
+	linker->paced_ms += (uint64_t)(monotonic_ms() - since_ms);
 	pthread_mutex_unlock(&linker->lock);
 }
 
@@ -247,7 +241,7 @@ static enum rc compare_domain(struct linker *linker, int domain)
 		size_t n = 0;
 		uint32_t left = n_rows - position->compared;
 		uint32_t rows = left < step ? left : (uint32_t)step, before = position->compared;
-		uint64_t since = now_ms();
+		int64_t since = monotonic_ms();
 		rc = link_compare(pool, position->compared, position->compared + rows, &linker->cancel, &pairs, &n);
 		if (rc == RC_OK) {
 			rc = store_pairs(linker, domain, position->compared + rows, pairs, n);
@@ -321,15 +315,40 @@ static enum rc remake_pairs(struct linker *linker)
 	return rc == RC_OK ? compare_all(linker) : rc;
 }
 
+static void begin_step(void *ctx, unsigned step)
+{
+	struct linker *linker = ctx;
+	pthread_mutex_lock(&linker->lock);
+	release_progress_step(&linker->progress, step);
+	pthread_mutex_unlock(&linker->lock);
+}
+
+static void begin_linking(struct linker *linker, uint32_t number)
+{
+	log_info("release %u: linking", number);
+	pthread_mutex_lock(&linker->lock);
+	release_progress_begin(&linker->progress);
+	pthread_mutex_unlock(&linker->lock);
+	set_release(linker, number, LINKER_LINKING, RC_OK);
+}
+
+static void log_steps(struct linker *linker, uint32_t number)
+{
+	pthread_mutex_lock(&linker->lock);
+	struct release_progress progress = linker->progress;
+	pthread_mutex_unlock(&linker->lock);
+	release_progress_log(&progress, number);
+}
+
 static void run_release(struct linker *linker, const struct release_info *info)
 {
-	log_info("release %u: linking", info->number);
-	set_release(linker, info->number, LINKER_LINKING, RC_OK);
-	enum rc rc = release_run(linker->core, info, linker->rows, linker->withdrawals, &linker->cancel);
+	const struct release_watch watch = {begin_step, linker};
+	begin_linking(linker, info->number);
+	enum rc rc = release_run(linker->core, info, linker->rows, linker->withdrawals, &linker->cancel, &watch);
 	if (rc == RC_DAMAGED && !rows_have_changed(linker)) {
 		rc = remake_pairs(linker);
 		if (rc == RC_OK)
-			rc = release_run(linker->core, info, linker->rows, linker->withdrawals, &linker->cancel);
+			rc = release_run(linker->core, info, linker->rows, linker->withdrawals, &linker->cancel, &watch);
 	}
 	if (rc != RC_OK && rows_have_changed(linker)) {
 		log_info("release %u: records were withdrawn meanwhile; linking again", info->number);
@@ -340,6 +359,7 @@ static void run_release(struct linker *linker, const struct release_info *info)
 		set_release(linker, info->number, LINKER_IDLE, RC_OK);
 		return;
 	}
+	log_steps(linker, info->number);
 	if (rc == RC_OK)
 		log_info("release %u: published", info->number);
 	else
@@ -576,6 +596,10 @@ void linker_status(struct linker *linker, struct linker_status *ret)
 		.memory_locked = linker->memory_locked,
 		.kernel = link_kernel_name(linker->options.kernel),
 	};
+	if (linker->release_state == LINKER_LINKING) {
+		ret->release_step = linker->progress.step;
+		ret->release_s = release_progress_seconds(&linker->progress);
+	}
 	describe_progress(linker, committed, ret);
 	pthread_mutex_unlock(&linker->lock);
 }

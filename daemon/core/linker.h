@@ -34,6 +34,8 @@ struct linker_status {
 	enum linker_state release_state;
 	uint32_t release;                 /* number that the state is about, 0 = none yet */
 	enum rc release_error, compare_error;
+	unsigned release_step;            /* while it is linking: release_step_name says what that is, … */
+	int64_t release_s;                /* … and so long it has been */
 	uint64_t n_rows_pending;          /* committed records that are not compared yet */
 	uint64_t n_pairs_compared;        /* of records, within and across sources */
 	uint64_t n_pairs_left;            /* about, where a study has several domains and not all is loaded */

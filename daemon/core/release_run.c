@@ -20,6 +20,7 @@ struct release_work {
 	const struct release_info *info;
 	uint64_t withdrawals;
 	const atomic_bool *cancel;
+	const struct release_watch *watch;
 	struct release_parts parts; /* events of all current records, by person */
 	struct stats_linkage linkage;
 	uint8_t secret[32];
@@ -27,6 +28,16 @@ struct release_work {
 	uint8_t digest[32];
 	uint64_t entry_index; /* of the `release` entry */
 };
+
+static void begin(const struct release_work *work, unsigned step)
+{
+	work->watch->on_step(work->watch->ctx, step);
+}
+
+static void begin_link_step(void *ctx, enum link_step step)
+{
+	begin(ctx, step);
+}
 
 /* ---- linking ---- */
 
@@ -98,6 +109,8 @@ static enum rc link_rows(struct release_work *work, const struct study_domain *d
 		.death_day = facts.death_day,
 		.group = core->study->disclosure.linkage_sigma2_milli > 0 ? facts.group : NULL,
 		.cancel = work->cancel,
+		.on_step = begin_link_step,
+		.on_step_ctx = work,
 		.max_pairs = pairs_max(n_rows, core->conf->max_pairs_per_record),
 	};
 	rc = pairs_load(core->store, domain, n_rows, &pairs, &n_pairs);
@@ -271,7 +284,7 @@ static void work_deinit(struct release_work *work)
 }
 
 enum rc release_run(struct core *core, const struct release_info *info, const struct release_rows *rows,
-		    uint64_t withdrawals, const atomic_bool *cancel)
+		    uint64_t withdrawals, const atomic_bool *cancel, const struct release_watch *watch)
 {
 	struct release_work *work = calloc(1, sizeof *work);
 	if (work == NULL)
@@ -280,14 +293,18 @@ enum rc release_run(struct core *core, const struct release_info *info, const st
 	work->info = info;
 	work->withdrawals = withdrawals;
 	work->cancel = cancel;
+	work->watch = watch;
 	release_parts_init(&work->parts, core->study->n_dimensions);
 	buffer_init(&work->body);
 	enum rc rc = load_secret(work);
 	for (int d = 0; d < core->study->n_domains && rc == RC_OK; d++)
 		rc = link_domain(work, d, &rows[d]);
-	if (rc == RC_OK)
-		rc = make_body(work);
 	if (rc == RC_OK) {
+		begin(work, RELEASE_COUNTING);
+		rc = make_body(work);
+	}
+	if (rc == RC_OK) {
+		begin(work, RELEASE_PUBLISHING);
 		struct finish_job finish = {.job = {.apply = finish_apply, .done = finish_done}, .work = work};
 		finish.job.bytes = work->body.len;
 		rc = write_queue_call(core->writes, &finish.job);

@@ -8,6 +8,7 @@
 #include "daemon/core/backups.h"
 #include "daemon/core/handlers.h"
 #include "daemon/core/linker.h"
+#include "daemon/core/release_progress.h"
 #include "daemon/core/retention.h"
 #include "daemon/core/watch.h"
 #include "proto/json.h"
@@ -79,8 +80,18 @@ static json_t *release_json(const struct linker_status *linker)
 {
 	json_t *error =
 		linker->release_state == LINKER_FAILED ? json_string(rc_name(linker->release_error)) : json_null();
-	return json_pack("{s:I, s:s, s:o}", "number", (json_int_t)linker->release, "state",
-			 linker_state_name(linker->release_state), "error", error);
+	json_t *release = json_pack("{s:I, s:s, s:o}", "number", (json_int_t)linker->release, "state",
+				    linker_state_name(linker->release_state), "error", error);
+	if (linker->release_state != LINKER_LINKING || release == NULL)
+		return release;
+	json_t *progress =
+		json_pack("{s:s, s:i, s:i, s:I}", "doing", release_step_name(linker->release_step), "step",
+			  (int)linker->release_step + 1, "of_steps", (int)RELEASE_N_STEPS, "running_s",
+			  (json_int_t)linker->release_s);
+	if (json_object_set_new(release, "progress", progress) == 0)
+		return release;
+	json_decref(release);
+	return NULL;
 }
 
 static json_t *backup_json(const struct state *s)

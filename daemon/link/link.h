@@ -101,6 +101,9 @@ struct link_pattern link_pattern_of(const struct link_pool *pool, uint32_t a, ui
 
 enum { LINK_MAX_GROUPS = STUDY_MAX_CODES + 1 };
 
+/* What a run does one after the other, for whoever waits. */
+enum link_step { LINK_STEP_RECORDS, LINK_STEP_MODEL, LINK_STEP_QUALITY, LINK_STEP_PERSONS, LINK_N_STEPS };
+
 struct link_run_options {
 	uint32_t end;                        /* rows 0 … end-1 are at the cut */
 	const bool *excluded;                /* rows withdrawn or after the cut; NULL = none */
@@ -109,6 +112,8 @@ struct link_run_options {
 	const uint8_t *group;                /* of each row, 1 … LINK_MAX_GROUPS, 0 = none: links found and missed are
 					      * estimated for each group of persons as well; NULL = no groups */
 	const atomic_bool *cancel;           /* polled in each step; may be NULL */
+	void (*on_step)(void *ctx, enum link_step step); /* called as each step begins; may be NULL */
+	void *on_step_ctx;
 	uint64_t max_pairs;                  /* of records, each person of a content with each of another; 0 = no limit
 					      * but that of the memory's layout */
 };

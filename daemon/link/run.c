@@ -115,13 +115,21 @@ static void describe_model(struct run *run)
 	}
 }
 
+static void begin(const struct run *run, enum link_step step)
+{
+	if (run->options->on_step != NULL)
+		run->options->on_step(run->options->on_step_ctx, step);
+}
+
 static enum rc link_sources(struct run *run)
 {
 	struct null_estimate *estimates = calloc(run->n_segments + 1, sizeof *estimates);
 	struct recall_estimate *recalls = calloc(run->n_segments + 1, sizeof *recalls);
 	bool any = false;
-	enum rc rc = estimates == NULL || recalls == NULL ? RC_NOMEM : fit(run);
 
+	begin(run, LINK_STEP_MODEL);
+	enum rc rc = estimates == NULL || recalls == NULL ? RC_NOMEM : fit(run);
+	begin(run, LINK_STEP_QUALITY);
 	for (size_t s = 0; s < run->n_segments && rc == RC_OK; s++) {
 		estimates[s].threshold = INT32_MAX;
 		if (run->segments[s].slot_a == run->segments[s].slot_b)
@@ -132,6 +140,7 @@ static enum rc link_sources(struct run *run)
 		any = any || (rc == RC_OK && estimates[s].threshold != INT32_MAX);
 	}
 	if (rc == RC_OK) {
+		begin(run, LINK_STEP_PERSONS);
 		run_report_dependences(run);
 		describe_model(run);
 		rc = run_form_persons(run, estimates, recalls);
@@ -149,8 +158,8 @@ static enum rc link_sources(struct run *run)
 
 static enum rc run_all(struct run *run, const struct link_pair *pairs, size_t n_pairs)
 {
+	begin(run, LINK_STEP_RECORDS);
 	enum rc rc = run_rank_records(run);
-
 	if (rc == RC_OK)
 		rc = run_find_certain_persons(run);
 	if (rc == RC_OK)

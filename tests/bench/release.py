@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Seconds and memory of one release over a large register, by the real daemon, once all records are compared.
+"""Seconds and memory of one release over a large register, by the real daemon, once all records are compared; how long
+receipts take meanwhile; and how long 50 clients wait for answers from it (tests/bench/serve.py).
 
     python3 tests/bench/release.py [--build build/release] [--events 10000000] [--keep FOLDER]
 
 Two synthetic registers (`throughcare synth --rare-names 60`), in which all people live the same three years three times over, are
 encoded, pushed and compared; then a release is asked for and waited for. What is counted: reading every stored record, the model, thresholds, persons, seven tables of three measures with
 noise and consistent margins, and the entry that makes it public. Comparing is not in it, it goes on while records come. The
-clock is the daemon's own between asking and `done`; processor time is that of both its processes. Nothing is asserted.
+clock is that between asking and `done`; processor time is that of both its processes. Before and meanwhile a custodian sends
+batches of one record, each over a connection of its own. Nothing is asserted.
 
 With --keep the compared unit stays in FOLDER and is used again: each run works on a copy of its store.
 """
@@ -16,10 +18,14 @@ import os
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+
+import serve
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EVENTS_A_PERSON = 9.7    # of synth, with three releases at most, and lived again: some 3.4 and 2 · 3.1
@@ -86,7 +92,8 @@ def wait_until(unit, done, patience_s=24 * 3600):
 def prepare(args, folder, harness):
     """A unit that holds all records, compared, in `folder`."""
     registers = folder / 'registers'
-    unit = harness.Unit(folder / 'unit', study(folder / 'study.yaml', args.floor), store_map_bytes='64G', memory_lock='try')
+    unit = harness.Unit(folder / 'unit', study(folder / 'study.yaml', args.floor), store_map_bytes='64G', memory_lock='try',
+                        max_connections=1024, max_connections_per_client=1024)
     with unit:
         harness.make_registers(registers, int(args.events / EVENTS_A_PERSON), 1, '--rare-names', 60)
         for source in ('prison', 'treatment'):
@@ -101,20 +108,73 @@ def prepare(args, folder, harness):
     return unit
 
 
-def measure(unit, harness, events):
+class Pusher(threading.Thread):
+    """A custodian who sends small batches, one after the other, and waits for the receipt of each."""
+
+    def __init__(self, unit, batches):
+        super().__init__()
+        self.unit, self.batches, self.waits, self.refused, self.over = unit, batches, [], [], threading.Event()
+
+    def send(self, batch):
+        start = time.monotonic()
+        code, _, body = self.unit.post_batch('prison', batch)
+        self.waits.append(1000 * (time.monotonic() - start))
+        if code != 201:
+            self.refused.append((code, body))
+
+    def run(self):
+        while self.batches and not self.over.wait(0.25):
+            self.send(self.batches.pop())
+
+    def say(self, when):
+        if self.refused:
+            raise SystemExit(f'no receipt: {self.refused[0]}')
+        print(f'{len(self.waits)} receipts {when}: half within {statistics.median(self.waits):.0f} ms, all within '
+              f'{max(self.waits):.0f} ms', flush=True)
+
+
+def small_batches(unit, folder, harness, n=240):
+    """So many batches of one record each, of people that the register does not have."""
+    batches = folder / 'small'
+    shutil.rmtree(batches, ignore_errors=True)
+    batches.mkdir()
+    rows = harness.read_csv(harness.make_registers(batches / 'registers', 2 * n, 2) / 'prison.csv')[:n]
+    for i, row in enumerate(rows):
+        row['record_id'] = f'late-{i}'
+        harness.write_csv(batches / f'{i}.csv', [row])
+        unit.encode('prison', batches / f'{i}.csv', batches / f'{i}')
+    return [(batches / f'{i}').read_bytes() for i in range(len(rows))]
+
+
+def measure(unit, harness, folder):
+    batches = small_batches(unit, folder, harness)
     unit.start()
     try:
+        wait_until(unit, lambda s: s['comparing']['pending_records'] == 0)
+        quiet, beside = Pusher(unit, batches), Pusher(unit, batches)
+        for _ in range(20):
+            quiet.send(batches.pop())
+        quiet.say('before')
         wait_until(unit, lambda s: s['comparing']['pending_records'] == 0)
         resident = peak_mib(unit)
         busy, start = unit.processor_seconds(), time.monotonic()
         code, _, body = unit.request('operator', 'POST', '/v1/releases', b'{"as_of":"2025-12-31"}', {'Content-Type': 'application/json'})
         if code not in (200, 201, 202):
             raise SystemExit(f'no release: {body!r}')
+        beside.start()
         wait_until(unit, lambda s: s['release']['state'] == 'done')
         clock, busy = time.monotonic() - start, unit.processor_seconds() - busy
+        peak = peak_mib(unit)
+        beside.over.set()
+        beside.join()
+        beside.say('meanwhile')
+        print(re.findall(r'release 1: (records .*)', unit.log())[-1])
         records = sum(s['records'] for s in unit.status()['sources'])
         print(json.dumps({'records': records, 'seconds': round(clock, 1), 'processor_seconds': round(busy, 1),
-                          'cores_busy': round(busy / clock, 2), 'resident_mib': round(resident), 'peak_mib': round(peak_mib(unit))}))
+                          'cores_busy': round(busy / clock, 2), 'resident_mib': round(resident), 'peak_mib': round(peak),
+                          'load': os.getloadavg()[0]}), flush=True)
+        wait_until(unit, lambda s: s['comparing']['pending_records'] == 0)
+        serve.waiting_times(unit, argparse.Namespace(seconds=3, rounds=5))
     finally:
         unit.stop()
 
@@ -149,7 +209,7 @@ def main():
                                  study=copy / 'keys/study.yaml', conf_path=copy / 'keys/daemon/throughcared.yaml')
             unit.conf_path.write_text(unit.conf_path.read_text().replace(str(folder / 'unit'), str(copy)))
             try:
-                measure(unit, harness, args.events)
+                measure(unit, harness, folder)
             finally:
                 shutil.rmtree(copy, ignore_errors=True)
 
