@@ -95,7 +95,8 @@ static void read_row(const struct release_parts *parts, const struct release_row
 		     struct stats_event *ret)
 {
 	struct event_row event = event_rows_at(rows->events, row);
-	*ret = (struct stats_event){.source = link_pool_source(rows->pool, row), .event = event.event, .day = event.day};
+	*ret = (struct stats_event){
+		.source = link_pool_source(rows->pool, row), .event = event.event, .day = event.day};
 	memcpy(ret->codes, event.codes, parts->n_dimensions);
 	memcpy(ret->record_id, link_pool_record_id(rows->pool, row), sizeof ret->record_id);
 }

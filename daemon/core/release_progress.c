@@ -9,9 +9,9 @@
 
 const char *release_step_name(unsigned step)
 {
-	static const char *const names[] = {[LINK_STEP_RECORDS] = "records", [LINK_STEP_MODEL] = "model",
-					    [LINK_STEP_QUALITY] = "quality", [LINK_STEP_PERSONS] = "persons",
-					    [RELEASE_COUNTING] = "counting", [RELEASE_PUBLISHING] = "publishing"};
+	static const char *const names[] = {
+		[LINK_STEP_RECORDS] = "records", [LINK_STEP_MODEL] = "model",     [LINK_STEP_QUALITY] = "quality",
+		[LINK_STEP_PERSONS] = "persons", [RELEASE_COUNTING] = "counting", [RELEASE_PUBLISHING] = "publishing"};
 	return names[step];
 }
 

@@ -117,8 +117,7 @@ static enum rc units_init(const struct expect *expect, const struct run_segment 
 	units->of_a.first = malloc(cap * sizeof *units->of_a.first);
 	units->of_b.first = malloc(cap * sizeof *units->of_b.first);
 	units->best = malloc(cap * sizeof *units->best);
-	if (units->pairs.first == NULL || units->of_a.first == NULL || units->of_b.first == NULL ||
-	    units->best == NULL)
+	if (units->pairs.first == NULL || units->of_a.first == NULL || units->of_b.first == NULL || units->best == NULL)
 		return RC_NOMEM;
 	find_units(expect, segment, units);
 	return sort_by_b(expect, segment, units);

@@ -1,8 +1,8 @@
 /* The E-step of the model over the candidate pairs of different sources, by several threads.
  *
- * A unit is all candidate pairs of the same two persons. Everything but the sums over all pairs is of one unit or of one
- * person; those sums are made by blocks of units, each in order, and blocks are added in order, so that the last bit
- * depends on neither the number of threads nor on which was faster. */
+ * A unit is all candidate pairs of the same two persons. Everything but the sums over all pairs is of one unit or of
+ * one person; those sums are made by blocks of units, each in order, and blocks are added in order, so that the last
+ * bit depends on neither the number of threads nor on which was faster. */
 #ifndef DAEMON_LINK_EXPECT_H
 #define DAEMON_LINK_EXPECT_H
 

@@ -1,5 +1,6 @@
-/* Records at the cut of a run, ranked: the current revision of each, in the order of record keys; and what the pool says
- * of them, gathered once, since rows lie in the order of their arrival and each look at one is a walk to memory. */
+/* Records at the cut of a run, ranked: the current revision of each, in the order of record keys; and what the pool
+ * says of them, gathered once, since rows lie in the order of their arrival and each look at one is a walk to memory.
+ */
 #include "daemon/link/run.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Records at the cut of a run: which of them are certainly one person within their source, and how frequent their values
- * are.
+/* Records at the cut of a run: which of them are certainly one person within their source, and how frequent their
+ * values are.
  *
  * Certain means: the custodian's person number is the same, or all filters are the same and say enough: two records
  * that share a given name and are empty otherwise are not one person. Different person numbers are never joined. */

@@ -1,8 +1,9 @@
 /* One run of the linkage at a cut: what its steps hand to each other.
  *
  * Everything is numbered by rank = place in the order of record keys among the records at the cut, so that nothing
- * depends on the order of arrival. Sums of doubles are made in rank order, with + − × ÷ alone: IEEE 754 fixes each of
- * these results to the last bit, so they too are the same on every machine (docs/methods.md, "Linkage: arithmetic"). */
+ * depends on the order of arrival. Sums of doubles are made in rank order, or in blocks of a fixed length that are added
+ * in order, with + − × ÷ alone: IEEE 754 fixes each of these results to the last bit, so they too are the same on every
+ * machine and with any number of threads (docs/methods.md, "Linkage: arithmetic"). */
 #ifndef DAEMON_LINK_RUN_H
 #define DAEMON_LINK_RUN_H
 

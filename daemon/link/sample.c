@@ -1,7 +1,7 @@
 /* Random pairs of persons of different sources, from which the model learns how chance agrees.
  *
- * Which pairs are taken depends on the records at the cut and on nothing else. To look up the filters of a pair is a walk
- * to memory, so several threads do it, and what they found is kept for the next fit of the same run. */
+ * Which pairs are taken depends on the records at the cut and on nothing else. To look up the filters of a pair is a
+ * walk to memory, so several threads do it, and what they found is kept for the next fit of the same run. */
 #include "daemon/link/run.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Counting: each thread takes the next part, sorts its events into timelines, asks every measure once a person and period
- * kind, and counts what it says in all tables of that measure. */
+/* Counting: each thread takes the next part, sorts its events into timelines, asks every measure once a person and
+ * period kind, and counts what it says in all tables of that measure. */
 #include "daemon/stats/tally.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The true counts of a release's tables, for tables.c alone: what leaves it is noised.
  *
- * Parts of the events are counted by several threads, each into a tally of its own, and tallies are added: whole numbers,
- * and record keys mod 2^128, so that neither the cut into parts nor who counted which is in the sums. */
+ * Parts of the events are counted by several threads, each into a tally of its own, and tallies are added: whole
+ * numbers, and record keys mod 2^128, so that neither the cut into parts nor who counted which is in the sums. */
 #ifndef DAEMON_STATS_TALLY_H
 #define DAEMON_STATS_TALLY_H
 

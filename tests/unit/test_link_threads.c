@@ -1,7 +1,7 @@
 /* libs: tc_link */
 /* labels: quick threads */
-/* A run of the linkage over more rows, persons and pairs than a thread takes at a time gives the same result to the last
- * bit with one thread, two and three. */
+/* A run of the linkage over more rows, persons and pairs than a thread takes at a time gives the same result to the
+ * last bit with one thread, two and three. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -73,13 +73,26 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void expect_step(void *ctx, enum link_step step)
+{
+	unsigned *n_steps = ctx;
+
+	assert_int_equal(step, (*n_steps)++);
+}
+
 static struct link_result *run(const struct world *w, unsigned t)
 {
-	struct link_run_options options = {
-		.end = ROWS, .last_day = w->last_day, .death_day = w->death_day, .group = w->group};
+	unsigned n_steps = 0;
+	struct link_run_options options = {.end = ROWS,
+					   .last_day = w->last_day,
+					   .death_day = w->death_day,
+					   .group = w->group,
+					   .on_step = expect_step,
+					   .on_step_ctx = &n_steps};
 	struct link_result *result = NULL;
 
 	assert_int_equal(link_run(w->pools[t], w->pairs, w->n_pairs, &options, &result), RC_OK);
+	assert_int_equal(n_steps, LINK_N_STEPS);
 	return result;
 }
 
