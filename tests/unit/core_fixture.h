@@ -111,6 +111,14 @@ static inline enum rc cf_open(struct cf *f)
 	return core_open(&f->conf, &f->core, &f->diag);
 }
 
+static inline void cf_must_open(struct cf *f)
+{
+	if (cf_open(f) != RC_OK) {
+		fprintf(stderr, "%s\n", f->diag.text);
+		abort();
+	}
+}
+
 static inline void cf_close(struct cf *f)
 {
 	core_close(f->core);
@@ -141,6 +149,24 @@ static inline void cf_deinit(struct cf *f)
 	cf_close(f);
 	study_free(f->study);
 	cf_remove(f->folder);
+}
+
+/* For cmocka: a core that is open is the state of a test. */
+static inline int cf_setup(void **state)
+{
+	struct cf *f = malloc(sizeof *f);
+	cf_init(f);
+	cf_must_open(f);
+	*state = f;
+	return 0;
+}
+
+static inline int cf_teardown(void **state)
+{
+	struct cf *f = *state;
+	cf_deinit(f);
+	free(f);
+	return 0;
 }
 
 /* ---- requests ---- */

@@ -18,9 +18,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/types.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "proto/rc.h"
@@ -176,6 +179,39 @@ FAIL_WRAP(int, mdb_cursor_get, (void *c, void *k, void *v, int op), (c, k, v, op
 FAIL_WRAP(int, mdb_env_info, (void *env, void *ret), (env, ret), EIO)
 FAIL_WRAP(int, mdb_env_stat, (void *env, void *ret), (env, ret), EIO)
 #endif
+
+/* ---- a folder for it ---- */
+
+/* In memory where there is such a folder: some thousand syncs. */
+static inline void fail_make_folder(char ret[64])
+{
+	snprintf(ret, 64, "%s/test_fail.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	if (mkdtemp(ret) == NULL)
+		abort();
+}
+
+/* Of the files that are in it, not of folders. */
+static inline void fail_empty_folder(const char *folder)
+{
+	char path[512];
+	DIR *d = opendir(folder);
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
+			snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+			unlink(path);
+		}
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
+/* The files of a folder with one folder in it, and that one. */
+static inline void fail_empty_both(const char *folder, const char *inner)
+{
+	fail_empty_folder(inner);
+	rmdir(inner);
+	fail_empty_folder(folder);
+}
 
 /* ---- the loop ---- */
 

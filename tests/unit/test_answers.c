@@ -15,24 +15,6 @@
 #define AS_OF "{\"as_of\": \"2025-06-30\"}"
 #define TABLE "continuity_by_quarter"
 
-static int setup(void **state)
-{
-	struct cf *f = malloc(sizeof *f);
-	cf_init(f);
-	if (cf_open(f) != RC_OK)
-		fail_msg("%s", f->diag.text);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct cf *f = *state;
-	cf_deinit(f);
-	free(f);
-	return 0;
-}
-
 /* A body of `len` bytes or a few more as release `number` in the store; returns its name. */
 static struct release_name put_body(struct cf *f, uint32_t number, const char *what, size_t len)
 {
@@ -478,16 +460,16 @@ static void test_release_while_queries_run(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_bodies, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bodies_are_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bodies, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_bodies_are_bounded, cf_setup, cf_teardown),
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_texts_are_bounded),
-		cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_query_twice, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_quick_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_store_damaged_later, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_store_damaged_before, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_release_while_queries_run, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_crowd, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_query_twice, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_quick_once, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_store_damaged_later, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_store_damaged_before, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_release_while_queries_run, cf_setup, cf_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,23 +10,6 @@
 #include "daemon/audit/tree.h"
 #include "tests/unit/core_fixture.h"
 
-static int setup(void **state)
-{
-	struct cf *f = malloc(sizeof *f);
-	cf_init(f);
-	assert_int_equal(cf_open(f), RC_OK);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct cf *f = *state;
-	cf_deinit(f);
-	free(f);
-	return 0;
-}
-
 static int get(struct cf *f, enum request_type type, unsigned role, const char *source, const char *argument,
 	       struct buffer *out)
 {
@@ -153,7 +136,7 @@ static void test_log_extends_over_restarts(void **state)
 	cf_push(f, CF_PRISON, 0, 5);
 	checkpoint(f, &before);
 	cf_close(f);
-	assert_int_equal(cf_open(f), RC_OK);
+	cf_must_open(f);
 	cf_push(f, CF_PRISON, 10, 5);
 	checkpoint(f, &after);
 	assert_true(after.size >= before.size + 2);
@@ -205,7 +188,7 @@ static void test_unsigned_entries_are_signed_at_start(void **state)
 	store_close(store);
 	seal_close(seal);
 	buffer_deinit(&text);
-	assert_int_equal(cf_open(f), RC_OK);
+	cf_must_open(f);
 	checkpoint(f, &c);
 	index = size;
 	assert_true(c.size >= index + 2);
@@ -237,7 +220,7 @@ static void test_older_store_is_refused(void **state)
 		cf_path(f, name, to);
 		copy_file(from, to);
 	}
-	assert_int_equal(cf_open(f), RC_OK);
+	cf_must_open(f);
 	cf_push(f, CF_PRISON, 10, 5);
 	cf_close(f);
 	for (int i = 0; i < 3; i++) {
@@ -348,16 +331,16 @@ static void test_open_routes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_bundles_add_up_to_the_root, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_proofs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_log_extends_over_restarts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unsigned_entries_are_signed_at_start, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_older_store_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_emptied_store_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_changed_entry_is_found, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_missing_entry_is_found, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refusals_are_logged_and_bounded, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_open_routes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bundles_add_up_to_the_root, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_proofs, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_log_extends_over_restarts, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_unsigned_entries_are_signed_at_start, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_older_store_is_refused, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_emptied_store_is_refused, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_changed_entry_is_found, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_missing_entry_is_found, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_refusals_are_logged_and_bounded, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_open_routes, cf_setup, cf_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

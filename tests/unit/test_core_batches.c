@@ -10,26 +10,6 @@
 
 #include "tests/unit/core_fixture.h"
 
-static int setup(void **state)
-{
-	struct cf *f = malloc(sizeof *f);
-	cf_init(f);
-	enum rc rc = cf_open(f);
-	if (rc != RC_OK)
-		print_error("%s\n", f->diag.text);
-	assert_int_equal(rc, RC_OK);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct cf *f = *state;
-	cf_deinit(f);
-	free(f);
-	return 0;
-}
-
 static void assert_problem(const struct cf_answer *a, enum rc rc)
 {
 	char type[96];
@@ -89,7 +69,7 @@ static void test_receipt(void **state)
 	cf_answer_deinit(&again);
 	cf_push(f, CF_TREATMENT, 0, 50);
 	cf_close(f);
-	assert_int_equal(cf_open(f), RC_OK);
+	cf_must_open(f);
 	assert_int_equal(cf_post_batch(f, "prison", CONTENT_PROTOBUF, batch.data, batch.len, &again), 200);
 	assert_string_equal(cf_text(&again), cf_text(&first));
 	assert_int_equal(cf_count_entries(f, "batch"), 2);
@@ -316,7 +296,7 @@ static void test_study_that_no_longer_fits(void **state)
 	assert_non_null(strstr(f->diag.text, "encoding"));
 	/* Another table is no obstacle, and stands in the log. */
 	cf_write_study(f, "threshold: 10", "threshold: 12");
-	assert_int_equal(cf_open(f), RC_OK);
+	cf_must_open(f);
 	assert_int_equal(cf_count_entries(f, "study"), 2);
 	assert_int_equal(cf_count_entries(f, "start"), 2);
 	assert_int_equal(cf_count_entries(f, "keys"), 1);
@@ -325,15 +305,15 @@ static void test_study_that_no_longer_fits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_receipt, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_receipt_is_made_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_log_of_refusals_says_no_more_than_it_should, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sources_are_apart, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_more_than_credit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_same_batch_at_the_same_time, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_study_that_no_longer_fits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_receipt, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_receipt_is_made_again, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_refusals, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_log_of_refusals_says_no_more_than_it_should, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_sources_are_apart, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_no_room, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_more_than_credit, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_same_batch_at_the_same_time, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_study_that_no_longer_fits, cf_setup, cf_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

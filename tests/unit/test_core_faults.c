@@ -96,14 +96,6 @@ struct world {
 	int n_acknowledged, n_refused;
 };
 
-static void open_core(struct cf *f)
-{
-	enum rc rc = cf_open(f);
-	if (rc != RC_OK)
-		print_error("%s\n", f->diag.text);
-	assert_int_equal(rc, RC_OK);
-}
-
 static void world_init(struct world *w)
 {
 	memset(w, 0, sizeof *w);
@@ -117,7 +109,7 @@ static void world_init(struct world *w)
 		buffer_init(&p->receipt);
 		cf_batch(&w->cf, source, (uint64_t)(i / 2) * PIECE_RECORDS, PIECE_RECORDS, &p->batch, p->id);
 	}
-	open_core(&w->cf);
+	cf_must_open(&w->cf);
 }
 
 static void world_deinit(struct world *w)
@@ -132,7 +124,7 @@ static void world_deinit(struct world *w)
 static void reopen(struct world *w)
 {
 	cf_close(&w->cf);
-	open_core(&w->cf);
+	cf_must_open(&w->cf);
 }
 
 /* Push one and note what was said. True when it is acknowledged. */
@@ -351,7 +343,7 @@ static void test_no_descriptors(void **state)
 		}
 		give_descriptors(n);
 		if (stops)
-			open_core(&w->cf);
+			cf_must_open(&w->cf);
 		check(w);
 	}
 	assert_true(stopped > 0); /* the signer's state needs one: nothing is acknowledged that is not signed */

@@ -13,31 +13,6 @@
 
 #define AS_OF "{\"as_of\": \"2025-06-30\"}"
 
-static void open_core(struct cf *f)
-{
-	enum rc rc = cf_open(f);
-	if (rc != RC_OK)
-		print_error("%s\n", f->diag.text);
-	assert_int_equal(rc, RC_OK);
-}
-
-static int setup(void **state)
-{
-	struct cf *f = malloc(sizeof *f);
-	cf_init(f);
-	open_core(f);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct cf *f = *state;
-	cf_deinit(f);
-	free(f);
-	return 0;
-}
-
 static void publish(struct cf *f, const char *body, int status, const char *text)
 {
 	struct cf_answer a;
@@ -96,7 +71,7 @@ static void test_interval_and_budget(void **state)
 	push_both(f, 0, 30);
 	cf_close(f);
 	cf_write_study(f, "rho_limit: 4", "rho_limit: 0.3");
-	open_core(f);
+	cf_must_open(f);
 	publish(f, AS_OF, 202, NULL);
 	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 	push_both(f, 100, 30);
@@ -104,7 +79,7 @@ static void test_interval_and_budget(void **state)
 	publish(f, "{\"as_of\": \"2026-03-31\"}", 409, "budget-spent");
 	cf_close(f);
 	cf_write_study(f, "interval_days: 0", "interval_days: 30");
-	open_core(f);
+	cf_must_open(f);
 	publish(f, "{}", 409, "too-early");
 	/* The ledger is of the log, whatever the study says now. */
 	assert_true(f->core->history.rho_total_micro > 0);
@@ -133,12 +108,12 @@ static void test_announced_dates(void **state)
 	push_both(f, 0, 30);
 	cf_close(f);
 	cf_write_study(f, "interval_days: 0", "interval_days: 0\n  release_dates: [2190-03-31]");
-	open_core(f);
+	cf_must_open(f);
 	publish(f, AS_OF, 409, "announces the next release for 2190-03-31");
 	cf_close(f);
 	cf_write_study(f, "interval_days: 0",
 		       "interval_days: 0\n  release_dates: [2020-03-31, 2020-06-30, 2190-03-31]");
-	open_core(f);
+	cf_must_open(f);
 	publish(f, AS_OF, 202, NULL);
 	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 	push_both(f, 100, 30);
@@ -146,7 +121,7 @@ static void test_announced_dates(void **state)
 	publish(f, "{}", 409, "announces the next release for 2190-03-31");
 	cf_close(f);
 	cf_write_study(f, "interval_days: 0", "interval_days: 0\n  release_dates: [2020-03-31]");
-	open_core(f);
+	cf_must_open(f);
 	publish(f, "{}", 409, "announces no further release date");
 }
 
@@ -237,7 +212,7 @@ static void test_earlier_releases_stay(void **state)
 	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "", 200, &again);
 	assert_string_not_equal((char *)first.data, (char *)again.data);
 	cf_close(f);
-	open_core(f);
+	cf_must_open(f);
 	get(f, REQUEST_TABLE, ROLE_ANALYST, "continuity_by_quarter", "release=1", 200, &again);
 	assert_string_equal((char *)first.data, (char *)again.data);
 	buffer_deinit(&first);
@@ -254,7 +229,7 @@ static void body_after(void (*push)(struct cf *f), const char *kernel, uint32_t 
 	cf_path(&f, "release.key", f.conf.test_release_secret);
 	strcpy(f.conf.link_kernel, kernel);
 	f.conf.worker_threads = n_threads;
-	open_core(&f);
+	cf_must_open(&f);
 	push(&f);
 	publish(&f, AS_OF, 202, NULL);
 	assert_int_equal(cf_wait_release(&f, 1), LINKER_DONE);
@@ -276,7 +251,7 @@ static void push_in_pieces(struct cf *f)
 		cf_push(f, CF_TREATMENT, at - 50, 50);
 		if (at == 150) {
 			cf_close(f);
-			open_core(f);
+			cf_must_open(f);
 		}
 	}
 	for (uint64_t at = 0; at < 300; at += 20)
@@ -364,7 +339,7 @@ static void test_study_keeps_its_name(void **state)
 	push_both(f, 0, 30);
 	cf_close(f);
 	cf_write_study(f, "name: two-registers", "name: three-registers");
-	open_core(f); /* nothing is published yet */
+	cf_must_open(f); /* nothing is published yet */
 	publish(f, AS_OF, 202, NULL);
 	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 	cf_close(f);
@@ -372,7 +347,7 @@ static void test_study_keeps_its_name(void **state)
 	assert_int_equal(cf_open(f), RC_CONFIG);
 	assert_non_null(strstr(f->diag.text, "release 1 was published as three-registers"));
 	cf_write_study(f, "name: two-registers", "name: three-registers");
-	open_core(f);
+	cf_must_open(f);
 }
 
 /* ---- two starts in one transaction ---- */
@@ -440,7 +415,7 @@ static void test_two_starts_at_once(void **state)
 	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 	assert_int_equal(cf_count_entries(f, "release_started"), 1);
 	cf_close(f);
-	open_core(f);
+	cf_must_open(f);
 	pthread_mutex_destroy(&gate.lock);
 }
 
@@ -454,7 +429,7 @@ static int publish_without_room(struct cf *f, size_t smallest, bool comparing)
 	int status = 201;
 	cf_close(f);
 	f->conf.store_map_bytes = 5 << 20;
-	open_core(f);
+	cf_must_open(f);
 	push_both(f, 0, 60);
 	for (first = 100; status == 201; first += 100) {
 		buffer_init(&batch);
@@ -488,14 +463,14 @@ static int publish_without_room(struct cf *f, size_t smallest, bool comparing)
 		assert_int_equal(cf_wait_release(f, 1), LINKER_FAILED);
 	cf_close(f);
 	f->conf.store_map_bytes = 64 << 20;
-	open_core(f);
+	cf_must_open(f);
 	if (started == 507)
 		publish(f, AS_OF, 202, NULL);
 	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 	assert_int_equal(cf_count_entries(f, "release_started"), 1);
 	assert_int_equal(cf_count_entries(f, "release"), 1);
 	cf_close(f);
-	open_core(f);
+	cf_must_open(f);
 	return started;
 }
 
@@ -544,7 +519,7 @@ static void test_pairs_leave_the_last_room(void **state)
 	/* With another floor all pairs are made again. */
 	cf_write_study(f, "floor: 0", "floor: 1");
 	f->conf.store_min_free_bytes = UINT64_MAX / 2;
-	open_core(f);
+	cf_must_open(f);
 	assert_int_equal(wait_compare_error(f), RC_NOSPACE);
 	expect_status(f, "\"comparing\":{\"comparisons_done\":0,\"comparisons_left\":7140,\"error\":\"no-space\","
 			 "\"pending_records\":120,\"seconds_left\":null}");
@@ -580,7 +555,7 @@ static void test_too_many_nearly_equal(void **state)
 	push_both(f, 100, 20);
 	/* Nothing of it is lost at a restart, and what had been stored is known to have been. */
 	cf_close(f);
-	open_core(f);
+	cf_must_open(f);
 	assert_int_equal(wait_compare_error(f), RC_TOO_LARGE);
 	publish(f, AS_OF, 202, NULL);
 	assert_int_equal(cf_wait_release(f, 1), LINKER_FAILED);
@@ -622,7 +597,7 @@ static void test_nothing_follows_stop(void **state)
 	/* Where the machine held us up until it was done, nothing is left to finish. */
 	bool finished = cf_count_entries(f, "release") == 1;
 	cf_close(f);
-	open_core(f);
+	cf_must_open(f);
 	if (!finished) {
 		assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 		assert_string_equal(last_kind(f), "release");
@@ -668,7 +643,7 @@ static void test_unfinished_release_keeps_its_study(void **state)
 	uint8_t was[64], lost[64] = {2};
 	assert_int_equal(pread(fd, was, sizeof was, 64), sizeof was);
 	assert_int_equal(pwrite(fd, lost, sizeof lost, 64), sizeof lost);
-	open_core(f);
+	cf_must_open(f);
 	publish(f, AS_OF, 202, NULL);
 	assert_int_equal(cf_wait_release(f, 1), LINKER_FAILED);
 	cf_close(f);
@@ -679,7 +654,7 @@ static void test_unfinished_release_keeps_its_study(void **state)
 	assert_int_equal(cf_open(f), RC_CONFIG);
 	assert_non_null(strstr(f->diag.text, "release 1"));
 	cf_write_study(f, NULL, NULL);
-	open_core(f);
+	cf_must_open(f);
 	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 }
 
@@ -690,40 +665,40 @@ static void test_real_records_never_become_synthetic(void **state)
 	cf_deinit(f);
 	cf_init(f);
 	cf_write_study(f, "synthetic: true", "synthetic: false");
-	open_core(f);
+	cf_must_open(f);
 	cf_push(f, CF_PRISON, 0, 10);
 	cf_close(f);
 	cf_write_study(f, NULL, NULL);
 	assert_int_equal(cf_open(f), RC_CONFIG);
 	assert_non_null(strstr(f->diag.text, "synthetic"));
 	cf_write_study(f, "synthetic: true", "synthetic: false");
-	open_core(f);
+	cf_must_open(f);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_interval_and_budget, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_by_schedule, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_announced_dates, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_started_entry_and_secret, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_queries_are_logged_first, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_earlier_releases_stay, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rules, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_interval_and_budget, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_by_schedule, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_announced_dates, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_started_entry_and_secret, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_queries_are_logged_first, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_earlier_releases_stay, cf_setup, cf_teardown),
 		cmocka_unit_test(test_order_and_threads_do_not_matter),
-		cmocka_unit_test_setup_teardown(test_injected_secret_needs_synthetic, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ledger_is_checked, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_release_in_the_store_is_checked, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_study_keeps_its_name, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_two_starts_at_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_room_to_start_a_release, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_room_to_finish_a_release, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pairs_leave_the_last_room, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_too_many_nearly_equal, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nothing_follows_stop, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_status_does_not_count_pairs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unfinished_release_keeps_its_study, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_real_records_never_become_synthetic, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_injected_secret_needs_synthetic, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_ledger_is_checked, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_release_in_the_store_is_checked, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_study_keeps_its_name, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_two_starts_at_once, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_no_room_to_start_a_release, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_no_room_to_finish_a_release, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_pairs_leave_the_last_room, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_too_many_nearly_equal, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_follows_stop, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_status_does_not_count_pairs, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_unfinished_release_keeps_its_study, cf_setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_real_records_never_become_synthetic, cf_setup, cf_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,10 +48,7 @@ static enum retention_state look_now(struct cf *f)
 static size_t purges_after_start(struct cf *f, const char *day, enum retention_state state)
 {
 	set_clock(day);
-	enum rc rc = cf_open(f);
-	if (rc != RC_OK)
-		print_error("%s\n", f->diag.text);
-	assert_int_equal(rc, RC_OK);
+	cf_must_open(f);
 	assert_int_equal(look_now(f), state);
 	size_t n = cf_count_entries(f, "purge");
 	cf_close(f);
@@ -63,7 +60,7 @@ static void test_wrong_clock_erases_nothing(void **state)
 	struct cf f;
 	cf_init(&f); /* a study that keeps records for ten years */
 	set_clock("2025-06-30");
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	cf_push(&f, CF_PRISON, 0, 50); /* events of 2024 */
 	cf_close(&f);
 	assert_int_equal(purges_after_start(&f, "2025-07-30", RETENTION_DONE), 0);
@@ -89,7 +86,7 @@ static void test_right_clock_needs_nobody(void **state)
 	cf_init(&f);
 	cf_write_study(&f, "years: 10", "years: 1}");
 	set_clock("2024-12-01");
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	cf_push(&f, CF_PRISON, 0, 50); /* events from 2024-01-08 on */
 	cf_close(&f);
 	assert_int_equal(day_parse("2024-12-01", &day), RC_OK);
@@ -181,7 +178,7 @@ static void test_rollback_restores_the_time(void **state)
 	struct txn *txn = NULL;
 	cf_init(&f);
 	set_clock("2025-06-30");
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	retention_free(f.core->retention);
 	f.core->retention = NULL;
 	int64_t before = audit_log_now(f.core->log);
@@ -246,7 +243,7 @@ static void test_only_notes_of_before_are_taken_up(void **state)
 	struct erase_notes notes = {NULL, 0};
 	cf_init(&f);
 	set_clock("2025-06-30");
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	cf_push(&f, CF_PRISON, 0, 50);
 	cf_wait_compared(&f);
 	retention_free(f.core->retention);
@@ -262,7 +259,7 @@ static void test_only_notes_of_before_are_taken_up(void **state)
 	free(notes.ids);
 	/* After a start it is of one that was interrupted. */
 	cf_close(&f);
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	retention_free(f.core->retention);
 	f.core->retention = NULL;
 	assert_int_equal(cf_count_entries(&f, "withdrawal"), 1);

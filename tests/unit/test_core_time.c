@@ -37,7 +37,7 @@ static void test_one_time(void **state)
 	struct cf_answer a;
 	int64_t logged = 0;
 	cf_init(&f);
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	cf_push(&f, CF_PRISON, 0, 30);
 	cf_push(&f, CF_TREATMENT, 0, 30);
 	assert_int_equal(cf_publish(&f, "{}", &a), 202);

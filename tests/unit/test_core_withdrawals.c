@@ -13,29 +13,13 @@
 #include "daemon/core/rows.h"
 #include "tests/unit/core_fixture.h"
 
-static void open_core(struct cf *f)
-{
-	enum rc rc = cf_open(f);
-	if (rc != RC_OK)
-		print_error("%s\n", f->diag.text);
-	assert_int_equal(rc, RC_OK);
-}
-
 static int setup(void **state)
 {
 	struct cf *f = malloc(sizeof *f);
 	cf_init(f);
 	cf_path(f, "release.key", f->conf.test_release_secret);
-	open_core(f);
+	cf_must_open(f);
 	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct cf *f = *state;
-	cf_deinit(f);
-	free(f);
 	return 0;
 }
 
@@ -140,7 +124,7 @@ static void test_erased_and_refused(void **state)
 
 	/* All of it stands after a start. */
 	cf_close(f);
-	open_core(f);
+	cf_must_open(f);
 	expect_rows(f, 140, 280);
 	assert_int_equal(f->core->history.n_withdrawn, 110);
 	assert_int_equal(push_status(f, CF_PRISON, 199, 30, &a), 409);
@@ -221,7 +205,7 @@ static void test_release_as_if_never_sent(void **state)
 
 	cf_init(&other);
 	cf_path(&other, "release.key", other.conf.test_release_secret);
-	open_core(&other);
+	cf_must_open(&other);
 	cf_push(&other, CF_PRISON, 0, 30);
 	cf_push(&other, CF_PRISON, 220, 80);
 	cf_push(&other, CF_TREATMENT, 0, 250);
@@ -323,7 +307,7 @@ static void test_listed_before_told(void **state)
 		assert_int_equal(listed(f), by_start ? 5 : 3);
 		if (by_start) {
 			cf_close(f);
-			open_core(f);
+			cf_must_open(f);
 		} else {
 			assert_int_equal(withdraw(f, CF_PRISON, 10, 1), 1);
 		}
@@ -372,7 +356,7 @@ static void stop_and_start(struct cf *f)
 	core_drain(f->core);
 	assert_int_equal(core_log_entry(f->core, ENTRY_STOP, NULL, NULL), RC_OK);
 	cf_close(f);
-	open_core(f);
+	cf_must_open(f);
 }
 
 /* However much an analyst asks: records can be withdrawn, and the daemon stops and starts. */
@@ -390,7 +374,7 @@ static void test_queries_leave_the_last_room(void **state)
 	assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 	cf_close(f);
 	f->conf.store_map_bytes = 5 << 20;
-	open_core(f);
+	cf_must_open(f);
 	fill_log(f, (1 << 20) + (200 << 10));
 	for (int i = 0; i < 5000 && status == 200; i++)
 		status = query(f);
@@ -416,19 +400,19 @@ static void test_queries_leave_the_last_room(void **state)
 	assert_int_equal(cf_count_entries(f, "refused"), n_refused);
 	cf_close(f);
 	f->conf.store_map_bytes = 64 << 20;
-	open_core(f);
+	cf_must_open(f);
 	assert_int_equal(query(f), 200);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_erased_and_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_only_by_its_source, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_release_as_if_never_sent, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_during_a_release, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_listed_before_told, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_queries_leave_the_last_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_erased_and_refused, setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_only_by_its_source, setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_release_as_if_never_sent, setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_during_a_release, setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_listed_before_told, setup, cf_teardown),
+		cmocka_unit_test_setup_teardown(test_queries_leave_the_last_room, setup, cf_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

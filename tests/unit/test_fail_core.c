@@ -17,10 +17,6 @@
 #define FAIL_LMDB
 #include "tests/unit/fail_nth.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "daemon/core/write_queue.h"
 #include "daemon/store/store.h"
 #include "keys/key_file.h"
@@ -38,20 +34,6 @@ struct place {
 	uint8_t handover[SEAL_HANDOVER_LEN];
 };
 
-static void empty_folder(const char *folder)
-{
-	char path[512];
-	DIR *d = opendir(folder);
-	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
-			snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-			unlink(path);
-		}
-	}
-	if (d != NULL)
-		closedir(d);
-}
-
 static void must(bool fits)
 {
 	if (!fits)
@@ -61,10 +43,7 @@ static void must(bool fits)
 static int setup(void **state)
 {
 	struct place *p = calloc(1, sizeof *p);
-	/* In memory where there is such a folder: some thousand syncs. */
-	snprintf(p->folder, sizeof p->folder, "%s/test_fail_core.XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	assert_non_null(mkdtemp(p->folder));
+	fail_make_folder(p->folder);
 	snprintf(p->store, sizeof p->store, "%s/store", p->folder);
 	snprintf(p->key, sizeof p->key, "%s/log.key", p->folder);
 	*state = p;
@@ -74,9 +53,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct place *p = *state;
-	empty_folder(p->store);
-	rmdir(p->store);
-	empty_folder(p->folder);
+	fail_empty_both(p->folder, p->store);
 	rmdir(p->folder);
 	free(p);
 	return 0;
@@ -85,9 +62,7 @@ static int teardown(void **state)
 static void remove_all(void *ctx)
 {
 	struct place *p = ctx;
-	empty_folder(p->store);
-	rmdir(p->store);
-	empty_folder(p->folder);
+	fail_empty_both(p->folder, p->store);
 }
 
 static enum rc open_store(const struct place *p, struct seal *seal, struct store **ret)

@@ -16,10 +16,6 @@
 #define FAIL_LMDB
 #include "tests/unit/fail_nth.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "daemon/store/slots.h"
 #include "daemon/store/store.h"
 #include "keys/key_file.h"
@@ -32,27 +28,10 @@ struct place {
 	bool is_there; /* what the run found or made */
 };
 
-static void empty_folder(const char *folder)
-{
-	char path[512];
-	DIR *d = opendir(folder);
-	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
-			snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-			unlink(path);
-		}
-	}
-	if (d != NULL)
-		closedir(d);
-}
-
 static int setup(void **state)
 {
 	struct place *p = calloc(1, sizeof *p);
-	/* In memory where there is such a folder: some thousand syncs. */
-	snprintf(p->folder, sizeof p->folder, "%s/test_fail.XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	assert_non_null(mkdtemp(p->folder));
+	fail_make_folder(p->folder);
 	snprintf(p->path, sizeof p->path, "%s/it", p->folder);
 	assert_int_equal(seal_new(key_bytes, &p->seal), RC_OK);
 	*state = p;
@@ -63,9 +42,7 @@ static int teardown(void **state)
 {
 	struct place *p = *state;
 	seal_close(p->seal);
-	empty_folder(p->path);
-	rmdir(p->path);
-	empty_folder(p->folder);
+	fail_empty_both(p->folder, p->path);
 	rmdir(p->folder);
 	free(p);
 	return 0;
@@ -74,9 +51,7 @@ static int teardown(void **state)
 static void remove_all(void *ctx)
 {
 	struct place *p = ctx;
-	empty_folder(p->path);
-	rmdir(p->path);
-	empty_folder(p->folder);
+	fail_empty_both(p->folder, p->path);
 }
 
 /* ---- key files ---- */

@@ -90,7 +90,7 @@ static void test_busy_log_is_tried_again(void **state)
 	cf_init(&f);
 	cf_path(&f, "access.yaml", f.conf.access_file);
 	write_access(&f, 0);
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	assert_int_equal(reload_new(f.core, on_send, NULL, &reload), RC_OK);
 	n_sent = 0;
 	hold_log(&f);
@@ -124,7 +124,7 @@ static void test_requests_wait_for_authorities_in_the_log(void **state)
 	cf_path(&f, "ca.crt", f.conf.tls_client_ca);
 	fclose(fopen(f.conf.tls_client_ca, "w"));
 	assert_int_equal(truncate(f.conf.tls_client_ca, 1), 0);
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	assert_int_equal(reload_new(f.core, on_send, NULL, &reload), RC_OK);
 	n_authorities = 0;
 	assert_int_equal(reload_trusted(reload, &first), RC_OK);
@@ -163,7 +163,7 @@ static void test_what_the_front_tells_leaves_room(void **state)
 	struct reload *reload = NULL;
 	struct cf f;
 	cf_init(&f);
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	assert_int_equal(reload_new(f.core, on_send, NULL, &reload), RC_OK);
 	n_list_again = 0;
 	f.conf.store_min_free_bytes = UINT64_MAX / 2;
@@ -199,7 +199,7 @@ static void test_unusable_file_is_told_of_once(void **state)
 	cf_init(&f);
 	cf_path(&f, "access.yaml", f.conf.access_file);
 	write_access(&f, 0);
-	assert_int_equal(cf_open(&f), RC_OK);
+	cf_must_open(&f);
 	assert_int_equal(reload_new(f.core, on_send, NULL, &reload), RC_OK);
 	n_sent = 0;
 	reload_run(reload, false);
