@@ -22,6 +22,8 @@ static void print_number(const char *key, json_int_t v)
 		printf("%s\n", bytes_text((uint64_t)v, text));
 	} else if (v >= 0 && ends_with(key, "_micro")) {
 		printf("%" JSON_INTEGER_FORMAT ".%06" JSON_INTEGER_FORMAT "\n", v / 1000000, v % 1000000);
+	} else if (v >= 0 && ends_with(key, "_us")) {
+		printf("%" JSON_INTEGER_FORMAT ".%03d ms\n", v / 1000, (int)(v % 1000));
 	} else if (v >= 0 && ends_with(key, "_s")) {
 		printf("%" JSON_INTEGER_FORMAT " d %02d:%02d:%02d\n", v / 86400, (int)(v / 3600 % 24),
 		       (int)(v / 60 % 60), (int)(v % 60));
@@ -49,8 +51,8 @@ static void print_label(const char *key, int depth)
 		label[n] = (char)(key[n] == '_' ? ' ' : (unsigned char)key[n] < 0x20 ? '?' : key[n]);
 	label[n] = '\0';
 	/* The unit is said with the value. */
-	static const char *const units[] = {" bytes", " micro", " s"};
-	for (size_t i = 0; i < 3; i++) {
+	static const char *const units[] = {" bytes", " micro", " us", " s"};
+	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
 		if (ends_with(label, units[i]))
 			label[strlen(label) - strlen(units[i])] = '\0';
 	}
@@ -78,7 +80,7 @@ static void print_array(const json_t *array, int depth)
 	size_t i;
 	json_t *value;
 
-	putchar('\n');
+	printf("%s\n", json_array_size(array) == 0 ? "-" : "");
 	json_array_foreach((json_t *)array, i, value)
 	{
 		const char *name = json_string_value(json_object_get(value, "name"));

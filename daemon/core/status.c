@@ -76,12 +76,20 @@ static json_t *sources_json(const struct core *core, const struct state *state)
 	return sources;
 }
 
-static json_t *release_json(const struct linker_status *linker)
+static json_t *time_json(int64_t when)
 {
+	char text[ENTRY_TIME_CAP];
+	return when > 0 && entry_time_format(when, text) == RC_OK ? json_string(text) : json_null();
+}
+
+static json_t *release_json(const struct state *s)
+{
+	const struct linker_status *linker = &s->linker;
 	json_t *error =
 		linker->release_state == LINKER_FAILED ? json_string(rc_name(linker->release_error)) : json_null();
-	json_t *release = json_pack("{s:I, s:s, s:o}", "number", (json_int_t)linker->release, "state",
-				    linker_state_name(linker->release_state), "error", error);
+	json_t *release = json_pack("{s:I, s:s, s:o, s:o}", "number", (json_int_t)linker->release, "state",
+				    linker_state_name(linker->release_state), "error", error, "last",
+				    time_json(s->last_release_at));
 	if (linker->release_state != LINKER_LINKING || release == NULL)
 		return release;
 	json_t *progress =
@@ -96,13 +104,11 @@ static json_t *release_json(const struct linker_status *linker)
 
 static json_t *backup_json(const struct state *s)
 {
-	char when[ENTRY_TIME_CAP];
-	bool any = s->last_backup_at > 0 && entry_time_format(s->last_backup_at, when) == RC_OK;
 	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "state", backup_state_name(s->backup.state), "name",
 			 s->backup.name[0] != '\0' ? json_string(s->backup.name) : json_null(), "error",
 			 s->backup.state == BACKUP_FAILED ? json_string(rc_name(s->backup.error)) : json_null(), "why",
 			 s->backup.state == BACKUP_FAILED ? json_string(s->backup.why.text) : json_null(), "last",
-			 any ? json_string(when) : json_null());
+			 time_json(s->last_backup_at));
 }
 
 static json_t *retention_json(const struct state *s)
@@ -128,6 +134,32 @@ static json_t *comparing_json(const struct linker_status *linker)
 			 (json_int_t)linker->n_pairs_left, "seconds_left", seconds, "error", error);
 }
 
+/* What somebody must look at; docs/operations.md has each. */
+static json_t *attention_json(const struct core *core, const struct state *s)
+{
+	const struct watch_figures figures = {s->map_free, s->disk_free, s->rho_total_micro, s->front.expires_at};
+	char text[WATCH_TEXT_CAP];
+	json_t *list = json_array();
+	unsigned near = watch_near(core, &figures);
+	for (enum watch_limit limit = 0; limit < WATCH_N; limit++) {
+		if ((near >> limit & 1) == 0)
+			continue;
+		watch_text(limit, &figures, text);
+		json_array_append_new(list, json_string(text));
+	}
+	if (s->linker.compare_error != RC_OK)
+		json_array_append_new(
+			list, json_sprintf("comparing records stands still: %s", rc_text(s->linker.compare_error)));
+	if (s->linker.release_state == LINKER_FAILED)
+		json_array_append_new(list, json_sprintf("release %u failed: %s", (unsigned)s->linker.release,
+							 rc_text(s->linker.release_error)));
+	if (s->backup.state == BACKUP_FAILED)
+		json_array_append_new(list, json_string("the last backup failed"));
+	if (s->retention.state == RETENTION_WAITS || s->retention.state == RETENTION_FAILED)
+		json_array_append_new(list, json_string("records that are over are not erased"));
+	return list;
+}
+
 static json_t *status_json(const struct core *core, const struct state *s)
 {
 	char digest[65];
@@ -146,13 +178,19 @@ static json_t *status_json(const struct core *core, const struct state *s)
 		json_pack("{s:I, s:I}", "map_bytes", (json_int_t)s->map_free, "disk_bytes", (json_int_t)s->disk_free);
 	json_t *status = json_pack("{s:s, s:s, s:I}", "version", TC_VERSION, "kernel", s->linker.kernel, "uptime_s",
 				   (json_int_t)s->uptime_s);
+	json_t *writing = json_pack("{s:I, s:I, s:I}", "waiting", (json_int_t)write_queue_depth(core->writes),
+				    "mean_us", (json_int_t)(s->commits.n == 0 ? 0 : s->commits.total_us / s->commits.n),
+				    "slowest_us", (json_int_t)s->commits.slowest_us);
 	int failed = status == NULL;
+	failed |= json_object_set_new(status, "attention", attention_json(core, s));
+	failed |= json_object_set_new(status, "writing", writing);
+	failed |= json_object_set_new(status, "expires", time_json((int64_t)s->front.expires_at));
 	failed |= json_object_set_new(status, "study", study);
 	failed |= json_object_set_new(status, "sources", sources_json(core, s));
 	failed |= json_object_set_new(status, "batches", json_integer((json_int_t)s->n_batches));
 	failed |= json_object_set_new(status, "records", json_integer((json_int_t)s->n_records));
 	failed |= json_object_set_new(status, "comparing", comparing);
-	failed |= json_object_set_new(status, "release", release_json(&s->linker));
+	failed |= json_object_set_new(status, "release", release_json(s));
 	failed |= json_object_set_new(status, "releases", json_integer(s->n_releases));
 	failed |= json_object_set_new(status, "releases_waiting", json_integer(s->n_waiting));
 	failed |= json_object_set_new(status, "ledger", ledger);
@@ -255,7 +293,9 @@ void metrics_run(struct request *request, const uint8_t *body, size_t len)
 	metric(&out, "problems_total", "counter", "Requests answered with a problem.", atomic_load(&core->n_problems));
 	metric(&out, "write_queue_depth", "gauge", "Jobs waiting for the writer.", write_queue_depth(core->writes));
 	metric(&out, "rho_left_millionths", "gauge", "Privacy budget left.",
-	       core->study->disclosure.rho_limit_micro - s.rho_total_micro);
+	       core->study->disclosure.rho_limit_micro > s.rho_total_micro
+		       ? core->study->disclosure.rho_limit_micro - s.rho_total_micro
+		       : 0);
 	metric(&out, "backup_timestamp_seconds", "gauge", "When the last backup was made and checked; 0 = never.",
 	       (uint64_t)s.last_backup_at);
 	metric(&out, "backup_failed", "gauge", "1 when the last backup since the start failed.",

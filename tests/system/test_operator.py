@@ -61,6 +61,11 @@ def test_figures(tmp_path):
         assert (after['records_pending'], after['compare_failed'], after['release_failed']) == (0, 0, 0)
         assert after['rho_spent_millionths'] > 0 == before['rho_spent_millionths']
         assert 'less than' not in unit.log(), 'nothing is near its limit'
+        status = unit.status()
+        assert status['attention'] == [] and status['release']['last'] == started and status['writing']['slowest_us'] > 0
+        assert datetime.datetime.fromisoformat(status['expires']).timestamp() == min(ends_of(unit))
+        shown = unit.as_('operator', 'admin', 'status').stdout
+        assert re.match(r'attention +-\n', shown) and re.search(r'\n  slowest +\d+\.\d{3} ms\n', shown), shown
 
 
 def test_warnings(tmp_path):
@@ -72,6 +77,8 @@ def test_warnings(tmp_path):
         time.sleep(2.5)
         assert len(re.findall('twice store_min_free_bytes', unit.log())) == 1
         assert 'store_map_bytes is left' not in unit.log()
+        assert [text for text in unit.status()['attention'] if 'twice store_min_free_bytes' in text]
+        assert 'twice store_min_free_bytes' in unit.as_('operator', 'admin', 'status').stdout.split('\n')[1]
 
 
 def test_log_of_json(tmp_path):
