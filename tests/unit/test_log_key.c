@@ -1,6 +1,8 @@
 /* libs: tc_keys tc_audit tc_proto */
+/* wraps: write fsync */
 /* The signer never signs two trees of which neither extends the other: not for a wrong proof, not after a restart, not
  * with its state file removed, changed, exchanged or half written. Signatures against the golden vectors. */
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <setjmp.h>
@@ -17,6 +19,35 @@
 #include "keys/key_file.h"
 #include "keys/log_key.h"
 #include "proto/log_rotation.h"
+
+/* Writes that stop half-way: so many more of them write half; after `then_full` there is no more room for one. */
+static int n_short, n_folder_syncs;
+static bool then_full;
+
+ssize_t __real_write(int fd, const void *data, size_t len);
+ssize_t __wrap_write(int fd, const void *data, size_t len);
+ssize_t __wrap_write(int fd, const void *data, size_t len)
+{
+	if (n_short > 0) {
+		n_short--;
+		return __real_write(fd, data, len / 2);
+	}
+	if (then_full) {
+		then_full = false;
+		errno = ENOSPC;
+		return -1;
+	}
+	return __real_write(fd, data, len);
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	struct stat st;
+	n_folder_syncs += fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+	return __real_fsync(fd);
+}
 
 static const char origin[] = "audit.example/pprl-1";
 static char folder[] = "/tmp/tc-log-XXXXXX", key_path[64], state_path[64], other_state[64];
@@ -382,6 +413,67 @@ static void test_state_in_place(void **state)
 	buffer_deinit(&out);
 }
 
+/* A text that is written in pieces is whole in the end; one that stops half-way is followed by a new file, so that what is
+ * there is always a state of ours. */
+static void test_short_writes(void **state)
+{
+	struct log_signer *signer = open_signer();
+	struct tree *tree = NULL;
+	struct buffer out;
+	struct tlog_hash root;
+	uint64_t size;
+
+	buffer_init(&out);
+	assert_int_equal(tree_new(&tree), RC_OK);
+	ino_t first = inode_of(state_path);
+	grow(tree, 4, 1);
+	n_short = 3;
+	assert_int_equal(sign(signer, tree, 0, &out), RC_OK);
+	assert_int_equal(n_short, 0);
+	assert_int_equal(inode_of(state_path), first);
+	log_signer_close(signer);
+	signer = open_signer();
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 4);
+	grow(tree, 4, 2);
+	n_short = 1;
+	then_full = true;
+	int held = open(state_path, O_RDONLY);
+	assert_int_equal(sign(signer, tree, 4, &out), RC_OK);
+	assert_false(then_full);
+	assert_int_not_equal(inode_of(state_path), first);
+	close(held);
+	log_signer_close(signer);
+	signer = open_signer();
+	log_signer_state(signer, &size, &root);
+	assert_int_equal(size, 8);
+	log_signer_close(signer);
+	tree_free(tree);
+	buffer_deinit(&out);
+}
+
+/* Whoever finds a state cannot know whether its name is durable: the folder is synced before it is written over, once. */
+static void test_name_is_durable_before_it_is_written_over(void **state)
+{
+	struct log_signer *signer = open_signer();
+	struct tree *tree = NULL;
+	struct buffer out;
+
+	buffer_init(&out);
+	assert_int_equal(tree_new(&tree), RC_OK);
+	ino_t first = inode_of(state_path);
+	n_folder_syncs = 0;
+	for (uint64_t i = 0; i < 3; i++) {
+		grow(tree, 1, (uint8_t)i);
+		assert_int_equal(sign(signer, tree, i, &out), RC_OK);
+		assert_int_equal(inode_of(state_path), first);
+		assert_int_equal(n_folder_syncs, 1);
+	}
+	log_signer_close(signer);
+	tree_free(tree);
+	buffer_deinit(&out);
+}
+
 static void test_one_signer_at_a_time(void **state)
 {
 	struct log_signer *signer = open_signer();
@@ -599,6 +691,8 @@ int main(void)
 		T(test_crash_between),
 		T(test_unwritable_state),
 		T(test_state_in_place),
+		T(test_short_writes),
+		T(test_name_is_durable_before_it_is_written_over),
 		T(test_one_signer_at_a_time),
 		T(test_create_from_checkpoint),
 		T(test_bad_keys),
