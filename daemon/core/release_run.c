@@ -233,6 +233,35 @@ struct finish_job {
 	struct release_work *work;
 };
 
+/* What was compared and how, of each domain: nothing that is not in the study. How many records there were, the release's
+ * `release_started` says. */
+static json_t *linkage_json(const struct study *study)
+{
+	json_t *list = json_array();
+	int failed = list == NULL;
+	char encoding_id[65];
+	for (int d = 0; d < study->n_domains && !failed; d++) {
+		const struct study_domain *domain = &study->domains[d];
+		hex_encode(domain->encoding_id, sizeof domain->encoding_id, encoding_id);
+		failed |= json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:i}", "domain", domain->name, "encoding_id", encoding_id,
+					"profile", study_profile_name(domain->profile), "floor", domain->floor));
+	}
+	if (!failed)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+/* The rules by which cells were changed and left out. What was committed to at the start is opened by nobody any more. */
+static json_t *rules_json(const struct core *core)
+{
+	const struct study_disclosure *rules = &core->study->disclosure;
+	return json_pack("{s:s, s:I, s:I, s:s}", "method", study_disclosure_method_name(rules->method), "threshold",
+			 (json_int_t)rules->threshold, "max_index_events", (json_int_t)rules->max_index_events,
+			 "secret", core->test_secret != NULL ? "injected" : "destroyed");
+}
+
 static enum rc finish_apply(struct write_job *job, struct txn *txn)
 {
 	struct release_work *work = ((struct finish_job *)job)->work;
@@ -251,8 +280,9 @@ static enum rc finish_apply(struct write_job *job, struct txn *txn)
 	write_u32(&w, work->info->number);
 	if (rc == RC_OK)
 		rc = store_put(txn, &key, number, sizeof number);
-	json_t *fields = json_pack("{s:I, s:s, s:I, s:s}", "number", (json_int_t)work->info->number, "digest", digest,
-				   "started_index", (json_int_t)work->info->started_index, "version", TC_VERSION);
+	json_t *fields = json_pack("{s:I, s:s, s:I, s:s, s:o, s:o}", "number", (json_int_t)work->info->number, "digest",
+				   digest, "started_index", (json_int_t)work->info->started_index, "version", TC_VERSION,
+				   "linkage", linkage_json(work->core->study), "disclosure", rules_json(work->core));
 	if (rc == RC_OK)
 		rc = fields == NULL ? RC_NOMEM
 				    : audit_log_append(work->core->log, txn, ENTRY_RELEASE, NULL, fields, &work->entry_index);

@@ -56,7 +56,7 @@ def add_release(log, number, started, second=30, body_changes=None, **changed):
     body = canonical({**body, **(body_changes or {})})
     log.bodies.append(body)
     return log.add('release', second, **{'number': number, 'digest': hashlib.sha256(body).hexdigest(),
-                                         'started_index': started, **changed})
+                                         'started_index': started, 'version': '0', **changed})
 
 
 @pytest.fixture
@@ -280,6 +280,10 @@ def restore(**changed):
     (cut(records=201), 'counts other batches'),
     (cut(digest=hex32('x')), 'of other batches'),
     (edit(5, number=2), 'was not started'),
+    (edit(5, version='1'), 'made by another version'),
+    (lambda log: log.entries.insert(5, canonical({**json.loads(log.entries[0]), 'version': '2', 't': json.loads(log.entries[4])['t']})),
+     'made by another version'),
+    (edit(0, version=None), 'without the daemon'),
     (edit(5, started_index=3), 'was not started'),
     (edit(5, digest=hex32('elsewhere')), 'its body is not served'),
     (add(add_release, 1, 4, second=50), 'published twice'),
@@ -326,6 +330,19 @@ def test_rules_of_the_study(place, log, tmp_path, rules, reason):
     add_release(log, 1, add_start(log, 1))
     second_release()(log)
     verify(place, log, '--study', study, fails=reason)
+
+
+def test_rules_of_disclosure_are_those_of_the_body(place, log):
+    rules = {'method': 'keyed-noise', 'threshold': 10}
+    body = {'disclosure': {'rho_micro': 200000, 'rho_total_micro': 200000, 'secret': 'destroyed', **rules}}
+    del log.entries[5:]
+    entries = [*log.entries]
+    add_release(log, 1, log.started, body_changes=body, disclosure=rules)
+    verify(place, log)
+    for other in ({**rules, 'threshold': 9}, {**rules, 'method': 'none'}, {**rules, 'max_index_events': 4}):
+        log.entries = [*entries]
+        add_release(log, 1, log.started, body_changes=body, disclosure=other)
+        verify(place, log, fails='contradicts the log in disclosure\n')
 
 
 def test_injected_secret_needs_a_synthetic_study(place, log):

@@ -225,7 +225,7 @@ def log(place):
                           'as_of': '2026-01-01', 'tables': [], 'disclosure': {
                               'rho_micro': 200000, 'rho_total_micro': 200000, 'secret': 'destroyed'}})
     log.bodies.append(log.body)
-    log.add('release', number=1, digest=hashlib.sha256(log.body).hexdigest(), started_index=started)
+    log.add('release', number=1, digest=hashlib.sha256(log.body).hexdigest(), started_index=started, version='0')
     log.add('refused', 10, route='/v1/tables', reason='forbidden')
     return log
 
@@ -326,7 +326,7 @@ def test_nor_does_a_study_change_while_it_is_made(place, log):
     started = add_started(log, 2)
     verify(place, log)
     add_study(log, 0, 20)
-    log.add('release', 20, number=2, digest=hashlib.sha256(b'body').hexdigest(), started_index=started)
+    log.add('release', 20, number=2, digest=hashlib.sha256(b'body').hexdigest(), started_index=started, version='0')
     verify(place, log, 'entry 10: a release asks for fewer witnesses than one before it waits for')
 
 

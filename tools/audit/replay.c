@@ -21,6 +21,8 @@ void replay_init(struct replay *replay, const struct study *study)
 void replay_deinit(struct replay *replay)
 {
 	free(replay->batches);
+	for (size_t i = 0; i < replay->n_releases; i++)
+		json_decref(replay->releases[i].disclosure);
 	free(replay->releases);
 	free(replay->restores);
 	roots_deinit(&replay->roots);
@@ -132,6 +134,13 @@ static enum rc take_rotated(struct replay *replay, const json_t *fields, struct 
 	return RC_OK;
 }
 
+static enum rc take_daemon_start(struct replay *replay, const json_t *fields, struct diag *diag)
+{
+	if (!replay_get_text(fields, "version", replay->version, sizeof replay->version))
+		return BREACH(replay, diag, "a start without the daemon's version");
+	return RC_OK;
+}
+
 static enum rc take_backup(struct replay *replay, const json_t *fields, struct diag *diag)
 {
 	uint8_t digest[32];
@@ -199,6 +208,8 @@ static enum rc take_kind(struct replay *replay, enum entry_kind kind, int64_t ti
 			 struct diag *diag)
 {
 	switch (kind) {
+	case ENTRY_START:
+		return take_daemon_start(replay, fields, diag);
 	case ENTRY_BATCH:
 		return replay_take_batch(replay, fields, diag);
 	case ENTRY_WITHDRAWAL:

@@ -29,6 +29,7 @@ struct replay_release {
 	uint64_t rho_micro, rho_total_micro, rho_limit_micro;
 	char study_digest[65];
 	uint8_t digest[32]; /* of the body; once released */
+	json_t *disclosure; /* owned: what its entry says of how figures are protected; NULL = nothing */
 	bool released, synthetic;
 	bool lost; /* by a restore: known by its number and, all lost ones together, by its charge */
 	size_t witness_rule; /* of the study in force when it was published: a number of replay.witnesses */
@@ -74,6 +75,7 @@ struct replay {
 	char study_digest[65]; /* of the study in force; "" = none logged yet */
 	uint64_t study_limit_micro;
 	bool study_synthetic;
+	char version[32]; /* of the daemon that runs; "" = it has said none */
 	size_t n_log_keys; /* that have signed it, one after the other */
 	struct witness_history witnesses; /* of the studies so far */
 	struct roots roots;            /* kept while a release waits for witnesses */

@@ -105,6 +105,7 @@ enum rc replay_take_started(struct replay *replay, int64_t time, const json_t *f
 enum rc replay_take_release(struct replay *replay, int64_t time, const json_t *fields, struct diag *diag)
 {
 	struct replay_release *last = last_release(replay);
+	char version[sizeof replay->version];
 	uint64_t number, started;
 
 	if (!replay_get_count(fields, "number", &number) || !replay_get_count(fields, "started_index", &started))
@@ -115,8 +116,11 @@ enum rc replay_take_release(struct replay *replay, int64_t time, const json_t *f
 		return BREACH(replay, diag, "a release is published twice");
 	if (!replay_get_digest(fields, "digest", last->digest))
 		return BREACH(replay, diag, "a release without the digest of its body");
+	if (!replay_get_text(fields, "version", version, sizeof version) || strcmp(version, replay->version) != 0)
+		return BREACH(replay, diag, "a release was made by another version than the daemon that ran");
 	if (replay_check_waiting(replay, time, diag) != RC_OK)
 		return RC_PROTOCOL;
+	last->disclosure = json_incref(json_object_get(fields, "disclosure"));
 	last->released = true;
 	last->released_index = replay->n_entries;
 	last->released_at = time;
@@ -200,6 +204,20 @@ enum rc replay_take_restore(struct replay *replay, int64_t time, const json_t *f
 
 /* ---- bodies ---- */
 
+/* Are all members of `part` (NULL = none) in `whole`, with the same values? */
+static bool says_all_of(const json_t *whole, json_t *part)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(part, key, value)
+	{
+		if (json_equal(json_object_get(whole, key), value) != 1)
+			return false;
+	}
+	return true;
+}
+
 static enum rc compare_body(const struct replay_release *r, const json_t *body, struct diag *diag)
 {
 	const json_t *disclosure = json_object_get(body, "disclosure");
@@ -223,6 +241,8 @@ static enum rc compare_body(const struct replay_release *r, const json_t *body, 
 	else if (!replay_get_text(disclosure, "secret", secret, sizeof secret) ||
 		 (strcmp(secret, "destroyed") != 0 && !r->synthetic))
 		wrong = "disclosure.secret";
+	else if (!says_all_of(disclosure, r->disclosure))
+		wrong = "disclosure";
 	if (wrong == NULL)
 		return RC_OK;
 	return diag_set(diag, RC_PROTOCOL, "release %" PRIu64 ": its body contradicts the log in %s", r->number, wrong);
