@@ -46,7 +46,7 @@ def test_real_run(verifier, tmp_path):
         auditor, vkey = unit.environment('auditor'), unit.keys / 'log.vkey'
         first = tmp_path / 'first'
         first.write_bytes(unit.request('auditor', 'GET', '/audit/checkpoint')[2])
-        assert 'verified 4 entries' in verify(verifier, auditor, vkey, first)
+        assert 'verified 5 entries' in verify(verifier, auditor, vkey, first)
         registers = make_registers(tmp_path / 'registers', 200)
         for source in ('prison', 'treatment'):
             unit.encode(source, registers / f'{source}.csv', tmp_path / f'{source}.batch')
