@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import resource
+import select
 import signal
 import socket
 import ssl
@@ -475,6 +476,44 @@ def test_bodies_in_flight_are_capped(unit):
     with unit.tls('treatment', timeout=LATE_S) as third:
         third.sendall(post('/v1/batches', PROTOBUF, 'Content-Length: 900000', 'Expect: 100-continue'))
         assert read_answer(third)[0] == 100
+
+
+def chunk(data):
+    return b'%x\r\n%s\r\n' % (len(data), data)
+
+
+def begin_endless_body(s):
+    """Of a length that is not said; JSON that begins with more and more space, in which nothing is wrong yet."""
+    s.sendall(post('/v1/batches', 'Content-Type: application/json', 'Transfer-Encoding: chunked'))
+
+
+def test_body_of_unsaid_length_is_capped(unit):
+    with unit.tls('prison', timeout=LATE_S) as s:
+        begin_endless_body(s)
+        with contextlib.suppress(ConnectionError, ssl.SSLError):     # it is not read for ever
+            for _ in range(40):
+                s.sendall(chunk(b' ' * 32768))
+        status, fields, body, _ = read_answer(s)
+        assert status == 413 and problem(body)[0] == 'too-large' and fields['connection'] == 'close'
+        assert ends_well(s)
+
+
+def test_bodies_of_unsaid_length_share_what_may_be_in_flight(unit):
+    """Two that together are too much: one is refused, and leaves its share to the other."""
+    with unit.tls('prison', timeout=LATE_S) as one, unit.tls('treatment', timeout=LATE_S) as other:
+        for s in (one, other):
+            begin_endless_body(s)
+        for _ in range(28):                      # 896 KiB each, of 1 MiB
+            for s in (one, other):
+                with contextlib.suppress(ConnectionError, ssl.SSLError):
+                    s.sendall(chunk(b' ' * 32768))
+        ready = select.select([one, other], [], [], LATE_S)[0]
+        assert len(ready) == 1
+        refused, kept = ready[0], other if ready[0] is one else one
+        status, fields, body, _ = read_answer(refused)
+        assert status == 503 and problem(body)[0] == 'busy' and int(fields['retry-after']) > 0
+        kept.sendall(chunk(b'x') + b'0\r\n\r\n')
+        assert read_answer(kept)[0] == 400
 
 
 def test_connections_of_one_client_are_capped(unit):
