@@ -53,24 +53,24 @@ def test_cosigned_and_verified(unit, tmp_path):
     none = tool(*verify, env=auditor, check=False)
     assert none.returncode == AUDIT_FAILED and 'no checkpoint of the log is cosigned' in none.stderr
 
-    assert 'cosigned 4 entries' in witness(auditor, unit.keys, tmp_path, 'w1').stdout
+    assert 'cosigned 5 entries' in witness(auditor, unit.keys, tmp_path, 'w1').stdout
     one = tool(*verify, env=auditor, check=False)
     assert one.returncode == AUDIT_FAILED and 'by 1 of these witnesses, 2 are needed' in one.stderr
-    assert '1 witness cosigned 4 entries' in tool(*verify, '--witnesses', 1, env=auditor).stdout
+    assert '1 witness cosigned 5 entries' in tool(*verify, '--witnesses', 1, env=auditor).stdout
 
     # The log grows; the second witness signs what the first one did, so that both stand on one checkpoint.
     unit.request('analyst', 'GET', '/v1/status')
     unit.refusals(1)
-    assert 'cosigned 4 entries' in witness(auditor, unit.keys, tmp_path, 'w2').stdout
-    assert '2 witnesses cosigned 4 entries' in tool(*verify, env=auditor).stdout
-    # And the next round moves on.
     assert 'cosigned 5 entries' in witness(auditor, unit.keys, tmp_path, 'w2').stdout
-    assert 'cosigned 5 entries' in witness(auditor, unit.keys, tmp_path, 'w1').stdout
     assert '2 witnesses cosigned 5 entries' in tool(*verify, env=auditor).stdout
+    # And the next round moves on.
+    assert 'cosigned 6 entries' in witness(auditor, unit.keys, tmp_path, 'w2').stdout
+    assert 'cosigned 6 entries' in witness(auditor, unit.keys, tmp_path, 'w1').stdout
+    assert '2 witnesses cosigned 6 entries' in tool(*verify, env=auditor).stdout
     # After a restart too; the plain checkpoint has no more than its own line.
     unit.restart()
     auditor = unit.environment('auditor')
-    assert '2 witnesses cosigned 5 entries' in tool(*verify, env=auditor).stdout
+    assert '2 witnesses cosigned 6 entries' in tool(*verify, env=auditor).stdout
 
     # What a second implementation makes of it.
     text, _, lines = cosigned(unit).rpartition('\n\n')
@@ -94,7 +94,7 @@ def test_refused(unit, tmp_path):
     good = cosigned(unit)
     plain = unit.request('auditor', 'GET', '/audit/checkpoint')[2].decode()
     refuse(unit, plain, 400, 'no cosignature')
-    refuse(unit, good.replace('\n4\n', '\n3\n'), 400, 'does not fit')
+    refuse(unit, good.replace('\n5\n', '\n4\n'), 400, 'does not fit')
     last = good.splitlines()[-1]
     for at in (-10, -40, -80):
         bad = last[:at] + ('A' if last[at] != 'A' else 'B') + last[at + 1:]
