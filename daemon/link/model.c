@@ -331,29 +331,38 @@ static void start_values(struct fit *fit)
 		run->segments[s].lambda = lambda_cap(run, &run->segments[s]) / 2;
 }
 
-/* Term frequency of a pair's identical values as a factor of its odds: Σ f² / f, capped. */
+double run_value_factor(const struct run *run, unsigned c, uint32_t rank)
+{
+	uint32_t value = run->value[c][rank], count;
+	unsigned mask;
+	double factor;
+
+	if (value == 0)
+		return 0;
+	mask = run_missing_mask(run, c, rank);
+	count = run->value_count[c][value];
+	if (run->value_total[c][mask] == 0)
+		return 0;
+	factor = (double)run->value_squares[c][mask] /
+		 ((double)run->value_total[c][mask] * (double)(count > 0 ? count : 1));
+	if (factor > FREQUENCY_CAP)
+		return FREQUENCY_CAP;
+	return factor < 1.0 / FREQUENCY_CAP ? 1.0 / FREQUENCY_CAP : factor;
+}
+
+/* Term frequency of a pair's identical values. */
 static double frequency_of(const struct run *run, const struct run_pair *pair)
 {
 	double frequency = 1;
 
 	for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
-		uint32_t value = run->value[c][pair->a];
-		unsigned mask;
 		double factor;
 
-		if (value == 0 || value != run->value[c][pair->b])
+		if (run->value[c][pair->a] != run->value[c][pair->b])
 			continue;
-		mask = run_missing_mask(run, c, pair->a);
-		if (run->value_total[c][mask] == 0)
-			continue;
-		factor = (double)run->value_squares[c][mask] /
-			 ((double)run->value_total[c][mask] *
-			  (double)(run->value_count[c][value] > 0 ? run->value_count[c][value] : 1));
-		if (factor > FREQUENCY_CAP)
-			factor = FREQUENCY_CAP;
-		if (factor < 1.0 / FREQUENCY_CAP)
-			factor = 1.0 / FREQUENCY_CAP;
-		frequency *= factor;
+		factor = run_value_factor(run, c, pair->a);
+		if (factor > 0)
+			frequency *= factor;
 	}
 	if (frequency > FREQUENCY_CAP_ALL)
 		frequency = FREQUENCY_CAP_ALL;
@@ -417,8 +426,6 @@ enum rc model_fit(struct run *run)
 	for (size_t i = 0; i < fit->sample.n_high; i++)
 		count_agreement(run, &fit->sample.high[i], -sampled_probability(fit, &fit->sample.high[i], lambda));
 	expect_keep(fit->expect, fit->ratio);
-	rc = run_share_above_floor(run->domain, (const double(*)[STUDY_MAX_LEVELS + 1]) fit->matches,
-				   &run->model.share_above_floor);
 out:
 	free(fit->sample.high);
 	expect_free(fit->expect);

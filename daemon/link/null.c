@@ -115,10 +115,9 @@ static void consider(struct stop *stop, int32_t weight, double n_links, double n
 
 struct stops {
 	struct stop chosen, cautious; /* cautious: the model counts in full, above what the null allows */
-	double most_true;
 };
 
-static const struct stops no_stops = {{.threshold = INT32_MAX}, {.threshold = INT32_MAX}, 0};
+static const struct stops no_stops = {{.threshold = INT32_MAX}, {.threshold = INT32_MAX}};
 
 static void step_null(struct chooser *c, struct walk *walk, int32_t weight)
 {
@@ -163,10 +162,6 @@ static void walk_down(struct chooser *c, int32_t held, struct stops *ret)
 		}
 		if (i + 1 < c->n_links && c->links[i + 1].weight == link->weight)
 			continue;
-		/* Further down, where chance makes most of the links, one to one assignment is saturated on both sides
-		 * and the difference says nothing. */
-		if (walk.by_null <= n_links / 2 && n_links - walk.by_null > ret->most_true)
-			ret->most_true = n_links - walk.by_null;
 		error = square_root(walk.by_null_variance + 1);
 		most_by_null = upper_limit(walk.by_null, walk.by_null_variance);
 		larger = walk.by_null > walk.by_model ? walk.by_null : walk.by_model;
@@ -232,7 +227,6 @@ enum rc run_choose_threshold(const struct run *run, const struct run_segment *se
 			estimate.n_near += c.links[i].weight - RECALL_WINDOW < estimate.threshold;
 		estimate.is_conditional = !run->all_numbered[segment->slot_a] || !run->all_numbered[segment->slot_b] ||
 					  c.null[0].within->numbers_repeat || c.null[1].within->numbers_repeat;
-		estimate.most_true = stops.most_true;
 		*ret = estimate;
 	}
 	free(c.taken);

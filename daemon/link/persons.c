@@ -139,25 +139,18 @@ static double lowest_by_mode(const struct null_estimate *estimate, double n_true
 	return n_true / (n_true + near * (windows > 0 ? windows : 0));
 }
 
-/* What is expected of the links between two sources (recall.c). Where EM takes many for matches that merely resemble
- * each other, half of what the null leaves beside the links may be such pairs too, and the upper limit of recall is at
- * least that of the matches that stand out in the null. */
+/* What is expected of the links between two sources (recall.c). */
 static void describe_recall(const struct run *run, const struct null_estimate *estimate,
 			    const struct recall_estimate *recall, struct link_quality *quality)
 {
-	double n_true = recall->n_true, least = recall->least, low, high;
+	double n_true = recall->n_true, low, high;
 
 	if (recall->n_matches <= 0)
 		return;
 	low = n_true / recall->most - 2 * recall->error;
+	high = n_true / recall->least + 2 * recall->error;
 	if (run->domain->n_comparisons < LEAST_COMPARISONS && lowest_by_mode(estimate, n_true) < low)
 		low = lowest_by_mode(estimate, n_true);
-	if (recall->is_lowered)
-		least = (least + n_true) / 2;
-	high = n_true / least + 2 * recall->error;
-	if (recall->is_lowered && estimate->most_true > 0 &&
-	    n_true / estimate->most_true * run->model.share_above_floor > high)
-		high = n_true / estimate->most_true * run->model.share_above_floor;
 	quality->expected_recall = millionths(n_true / recall->n_matches);
 	quality->recall_low = millionths(low);
 	quality->recall_high = millionths(high);

@@ -1,15 +1,18 @@
 /* How many matches there are in all, of those found and those missed, between two sources and by group of persons.
  *
  * EM of model.c lets the candidates of a person compete, and learns m from pairs above the floor. That is right for
- * links and counts too few matches: a person who is twice in a source splits one match, and what is below the floor
- * teaches nothing. Here every pair of persons stands alone, and m is that of all matches, those below the floor
- * included: from the levels of what is above follows how often independent errors add up to less (Dempster, Laird and
- * Rubin 1977, section 4.2, truncated data). Where pairs within the sources show more resemblance by chance than m and u
- * expect, the odds of a band of weights are lowered until as many non-matches are left as the null counts.
+ * links and no count of matches: a person who is twice in a source splits one match, at little overlap chance is taken
+ * for matches by the thousand, and what is below the floor teaches nothing. Matches of all are counted band by band of
+ * weights (recall_bands.c).
  *
- * The answer depends on whether m is taken from the links (first round) or from everything that resembles them (last
- * round): the first leans to agreement, the last to chance. The estimate is the middle, and the two are its limits; the
- * upper one also looks at what is left if persons with a sure link have no other match (docs/methods.md). */
+ * A group of persons has too few matches for that. There every pair of persons stands alone, and m is that of all
+ * matches of the group, those below the floor included: from the levels of what is above follows how often independent
+ * errors add up to less (Dempster, Laird and Rubin 1977, section 4.2, truncated data). Where pairs within the sources
+ * show more resemblance by chance than m and u expect, the odds of a band of weights are lowered until as many
+ * non-matches are left as the null counts. The answer depends on whether m is taken from the links (first round) or
+ * from everything that resembles them (last round): the first leans to agreement, the last to chance. The estimate is
+ * the middle, and the two are its limits, unless groups can be tied to each other; and where sources hold doubles, the
+ * groups together have no more matches than there are of all (docs/methods.md). */
 #include "daemon/link/recall.h"
 
 #include <stdlib.h>
@@ -355,7 +358,7 @@ static enum rc make_room(struct recall *r)
 	return r->sums == NULL || r->spare == NULL || r->group == NULL ? RC_NOMEM : RC_OK;
 }
 
-/* Take the edges of a group, 0 = all; false when it has no pairs. */
+/* Take the edges of a group; false when it has no pairs. */
 static bool take_part(struct recall *r, unsigned group, double n_all)
 {
 	const struct run *run = r->run;
@@ -363,19 +366,17 @@ static bool take_part(struct recall *r, unsigned group, double n_all)
 	double n_a = 0, n_b = 0;
 
 	for (uint32_t i = 0; i < run->n; i++) {
-		if (run->person[i] != i || (group != 0 && r->group[i] != group))
+		if (run->person[i] != i || r->group[i] != group)
 			continue;
 		n_a += run->slot[i] == segment->slot_a;
 		n_b += run->slot[i] == segment->slot_b;
 	}
-	r->n_pairs = n_all;
-	if (group != 0)
-		r->n_pairs = n_a * run->n_persons[segment->slot_b] + n_b * (run->n_persons[segment->slot_a] - n_a);
+	r->n_pairs = n_a * run->n_persons[segment->slot_b] + n_b * (run->n_persons[segment->slot_a] - n_a);
 	r->share_of_chance = r->n_pairs / n_all;
 	r->n_part = 0;
 	r->start = 0;
 	for (size_t i = 0; i < r->n; i++) {
-		if (group != 0 && r->edges[i].group != group)
+		if (r->edges[i].group != group)
 			continue;
 		r->part[r->n_part++] = r->edges[i];
 		r->start += r->edges[i].probability;
@@ -401,8 +402,8 @@ static double further_numbers(const struct recall *r)
 	return parts;
 }
 
-/* All rounds of a part, and how many matches there are after them: of all, the middle of what the first and the last
- * round say; of a group that is tied, the last. */
+/* All rounds of a group, and how many matches there are after them: the middle of what the first and the last round
+ * say; if it is tied, the last. */
 static enum rc count_part(struct recall *r, struct recall_estimate *ret)
 {
 	double first, last, limited, error = 0;
@@ -436,7 +437,7 @@ static enum rc count_part(struct recall *r, struct recall_estimate *ret)
 /* `false_share`: of the doubt about the links of all, how much is false. */
 static enum rc estimate_part(struct recall *r, double false_share, struct recall_estimate *ret)
 {
-	double n_links = 0, doubt = 0, spread = 0, r2;
+	double n_links = 0, doubt = 0;
 	struct recall_estimate e;
 	enum rc rc = count_part(r, &e);
 
@@ -450,15 +451,10 @@ static enum rc estimate_part(struct recall *r, double false_share, struct recall
 	e.n_true = n_links - e.n_false > r->first_links ? n_links - e.n_false : r->first_links;
 	if (r->is_tied)
 		e.n_true = r->links;
-	for (unsigned band = 0; band < RECALL_BANDS; band++)
-		spread += r->is_lowered[band] ? r->variance[band] * r->share_of_chance : 0;
-	e.is_lowered = spread > 0 || r->has_doubles;
 	e.least = e.least < e.n_matches ? e.least : e.n_matches;
 	e.n_matches = e.n_matches > e.n_true ? e.n_matches : e.n_true;
 	e.least = e.least > e.n_true ? e.least : e.n_true;
 	e.most = e.most > e.n_matches ? e.most : e.n_matches;
-	r2 = e.n_true / e.n_matches;
-	e.error = square_root((r2 * (1 - r2) * e.n_matches + 1 + r2 * r2 * spread)) / e.n_matches;
 	e.most = e.most > (1 + least_doubt) * e.n_matches ? e.most : (1 + least_doubt) * e.n_matches;
 	*ret = e;
 	return RC_OK;
@@ -469,20 +465,25 @@ static uint64_t rounded(double x)
 	return x > 0 ? (uint64_t)(x + 0.5) : 0;
 }
 
-static void add_group(const struct recall *r, unsigned group, const struct recall_estimate *e)
+struct group_estimate {
+	unsigned group;
+	struct recall_estimate of;
+	double further; /* numbers of persons who were found, among what is missed; where sources hold doubles */
+};
+
+static void add_group(const struct recall *r, const struct group_estimate *g)
 {
 	struct link_result *result = r->run->result;
-	/* Where sources hold doubles, what is missed of a person who was found has been counted as missed so far. */
-	double parts = r->has_doubles ? further_numbers(r) : 0, missed = e->n_matches - e->n_true - parts;
+	const struct recall_estimate *e = &g->of;
 
 	result->groups[result->n_groups++] = (struct link_group){
 		.source_a = r->run->source_of_slot[r->segment->slot_a],
 		.source_b = r->run->source_of_slot[r->segment->slot_b],
-		.group = (uint8_t)group,
+		.group = (uint8_t)g->group,
 		.n_true = rounded(e->n_true),
 		.n_false = rounded(e->n_false),
-		.n_missed = rounded(missed),
-		.n_doubt = rounded(hypotenuse((e->most - e->least) / 2, parts)),
+		.n_missed = rounded(e->n_matches - e->n_true - g->further),
+		.n_doubt = rounded(hypotenuse((e->most - e->least) / 2, g->further)),
 	};
 }
 
@@ -515,11 +516,38 @@ static bool agrees_with_untied(const struct recall *r, const struct recall_estim
 	return by <= most_moved * untied && -by <= most_moved * untied;
 }
 
-static enum rc estimate_groups(struct recall *r, double false_share)
+/* Where a source holds doubles the null does too, and does not keep a group from taking chance in. Groups that together
+ * miss more than all do by their limits have: what they miss is cut to what all miss, in the same proportion, and their
+ * doubt is that about all. */
+static void limit_groups(const struct recall_estimate *whole, struct group_estimate *groups, size_t n)
+{
+	double found = 0, missed = 0, share, doubt;
+
+	for (size_t i = 0; i < n; i++) {
+		found += groups[i].of.n_true;
+		missed += groups[i].of.n_matches - groups[i].of.n_true;
+	}
+	if (missed <= 0 || found + missed <= whole->most)
+		return;
+	share = whole->n_matches > found ? (whole->n_matches - found) / missed : 0;
+	doubt = (whole->most - whole->n_matches) / missed;
+	for (size_t i = 0; i < n; i++) {
+		struct recall_estimate *e = &groups[i].of;
+		double own = e->n_matches - e->n_true;
+
+		e->n_matches = e->n_true + own * share;
+		e->most = e->n_matches + own * doubt;
+		e->least = e->n_matches - own * doubt;
+		groups[i].further *= share;
+	}
+}
+
+static enum rc estimate_groups(struct recall *r, double false_share, const struct recall_estimate *whole)
 {
 	const struct run *run = r->run;
-	struct recall_estimate part;
+	struct group_estimate groups[LINK_MAX_GROUPS];
 	double n_all = (double)run->n_persons[r->segment->slot_a] * run->n_persons[r->segment->slot_b];
+	size_t n = 0;
 	enum rc rc = RC_OK;
 
 	if (run->result->groups == NULL)
@@ -531,19 +559,54 @@ static enum rc estimate_groups(struct recall *r, double false_share)
 	if (is_tied)
 		rc = pool_groups(r, n_all);
 	for (unsigned g = 1; rc == RC_OK && g <= r->n_groups; g++) {
+		struct group_estimate *estimate = &groups[n];
+
 		if (!take_part(r, g, n_all))
 			continue;
 		r->part_group = g;
 		r->is_tied = is_tied;
-		rc = estimate_part(r, false_share, &part);
-		if (rc == RC_OK && r->is_tied && !agrees_with_untied(r, &part)) {
+		rc = estimate_part(r, false_share, &estimate->of);
+		if (rc == RC_OK && r->is_tied && !agrees_with_untied(r, &estimate->of)) {
 			r->is_tied = false;
-			rc = estimate_part(r, false_share, &part);
+			rc = estimate_part(r, false_share, &estimate->of);
 		}
-		if (rc == RC_OK)
-			add_group(r, g, &part);
+		estimate->group = g;
+		estimate->further = r->has_doubles ? further_numbers(r) : 0;
+		n++;
 	}
-	return rc;
+	if (rc != RC_OK)
+		return rc;
+	if (r->has_doubles)
+		limit_groups(whole, groups, n);
+	for (size_t i = 0; i < n; i++)
+		add_group(r, &groups[i]);
+	return RC_OK;
+}
+
+/* Of all persons of both sources. What only the expectation says may be twice as much, or half. Where a source holds
+ * doubles, half of what is left beside the links may be resemblance that the null took for doubles. */
+static enum rc estimate_whole(struct recall *r, const struct null_estimate *null, struct recall_estimate *ret)
+{
+	struct recall_count count;
+	double n_true = null->n_links - null->n_false, r2, doubt;
+	enum rc rc = recall_count_matches(r, n_true, &count);
+
+	if (rc != RC_OK)
+		return rc;
+	doubt = count.by_model + count.below;
+	struct recall_estimate e = {
+		.n_true = n_true,
+		.n_false = null->n_false,
+		.n_matches = count.matches > n_true ? count.matches : n_true,
+	};
+	e.most = e.n_matches + (doubt > least_doubt * e.n_matches ? doubt : least_doubt * e.n_matches);
+	e.least = e.n_matches - doubt / 2 > n_true ? e.n_matches - doubt / 2 : n_true;
+	if (r->has_doubles)
+		e.least = (e.least + n_true) / 2;
+	r2 = n_true / e.n_matches;
+	e.error = square_root(r2 * (1 - r2) * e.n_matches + 1 + r2 * r2 * count.variance) / e.n_matches;
+	*ret = e;
+	return RC_OK;
 }
 
 static enum rc estimate(struct recall *r, const struct null_estimate *null, struct recall_estimate *ret)
@@ -557,10 +620,9 @@ static enum rc estimate(struct recall *r, const struct null_estimate *null, stru
 	for (size_t i = 0; i < r->n; i++)
 		doubt += r->edges[i].is_link ? 1 - r->edges[i].probability : 0;
 	false_share = doubt > 0 ? null->n_false / doubt : 0;
-	if (take_part(r, 0, r->n_pairs))
-		rc = estimate_part(r, false_share, &whole);
+	rc = estimate_whole(r, null, &whole);
 	if (rc == RC_OK && r->n_groups > 0)
-		rc = estimate_groups(r, false_share);
+		rc = estimate_groups(r, false_share, &whole);
 	if (rc == RC_OK)
 		*ret = whole;
 	return rc;
@@ -579,6 +641,10 @@ enum rc run_estimate_recall(const struct run *run, const struct run_segment *seg
 	r->n_pairs = (double)run->n_persons[segment->slot_a] * run->n_persons[segment->slot_b];
 	rc = make_room(r);
 	if (rc == RC_OK)
+		rc = recall_tally_new(&r->tally);
+	if (rc == RC_OK)
+		rc = recall_joint_init(&r->joint, run);
+	if (rc == RC_OK)
 		rc = recall_find_edges(r, null->threshold);
 	if (rc == RC_OK)
 		rc = estimate(r, null, ret);
@@ -589,6 +655,8 @@ enum rc run_estimate_recall(const struct run *run, const struct run_segment *seg
 	free(r->group);
 	free(r->sums);
 	free(r->spare);
+	free(r->tally);
+	recall_joint_deinit(&r->joint);
 	free(r);
 	return rc;
 }

@@ -46,6 +46,7 @@ static void look_within(struct recall *r, unsigned side, const struct run_pair *
 
 		r->chance[recall_band_of(edges->at[i].weight)] += stranger * scale;
 		r->variance[recall_band_of(edges->at[i].weight)] += stranger * scale * scale;
+		recall_tally_add(r->tally, run, &run->pairs[edges->at[i].pair], -stranger * scale);
 	}
 }
 
@@ -202,6 +203,10 @@ enum rc recall_find_edges(struct recall *r, int32_t threshold)
 			look_within(r, 0, median);
 			look_within(r, 1, median);
 		}
+	}
+	for (size_t i = 0; rc == RC_OK && i < r->n; i++) {
+		r->in_band[recall_band_of(edges[i].weight)] += 1;
+		recall_tally_add(r->tally, run, &run->pairs[edges[i].pair], 1);
 	}
 	for (size_t i = 0; rc == RC_OK && i < r->n; i++)
 		r->edges[i].slots = r->edges[i].is_link ? 1

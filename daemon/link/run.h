@@ -60,7 +60,6 @@ struct run_segment {
 struct model {
 	double m[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], u[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
 	int32_t weight[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1];
-	double share_above_floor; /* of the matches */
 	/* Non-matches of the sample in which both comparisons agree; on the diagonal, the one does. */
 	double agree[STUDY_MAX_COMPARISONS][STUDY_MAX_COMPARISONS], n_sampled;
 };
@@ -161,15 +160,11 @@ static inline double square_root(double x)
 enum rc run_each_sampled(struct run *run, enum rc (*visit)(void *ctx, const struct link_pattern *pattern),
 			 void *ctx) MUST_CHECK;
 
-/* model.c */
+/* model.c. Odds factor of agreement on the very value that a record has, Σ f² / f, capped; 0 where it is missing. */
+double run_value_factor(const struct run *run, unsigned c, uint32_t rank);
 unsigned run_level_mask(const struct study_comparison *comparison, unsigned level); /* missing filters of a level */
 enum rc model_fit(struct run *run) MUST_CHECK;
 void model_weigh(struct run *run);
-
-/* floor.c: share of matches that reach the candidate floor; `counts` are expected matches by comparison and level.
- * Errors: NOMEM. */
-enum rc run_share_above_floor(const struct study_domain *domain,
-			      const double counts[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1], double *ret) MUST_CHECK;
 
 /* dependence.c: which comparisons of the run's domain say the same thing twice; after model_fit. Returns how many. */
 bool dependence_agrees(const struct study_comparison *comparison, unsigned level);
@@ -203,9 +198,7 @@ struct null_estimate {
 	double n_links;      /* at the threshold, of this pair of sources alone */
 	bool is_conditional; /* on there being no duplicates that were not recognised */
 	double n_false;      /* of these, expected */
-	double most_true; /* links less those that the null explains, at the threshold where that is most and they are
-			     half at least */
-	double n_near;    /* of these, less than RECALL_WINDOW above the threshold */
+	double n_near;       /* of these, less than RECALL_WINDOW above the threshold */
 };
 enum rc run_choose_threshold(const struct run *run, const struct run_segment *segment,
 			     struct null_estimate *ret) MUST_CHECK;
@@ -215,7 +208,6 @@ struct recall_estimate {
 	double n_true, n_false;        /* links */
 	double n_matches, least, most; /* in all, persons of one source and of the other; 0 = nothing was linked */
 	double error;                  /* standard error of n_true / n_matches */
-	bool is_lowered;               /* EM may count resemblances: the null says so, or cannot say */
 };
 /* Also adds the figures of each group of persons to run->result, where the run has groups. Errors: NOMEM, STOPPING. */
 enum rc run_estimate_recall(const struct run *run, const struct run_segment *segment, const struct null_estimate *null,

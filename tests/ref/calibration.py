@@ -1,5 +1,5 @@
-"""Random cuts of labelled registers to a small overlap, linked by `throughcare lab link` without labels: does the precision that
-the linkage expects hold on average?
+"""Random cuts of labelled registers to a small overlap, linked by `throughcare lab link` without labels: do the precision
+and the recall that the linkage expects hold on average?
 
 A cut keeps the records of some persons in the prison register and of others in the treatment register, so that the wanted share of
 the smaller register has a counterpart. Used by tests/system/test_calibration.py; alone it prints a table:
@@ -77,10 +77,14 @@ def calibrate(build, secret, folder, n_cuts, overlap=0.05):
         with tempfile.TemporaryDirectory() as out:
             register.cut(seed, overlap, pathlib.Path(out))
             runs.append(link(build, secret, pathlib.Path(out)))
-    errors = [run['expected_precision'] - run['precision'] for run in runs if run['outcome'] == 'done']
+    return runs, *mean_error([run['expected_precision'] - run['precision'] for run in runs if run['outcome'] == 'done'])
+
+
+def mean_error(errors):
+    """Mean and its standard error."""
     mean = sum(errors) / len(errors) if errors else math.nan
     variance = sum((e - mean) ** 2 for e in errors) / max(1, len(errors) - 1)
-    return runs, mean, math.sqrt(variance / max(1, len(errors)))
+    return mean, math.sqrt(variance / max(1, len(errors)))
 
 
 def covered(runs):
@@ -89,7 +93,8 @@ def covered(runs):
 
 
 def recall_error(runs):
-    return sum(run['expected_recall'] - run['recall'] for run in runs) / len(runs)
+    """Mean error of the expected recall, and its standard error."""
+    return mean_error([run['expected_recall'] - run['recall'] for run in runs if run['outcome'] == 'done'])
 
 
 def main():
@@ -109,7 +114,8 @@ def main():
                   f'({low:.3f} … {high:.3f})')
         print(f'{pathlib.Path(folder).name}: {len(runs)} cuts to {args.overlap:.0%}, mean error of the expected precision '
               f'{100 * mean:+.2f} points, standard error {100 * error:.2f}; {covered(runs)} of {len(runs)} intervals of recall '
-              f'hold it, mean error of the expected recall {100 * recall_error(runs):+.2f} points')
+              f'hold it, mean error of the expected recall {100 * recall_error(runs)[0]:+.2f} points, standard error '
+              f'{100 * recall_error(runs)[1]:.2f}')
 
 
 if __name__ == '__main__':

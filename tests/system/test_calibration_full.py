@@ -1,5 +1,5 @@
 # labels: full
-"""Expected precision against the truth, on 20 random cuts of two labelled registers to 5 % overlap: minutes."""
+"""Expected precision and recall against the truth, on 20 random cuts of two labelled registers to 5 % overlap: minutes."""
 import pytest
 
 from test_calibration import check

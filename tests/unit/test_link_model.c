@@ -1,11 +1,11 @@
 /* libs: tc_link */
-/* The model finds what the data were made with, and the share below the floor is what counting gives. */
+/* The model finds what the data were made with, and the share of matches below the floor is what counting gives. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "daemon/link/run.h"
+#include "daemon/link/recall.h"
 #include "tests/unit/link_fixture.h"
 
 enum { N_PERSONS = 400, N_SHARED = 250 };
@@ -88,7 +88,6 @@ static void test_finds_what_was_put_in(void **state)
 		assert_true(m->weight[c][5] > 6 * WEIGHT_ONE && m->weight[c][1] < 0);
 		assert_int_equal(m->weight[c][0], 0);
 	}
-	assert_true(m->share_above_floor > 0.97 && m->share_above_floor <= 1);
 }
 
 /* Of composite filters: more alike never speaks less for a match, however few pairs a level has. */
@@ -134,30 +133,54 @@ static void test_probabilities_are_one_to_one(void **state)
 		assert_true(by_person[i] <= 1.5);            /* p = W/(1 + row + column − W): bounded, not exactly one */
 }
 
+/* Share of the matches whose reference weight is at least that. */
+static double share_above(const struct recall_joint *sums, int32_t reference)
+{
+	const double *row = recall_joint_above(sums, recall_reference_halves(reference));
+	double share = 0;
+
+	for (size_t i = 0; row != NULL && i < sums->n_match; i++)
+		share += row[i];
+	return share;
+}
+
+static bool is_near(double x, double y)
+{
+	return x > y - 1e-6 && x < y + 1e-6;
+}
+
 /* Two comparisons, counted by hand. */
-static void test_share_above_floor(void **state)
+static void test_sums_of_weights(void **state)
 {
 	struct study_domain domain;
-	double counts[STUDY_MAX_COMPARISONS][STUDY_MAX_LEVELS + 1] = {{0}}, share = 0;
+	struct run run = {.domain = &domain};
+	struct recall_joint sums = {0};
+	struct recall_levels *levels = calloc(1, sizeof *levels);
+	double mean = 0;
 
+	(void)state;
+	assert_non_null(levels);
 	fixture_domain(&domain, NULL);
-	domain.n_comparisons = 2;                            /* weights -4 -2 1 4 8, missing 0 */
-	counts[0][5] = 3;                                    /* 8: three quarters */
-	counts[0][1] = 1;                                    /* -4: a quarter */
-	counts[1][5] = 1;                                    /* 8: a half */
-	counts[1][0] = 1;                                    /* missing: a half */
-	domain.floor = 9 * 256;
-	assert_int_equal(run_share_above_floor(&domain, (const double(*)[STUDY_MAX_LEVELS + 1])counts, &share), RC_OK);
-	assert_true(share > 0.374999 && share < 0.375001);   /* 8 + 8 only */
-	domain.floor = 8 * 256;
-	assert_int_equal(run_share_above_floor(&domain, (const double(*)[STUDY_MAX_LEVELS + 1])counts, &share), RC_OK);
-	assert_true(share > 0.749999 && share < 0.750001);   /* … and 8 + 0 */
-	domain.floor = -100 * 256;
-	assert_int_equal(run_share_above_floor(&domain, (const double(*)[STUDY_MAX_LEVELS + 1])counts, &share), RC_OK);
-	assert_true(share > 0.999999);
-	domain.floor = 100 * 256;
-	assert_int_equal(run_share_above_floor(&domain, (const double(*)[STUDY_MAX_LEVELS + 1])counts, &share), RC_OK);
-	assert_true(share < 0.000001);
+	domain.n_comparisons = 2;                            /* reference weights -4 -2 1 4 8, missing 0 */
+	levels->share[0][5] = 0.75;
+	levels->share[0][1] = 0.25;
+	levels->share[1][5] = levels->share[1][0] = 0.5;
+	levels->bin[0][RECALL_BINS / 2] = levels->bin[1][RECALL_BINS / 2] = 1;
+	run.model.weight[0][5] = run.model.weight[1][5] = 7 * WEIGHT_ONE + WEIGHT_ONE / 5;
+	run.model.weight[0][1] = -3 * WEIGHT_ONE;
+	assert_int_equal(recall_joint_init(&sums, &run), RC_OK);
+	recall_joint_add_up(&sums, levels, STUDY_MAX_COMPARISONS);
+	assert_true(is_near(share_above(&sums, 9 * 256), 0.375)); /* 8 + 8 only */
+	assert_true(is_near(share_above(&sums, 8 * 256), 0.75)); /* … and 8 + 0 */
+	assert_true(is_near(share_above(&sums, -100 * 256), 1));
+	assert_true(is_near(share_above(&sums, 100 * 256), 0));
+	for (size_t i = 0; i < sums.n_match; i++)            /* means are those of the weights: 5.4 - .75 + 3.6 */
+		mean += (sums.match + (double)i) / 2 * sums.cells[i];
+	assert_true(mean > 8.249 && mean < 8.251);
+	recall_joint_add_up(&sums, levels, 0);
+	assert_true(is_near(share_above(&sums, 8 * 256), 0.5)); /* the second alone */
+	recall_joint_deinit(&sums);
+	free(levels);
 }
 
 int main(void)
@@ -166,7 +189,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_finds_what_was_put_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ratios_rise_with_levels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_probabilities_are_one_to_one, setup, teardown),
-		cmocka_unit_test(test_share_above_floor),
+		cmocka_unit_test(test_sums_of_weights),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
