@@ -1,6 +1,6 @@
 /* Inside of the estimate of recall: what its files share. recall_edges.c finds the pairs and what chance brings,
- * recall_bands.c counts the matches of all, recall_joint.c adds up weights for it, recall.c has the groups and the
- * limits. */
+ * recall_bands.c counts the matches of all, recall_joint.c adds up weights for it, recall_part.c counts
+ * those of a group, recall.c has the groups and the limits. */
 #ifndef DAEMON_LINK_RECALL_H
 #define DAEMON_LINK_RECALL_H
 
@@ -10,6 +10,7 @@ enum {
 	RECALL_BAND = 2 * WEIGHT_ONE, /* of match weights that are calibrated together … */
 	RECALL_LOWEST_BAND = -20,     /* … from here on, and the rest in one at each end */
 	RECALL_BANDS = 64,
+	RECALL_ROUNDS = 8,
 	RECALL_BLOCK = 1 << 14, /* edges that a thread takes at a time */
 	RECALL_BINS = 13,       /* of term frequency, in halves of a log2 unit; the middle one is none */
 	RECALL_NO_BIN = 255,
@@ -112,6 +113,11 @@ unsigned recall_band_of(int32_t weight);
 /* All edges of the segment, links marked down to the threshold, their groups, and what chance brings, into `r`, whose
  * `run`, `segment`, `n_pairs` and `group` stand. Errors: NOMEM, STOPPING. */
 enum rc recall_find_edges(struct recall *r, int32_t threshold) MUST_CHECK;
+
+/* recall_part.c: the number of matches of the part after the first and after the last round. Errors: STOPPING. */
+enum rc recall_count_part(struct recall *r, unsigned n_rounds, bool with_slots, double *ret_first,
+			  double *ret_last) MUST_CHECK;
+size_t recall_n_sums(const struct run *run); /* room for the sums of reference weights */
 
 /* recall_bands.c. Errors: NOMEM; STOPPING. `n_links`: links held true, to begin with. */
 enum rc recall_tally_new(struct recall_tally **ret) MUST_CHECK;
