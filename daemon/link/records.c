@@ -21,7 +21,7 @@ unsigned run_missing_mask(const struct run *run, unsigned c, uint32_t rank)
 	unsigned mask = 0;
 
 	for (unsigned i = 0; i < comparison->n_filters; i++)
-		mask |= (run->missing[rank] >> comparison->filters[i] & 1u) << i;
+		mask |= ((unsigned)run->missing[rank] >> comparison->filters[i] & 1u) << i;
 	return mask;
 }
 
