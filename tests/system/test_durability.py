@@ -114,8 +114,8 @@ def test_kill_during_a_release(tmp_path, registers):
         unit.kill()
         unit.start()
         deadline = time.monotonic() + PATIENCE_S
-        while unit.status()['release'] != {'number': 1, 'state': 'done', 'error': None}:
-            assert time.monotonic() < deadline, unit.status()
+        while [(release := unit.status()['release'])[k] for k in ('number', 'state', 'error')] != [1, 'done', None]:
+            assert time.monotonic() < deadline, release
             time.sleep(0.05)
         started = [e for e in unit.entries() if e['kind'] == 'release_started']
         finished = [e for e in unit.entries() if e['kind'] == 'release']
