@@ -11,6 +11,7 @@ import pytest
 from history import History, Line, World, ask_for_release, finish, kill_hard, wait_for_port, wait_for_release
 from injection import stop_traced
 from harness import PATIENCE_S, THROUGHCARED, read_csv, tool
+from test_entry_schema import judge
 
 
 @pytest.fixture(scope='module')
@@ -390,6 +391,7 @@ def test_the_mark_says_more_than_the_log(world):
         assert done.returncode == 0 and 'charged and are lost: 2;' in done.stdout, done
     unit.start()
     entry = [e for e in unit.entries() if e['kind'] == 'restore']
+    assert not any(judge(e) for e in entry), entry
     assert len(entry) == 1 and (entry[0]['releases'], entry[0]['rho_total_micro']) == (2, spent)
     assert (unit.status()['releases'], unit.status()['ledger']['rho_total_micro']) == (2, spent)
     told = unit.as_('auditor', 'audit', 'verify', '--vkey', unit.keys / 'log.vkey').stdout

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from harness import PATIENCE_S, THROUGHCARED, Unit, make_registers, problem, read_csv, write_csv
+from test_entry_schema import judge
 
 YEARS = 2
 SLOT_LEN, DESTROYED = 64, 2
@@ -55,7 +56,9 @@ def keep(unit, years=YEARS):
 
 
 def purged(unit):
-    return [e for e in unit.entries() if e['kind'] == 'purge']
+    found = [e for e in unit.entries() if e['kind'] == 'purge']
+    assert not any(judge(e) for e in found), found          # of the form that the schema says
+    return found
 
 
 def wait_purged(unit, n):

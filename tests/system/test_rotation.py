@@ -10,6 +10,7 @@ import time
 import pytest
 
 from harness import PATIENCE_S, THROUGHCARED, Unit, batches_of, make_registers, tool
+from test_entry_schema import judge
 
 JSON = {'Content-Type': 'application/json'}
 
@@ -98,6 +99,7 @@ def test_sealing_key_under_load(world):
             while load.answers < asked + 30 and not load.wrong:
                 time.sleep(0.01)
         entries = [e for e in unit.entries() if e['kind'] == 'key_rotated']
+        assert not any(judge(e) for e in entries), entries
         assert [(e['key'], e['state']) for e in entries] == [('seal', 'started'), ('seal', 'done')] * 3
         for a, b in zip(entries[::2], entries[1::2]):
             assert (a['old'], a['new']) == (b['old'], b['new']) and a['old'] != a['new']
@@ -194,6 +196,7 @@ def test_log_key_under_load(world, tmp_path):
             verify(extra=[x for path in files for x in ('--receipt', path)])
             tool('audit', 'proof', *sorted((receipts / str(n)).glob('*.receipt')), '--vkey', vkey)
             entry = [e for e in unit.entries() if e['kind'] == 'key_rotated' and e['key'] == 'log'][-1]
+            assert not judge(entry), entry
             assert entry['who']['role'] == 'operator'
             assert (entry['old'], entry['new']) == tuple(v.read_text().strip() for v in vkeys[-2:])
             assert unit.request('prison', 'GET', '/audit/keys')[0] == 200
