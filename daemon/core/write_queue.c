@@ -260,12 +260,15 @@ static void leave_to_signer(struct write_queue *q, struct job_list *group, uint6
 	pthread_mutex_unlock(&q->lock);
 }
 
-static void wait_until_signed(struct write_queue *q)
+/* Wait for it, unless the group may overlap with that. False when nothing may be written any more. */
+static bool wait_for_turn(struct write_queue *q, bool may_overlap)
 {
 	pthread_mutex_lock(&q->lock);
-	while (!is_signed(q))
+	while (!may_overlap && !is_signed(q))
 		pthread_cond_wait(&q->all_signed, &q->lock);
+	bool failed = q->failed;
 	pthread_mutex_unlock(&q->lock);
+	return !failed;
 }
 
 static void end_signer(struct write_queue *q)
@@ -291,8 +294,11 @@ static void run_group(struct write_queue *q, struct job_list *group)
 {
 	uint64_t began = now_us();
 	bool may_overlap = only_logs(group);
-	if (!may_overlap)
-		wait_until_signed(q);
+	if (!wait_for_turn(q, may_overlap)) {
+		set_result(group, RC_STOPPING);
+		finish_group(group);
+		return;
+	}
 	enum rc rc = commit_group(q, group);
 	if (rc != RC_OK && group->n > 1 && !store_must_stop(q->store)) {
 		/* One that does not fit must not take the others with it. */
@@ -339,14 +345,8 @@ static void *writer_thread(void *arg)
 		if (q->urgent.n + q->bulk.n == 0)
 			break;
 		take_group(q, &group);
-		bool failed = q->failed;
 		pthread_mutex_unlock(&q->lock);
-		if (failed) {
-			set_result(&group, RC_STOPPING);
-			finish_group(&group);
-		} else {
-			run_group(q, &group);
-		}
+		run_group(q, &group);
 		pthread_mutex_lock(&q->lock);
 	}
 	pthread_mutex_unlock(&q->lock);

@@ -572,6 +572,29 @@ static void test_signature_fails_meanwhile(void **state)
 	assert_int_equal(audit_log_signed_size(f->log), 2);
 }
 
+/* What waits for that signature before it begins does not begin, and the signer is not asked once more. */
+static void test_signature_fails_before(void **state)
+{
+	struct fixture *f = *state;
+	struct job first, other;
+	begin_to_sign(f, &first);
+	job_init(f, &other, 1, 10);
+	assert_int_equal(write_queue_push(f->q, &other.job), RC_OK);
+	while (write_queue_depth(f->q) > 0)
+		nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+	atomic_store(&signatures_fail, true);
+	pthread_mutex_unlock(&signature_gate);
+	wait_done(&first);
+	wait_done(&other);
+	assert_int_equal(first.rc, RC_IO);
+	assert_int_equal(other.rc, RC_STOPPING);
+	assert_int_equal(other.n_applied, 0);
+	assert_int_equal(n_signatures, 1);
+	assert_int_equal(f->faults, 1);
+	assert_false(is_there(f, 1));
+	atomic_store(&signatures_fail, false);
+}
+
 /* ---- a root that cannot be written ---- */
 
 static atomic_int root_writes_left = INT_MAX;
@@ -635,6 +658,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_signer_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_next_is_committed_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signature_fails_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_signature_fails_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_root_cannot_be_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_root_cannot_be_written_again, setup, teardown),
 	};
