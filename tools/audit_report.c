@@ -409,10 +409,9 @@ static void put_quality(struct report *r)
 		return;
 	}
 	put(r, "<p>By the noisy counts in each release's body: of the links between prisons and treatment services "
-	       "that the "
-	       "model expects there to be, the share that was found; and of the links found, the share that it expects "
-	       "to be "
-	       "false. A jump says that a register, its encoding or its volume has changed.</p>\n");
+	       "that the model expects there to be, the share that was found; and of the links found, the share "
+	       "that it expects to be false. A jump says that a register, its encoding or its volume has "
+	       "changed.</p>\n");
 	plot_frame(r, "Links found and false links, by release", "100 %");
 	put_quality_points(r, true, colours[0]);
 	put_quality_points(r, false, colours[1]);

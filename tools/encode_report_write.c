@@ -142,8 +142,7 @@ static void line_of(struct page *p, const char *name, double share, const char *
 	}
 	put(p,
 	    "<div class=row><span>%s</span><svg width=200 height=12 role=img aria-label=\"%.1f percent\"><rect "
-	    "width=200 "
-	    "height=12 fill=\"#eee\"/><rect width=%.1f height=12 "
+	    "width=200 height=12 fill=\"#eee\"/><rect width=%.1f height=12 "
 	    "fill=\"#36c\"/></svg><span>%s</span><span>%s</span></div>\n",
 	    label, 100 * share, 200 * share, value, cost);
 }
@@ -333,10 +332,9 @@ static void filters_part(struct page *p, const struct encode_report *r, const st
 
 	heading(p, "Fill of the filters");
 	note(p,
-	     "Share of bits set, on average over the records. Above 50 % filters of different people look alike; below "
-	     "2 % there is too little in one to compare. A diffused filter is nearly half full unless it was nearly "
-	     "empty, a "
-	     "balanced one by design.");
+	     "Share of bits set, on average over the records. Above 50 % filters of different people look alike; "
+	     "below 2 % there is too little in one to compare. A diffused filter is nearly half full unless it was "
+	     "nearly empty, a balanced one by design.");
 	columns(p, "bits set", "links lost");
 	for (uint8_t f = 0; f < d->n_filters; f++) {
 		const struct report_filter *filter = &r->filters[f];
@@ -381,10 +379,8 @@ static void expectation(struct page *p, const struct report_summary *s, const st
 	cost_cell(p, c->as_is, s->rows, now);
 	snprintf(line, sizeof line,
 		 "If every row had one counterpart elsewhere, about %s would link were all complete and true, and "
-		 "about %s "
-		 "as they are. To link among as many records a pair needs %.1f bits (log2 of their number, and 1). "
-		 "This is "
-		 "an expectation by a model (docs/encoding.md), and each finding is taken by itself.",
+		 "about %s as they are. To link among as many records a pair needs %.1f bits (log2 of their number, "
+		 "and 1). This is an expectation by a model (docs/encoding.md), and each finding is taken by itself.",
 		 all, now, c->needed);
 	note(p, line);
 }

@@ -92,8 +92,7 @@ static enum rc check_secret(struct study_job *s, const uint8_t *secret, struct d
 	hex_encode(domain->key_check, sizeof domain->key_check, pinned);
 	return diag_set(diag, RC_SECRET,
 			"%s: this is not the linkage secret of domain '%s': its key check is %s, the study has %s. "
-			"Compare both "
-			"files with the other custodians; nothing was read",
+			"Compare both files with the other custodians; nothing was read",
 			s->job->secret, domain->name, ours, pinned);
 }
 
@@ -129,8 +128,7 @@ static enum rc open_clks(struct study_job *s, struct diag *diag)
 		memcpy(s->header.key_check, domain->key_check, sizeof s->header.key_check);
 		fprintf(stderr,
 			"throughcare encode: %s: note: that these filters are from the study's secret and schema is "
-			"taken "
-			"on trust; where they are not, they link to nobody\n",
+			"taken on trust; where they are not, they link to nobody\n",
 			s->job->from_clks);
 	}
 	s->clk_bytes = study_filter_bytes(domain, 0);

@@ -96,8 +96,7 @@ static enum rc make_linkage_secrets(struct init *init, struct diag *diag)
 		if (domain->has_key_check)
 			fprintf(stderr,
 				"throughcare keys: domain '%s' was pinned to another linkage secret; the copy is "
-				"pinned to a "
-				"new one\n",
+				"pinned to a new one\n",
 				domain->name);
 		rc = path_in(init, path, "custodians/", domain->name, ".secret", diag);
 		if (rc == RC_OK)

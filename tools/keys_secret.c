@@ -323,8 +323,7 @@ int keys_witness(int argc, char **argv)
 		.command = "throughcare keys witness",
 		.usage = "FILE --name NAME [--vkey FILE]",
 		.about = "Make the key with which a witness cosigns the log. Print the public key, for the daemon's "
-			 "file "
-			 "of witnesses\n"
+			 "file of witnesses\n"
 			 "and for auditors.",
 		.example = "throughcare keys witness w1.key --name witness.example.org/w1 --vkey w1.vkey",
 		OPTION_ROWS(rows),

@@ -522,8 +522,7 @@ static void put_linkage(const struct table *t, struct buffer *out)
 	}
 	snprintf(line, sizeof line,
 		 "Linkage of prisons and treatment, as expected without labels: %.1f %% of the links found (%.1f - "
-		 "%.1f), at most %.1f "
-		 "%% of them false%s%s.",
+		 "%.1f), at most %.1f %% of them false%s%s.",
 		 json_number_value(found), json_number_value(low), json_number_value(high), json_number_value(wrong),
 		 json_is_array(json_object_get(linkage, "arms")) ? "; csv and json have it by " : "",
 		 json_is_array(json_object_get(linkage, "arms")) ? query_text(linkage, "by") : "");

@@ -115,8 +115,7 @@ static void warn_roles(const struct study_domain *domain)
 	if (roles && domain->profile == PROFILE_NONE && domain->n_filters == 1 &&
 	    strcmp(domain->filters[0].name, "clk") == 0)
 		printf("warning: domain %s: there are roles and no profile, so all features go into one filter, as "
-		       "clkhash "
-		       "has it; `profile: balanced` makes filters from roles\n",
+		       "clkhash has it; `profile: balanced` makes filters from roles\n",
 		       domain->name);
 }
 
@@ -127,8 +126,7 @@ static void warn_domain(const struct study_domain *domain)
 
 	if (!domain->has_key_check)
 		printf("warning: domain %s: key_check is unset; nothing can be encoded or sent before `throughcare "
-		       "keys init` "
-		       "pins it\n",
+		       "keys init` pins it\n",
 		       domain->name);
 	if (domain->schema->has_xorFolds)
 		printf("warning: domain %s: clkConfig.xorFolds has no effect, as in clkhash; it reads xor_folds\n",
@@ -186,8 +184,7 @@ static void warn(const struct study *study)
 		       "open\n");
 	if (d->min_sources < 2)
 		printf("warning: disclosure.min_sources is below 2: a custodian alone can bring about a release and "
-		       "watch its own "
-		       "records in it\n");
+		       "watch its own records in it\n");
 }
 
 static void print_disclosure(const struct study_disclosure *d)

@@ -107,8 +107,7 @@ static enum rc compare_with_signer(struct audit_log *log, struct diag *diag)
 	if (size < signed_size)
 		return diag_set(diag, RC_FORK,
 				"the store holds %" PRIu64 " log entries but %" PRIu64
-				" were signed: it is an older copy; "
-				"restore the newest store, never sign over a gap",
+				" were signed: it is an older copy; restore the newest store, never sign over a gap",
 				size, signed_size);
 	if (signed_size == 0)
 		return RC_OK;

@@ -134,9 +134,8 @@ static enum rc link_domain(struct release_work *work, int d, const struct releas
 		return rc;
 	/* No figures: whether there was anything to link is all that is said. */
 	if (result->outcome == LINK_NOT_IDENTIFIABLE)
-		log_warning("release %u: domain %s: matches cannot be told from chance; persons are as their sources "
-			    "number "
-			    "them",
+		log_warning("release %u: domain %s: matches cannot be told from chance; persons are as their "
+			    "sources number them",
 			    work->info->number, domain->name);
 	add_linkage(work, result);
 	rc = release_parts_add(&work->parts, rows, result);

@@ -263,9 +263,8 @@ static void report(const struct restore *r)
 		       "; the next start withdraws them again before it serves anybody\n",
 		       r->n_withdrawn_again);
 	else if (r->withdrawn_rc != RC_OK && lost_entries(r))
-		printf("what was withdrawn since is not known: the list of withdrawals beside the signer's state %s. "
-		       "Have "
-		       "every submitter withdraw again what it withdrew since, before the next release\n",
+		printf("what was withdrawn since is not known: the list of withdrawals beside the signer's state "
+		       "%s. Have every submitter withdraw again what it withdrew since, before the next release\n",
 		       r->withdrawn_rc == RC_NOTFOUND ? "is missing"
 						      : "cannot be used, and no start will go on with it");
 }

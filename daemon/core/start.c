@@ -33,9 +33,8 @@ static enum rc count_batch(void *ctx, const struct batch_record *record)
 	const struct study_domain *domain = &core->study->domains[core->study->sources[source].domain];
 	if (memcmp(record->encoding_id, domain->encoding_id, sizeof record->encoding_id) != 0)
 		return diag_set(c->diag, RC_CONFIG,
-				"study: the encoding part of domain %s (schema, filters, events, dimensions) differs "
-				"from that of "
-				"records in the store; such a study needs a store of its own",
+				"study: the encoding part of domain %s (schema, filters, events, dimensions) "
+				"differs from that of records in the store; such a study needs a store of its own",
 				domain->name);
 	core->volumes[source].n_batches++;
 	core->volumes[source].n_records += record->n_records;

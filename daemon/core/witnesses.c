@@ -97,9 +97,8 @@ void witnesses_add_awaited(struct core *core)
 			all = add_awaited(core, witness_history_get(&history->witnesses, info->witness_rule));
 	}
 	if (!all)
-		log_warning("releases wait for more witnesses of earlier studies than can be known at once; the oldest "
-			    "go on "
-			    "waiting");
+		log_warning("releases wait for more witnesses of earlier studies than can be known at once; the "
+			    "oldest go on waiting");
 }
 
 /* ---- the note that is kept ---- */

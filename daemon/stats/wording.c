@@ -22,10 +22,10 @@ const struct wording *wording_of(enum study_measure_kind kind)
 	return &wordings[kind];
 }
 
-static const char *const release_note = "Counts are releases to liberty, a person's first in a period; pooled periods "
-					"may count a person once each. Rates are "
-					"shares of those observed to the end of follow-up: in a closed period all of "
-					"them, so that a difference there is noise.";
+static const char *const release_note =
+	"Counts are releases to liberty, a person's first in a period; pooled periods may count a person once each. "
+	"Rates are shares of those observed to the end of follow-up: in a closed period all of them, so that a "
+	"difference there is noise.";
 
 static const char correction_note[] =
 	"Corrected rates allow for missed links, as if these were missed equally often in every group, which need not "
@@ -35,19 +35,16 @@ static const char correction_note[] =
 static const char arms_note[] =
 	"Corrected rates allow for missed links, counted apart for each arm of the dimension that the release names "
 	"(linkage); in other groups as if they were missed equally often. Their intervals hold sampling, noise, and "
-	"the "
-	"doubt about how many links were missed, and allow for false links; crude rates are not corrected, "
-	"and their intervals hold sampling and noise alone.";
+	"the doubt about how many links were missed, and allow for false links; crude rates are not corrected, and "
+	"their intervals hold sampling and noise alone.";
 
 static const char own_counts_note[] =
-	"Corrected comparisons compare corrected rates, each arm corrected by the links that it misses itself; where "
-	"one "
-	"of the two rates is withheld there is none. Their intervals hold the doubt about both.";
+	"Corrected comparisons compare corrected rates, each arm corrected by the links that it misses itself; "
+	"where one of the two rates is withheld there is none. Their intervals hold the doubt about both.";
 
 static const char one_count_note[] =
-	"Corrected comparisons take links to be missed equally often in all groups compared: if they are missed more "
-	"often "
-	"in one, a difference may come from that alone. The corrected ratio is therefore the crude one.";
+	"Corrected comparisons take links to be missed equally often in all groups compared: if they are missed "
+	"more often in one, a difference may come from that alone. The corrected ratio is therefore the crude one.";
 
 static const char *const notes[][3] = {
 	[MEASURE_CONTINUITY] =
@@ -60,15 +57,13 @@ static const char *const notes[][3] = {
 		 "reception; people who died first stay in the denominator. Intervals hold sampling and noise."},
 	[MEASURE_MORTALITY] =
 		{release_note,
-		 "A risk per release, not a rate per year at liberty: deaths after a return to prison are not in it, "
-		 "and "
-		 "people back in prison stay in the denominator.",
+		 "A risk per release, not a rate per year at liberty: deaths after a return to prison are not in "
+		 "it, and people back in prison stay in the denominator.",
 		 "A death that was not linked reads as alive, and an unknown cause as not drug-related. Intervals hold "
 		 "sampling and noise."},
 	[MEASURE_RETENTION] =
-		{"Counts are treatment starts after a release, a person's first in a period; pooled periods may count "
-		 "a "
-		 "person once each.",
+		{"Counts are treatment starts after a release, a person's first in a period; pooled periods may "
+		 "count a person once each.",
 		 "Death and return to prison end a treatment on their day; a treatment that no service closed reads as "
 		 "going on. Starts at services that do not report ends are unknown and not in the denominator.",
 		 "Rates are not corrected for linkage errors: a start of somebody who was not linked to a release is "
@@ -79,17 +74,13 @@ static const char *const notes[][3] = {
 static const char *population_note(unsigned n_lists)
 {
 	if (n_lists == 2)
-		return "The estimate includes people on no list. It assumes that being on one list says nothing about "
-		       "being "
-		       "on the other, and that nobody comes or goes within the period; where the lists share people "
-		       "more "
-		       "than by chance it is too low. A missed link makes it too high, a false link too low. The "
-		       "interval "
-		       "holds sampling and noise, not these.";
-	return "The estimate includes people on no list. It assumes a log-linear model: lists may depend on each other "
-	       "in "
-	       "pairs but not all three at once, and nobody comes or goes within the period. A missed link makes it "
-	       "wrong, mostly too high. The interval holds sampling and noise, not these.";
+		return "The estimate includes people on no list. It assumes that being on one list says nothing "
+		       "about being on the other, and that nobody comes or goes within the period; where the lists "
+		       "share people more than by chance it is too low. A missed link makes it too high, a false "
+		       "link too low. The interval holds sampling and noise, not these.";
+	return "The estimate includes people on no list. It assumes a log-linear model: lists may depend on each "
+	       "other in pairs but not all three at once, and nobody comes or goes within the period. A missed link "
+	       "makes it wrong, mostly too high. The interval holds sampling and noise, not these.";
 }
 
 static void note_apart(const struct answer *a, void (*put)(void *ctx, const char *note), void *ctx)
@@ -101,8 +92,7 @@ static void note_apart(const struct answer *a, void (*put)(void *ctx, const char
 		return;
 	snprintf(text, sizeof text,
 		 "Table %s counts the same, but has %s as release %" PRId64
-		 " published it, with noise of its own: sums of "
-		 "the two tables do not agree.",
+		 " published it, with noise of its own: sums of the two tables do not agree.",
 		 apart.table, apart.period, apart.released_in);
 	put(ctx, text);
 }
@@ -127,10 +117,9 @@ void wording_notes(const struct answer *a, void (*put)(void *ctx, const char *no
 	note_apart(a, put, ctx);
 	if (a->compare_at >= 0)
 		put(ctx,
-		    "Differences and ratios compare groups as they are, or standardised over the other dimensions of "
-		    "the "
-		    "answer to the noisy totals of all groups; people are not assigned to groups at random, so neither "
-		    "says that the group is the cause.");
+		    "Differences and ratios compare groups as they are, or standardised over the other dimensions "
+		    "of the answer to the noisy totals of all groups; people are not assigned to groups at random, "
+		    "so neither says that the group is the cause.");
 	if (a->compare_at >= 0 && answer_is_corrected(a))
 		put(ctx, a->head.links_by != NULL && strcmp(a->by[a->compare_at].name, a->head.links_by) == 0
 				 ? own_counts_note

@@ -253,17 +253,13 @@ int lab_encode(int argc, char **argv)
 		.command = "throughcare lab encode",
 		.usage = "[OPTION]... PRISON.csv TREATMENT.csv",
 		.about = "What every way to harden filters costs in links, and what an attacker still reads. Prints "
-			 "JSON, "
-			 "for each\n"
+			 "JSON, for each\n"
 			 "construction: f1, precision, recall of linkage without labels; movers, true pairs whose "
-			 "place and "
-			 "postcode\n"
-			 "differ, and their recall; named_of_100, how many of the 100 commonest values of a field are "
-			 "named "
-			 "by one who\n"
-			 "knows how often each stands in either register, and the same among records whose filter lost "
-			 "its "
-			 "other\n"
+			 "place and postcode\n"
+			 "differ, and their recall; named_of_100, how many of the 100 commonest values of a field "
+			 "are named by one who\n"
+			 "knows how often each stands in either register, and the same among records whose filter "
+			 "lost its other\n"
 			 "parts. For labelled test data only.",
 		.example = "throughcare lab encode --study tests/data/study-hardened.yaml --secret main.secret \\\n"
 			   "    --truth truth.csv prison.csv treatment.csv",

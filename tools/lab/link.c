@@ -200,16 +200,15 @@ int lab_link(int argc, char **argv)
 		.usage = "[OPTION]... PRISON.csv TREATMENT.csv",
 		.about = "Encode two labelled registers, link them as the linkage unit does, and compare with the "
 			 "truth. Prints JSON:\n"
-			 "pairs (true pairs of rows), links (pairs of rows in one person), precision, recall, f1; what "
-			 "the linkage\n"
+			 "pairs (true pairs of rows), links (pairs of rows in one person), precision, recall, f1; "
+			 "what the linkage\n"
 			 "itself expects of precision and recall, without labels; true pairs below the candidate "
 			 "floor; records\n"
-			 "left unlinked because nobody could tell them apart or they say too little (crowded); pairs "
-			 "compared a second;\n"
+			 "left unlinked because nobody could tell them apart or they say too little (crowded); "
+			 "pairs compared a second;\n"
 			 "comparisons that are not independent, which belong in one (merge_dependent makes one of "
-			 "them); peak memory; seconds a stage, by "
-			 "the clock and of the processor. For "
-			 "labelled test data only.",
+			 "them);\npeak memory; seconds a stage, by the clock and of the processor. For labelled test "
+			 "data only.",
 		.example = "throughcare lab link --study tests/data/study-labelled.yaml --secret main.secret \\\n"
 			   "    --truth truth.csv prison.csv treatment.csv",
 		OPTION_ROWS(rows),
