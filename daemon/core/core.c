@@ -216,6 +216,8 @@ enum rc core_open(const struct conf *conf, struct core **ret, struct diag *diag)
 	if (rc == RC_OK)
 		rc = withdrawn_again(core, diag);
 	if (rc == RC_OK)
+		linker_begin(core->linker);
+	if (rc == RC_OK)
 		rc = workq_new(core->n_threads, CORE_WORK_CAPACITY, &core->workers);
 	if (rc == RC_OK)
 		rc = rotator_new(core, &core->rotator);

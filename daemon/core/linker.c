@@ -39,14 +39,14 @@ struct linker {
 	struct pairs_position positions[STUDY_MAX_DOMAINS];
 	bool opened[STUDY_MAX_DOMAINS];
 	uint64_t n_merges_failed[STUDY_MAX_DOMAINS]; /* that were told of */
-	uint64_t loaded;      /* batches in the pools */
+	uint64_t loaded;                             /* batches in the pools */
 	uint64_t withdrawals; /* as the pools know them: rows of another count are not to be used */
 	uint64_t rows_version[STUDY_MAX_DOMAINS];
 	bool knows_rows;
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
-	bool look;
+	bool may_work, look;
 	uint64_t compared_sequence;
 	uint64_t n_loaded[STUDY_MAX_DOMAINS], n_compared[STUDY_MAX_DOMAINS]; /* rows */
 	uint64_t paced_pairs, paced_ms;                                      /* since the start */
@@ -348,7 +348,8 @@ static void run_release(struct linker *linker, const struct release_info *info)
 	if (rc == RC_DAMAGED && !rows_have_changed(linker)) {
 		rc = remake_pairs(linker);
 		if (rc == RC_OK)
-			rc = release_run(linker->core, info, linker->rows, linker->withdrawals, &linker->cancel, &watch);
+			rc = release_run(linker->core, info, linker->rows, linker->withdrawals, &linker->cancel,
+					 &watch);
 	}
 	if (rc != RC_OK && rows_have_changed(linker)) {
 		log_info("release %u: records were withdrawn meanwhile; linking again", info->number);
@@ -453,6 +454,10 @@ static void *linker_thread(void *arg)
 	enum rc rc = RC_OK;
 	pthread_mutex_lock(&linker->lock);
 	while (!atomic_load(&linker->cancel)) {
+		if (!linker->may_work) {
+			pthread_cond_wait(&linker->wake, &linker->lock);
+			continue;
+		}
 		if (!linker->look) {
 			struct timespec until = monotonic_after(RETRY_S);
 			pthread_cond_timedwait(&linker->wake, &linker->lock, &until);
@@ -515,6 +520,14 @@ enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag)
 	}
 	*ret = linker;
 	return RC_OK;
+}
+
+void linker_begin(struct linker *linker)
+{
+	pthread_mutex_lock(&linker->lock);
+	linker->may_work = true;
+	pthread_cond_signal(&linker->wake);
+	pthread_mutex_unlock(&linker->lock);
 }
 
 void linker_stop(struct linker *linker)

@@ -17,8 +17,11 @@ struct linker;
 enum linker_state { LINKER_IDLE, LINKER_COMPARING, LINKER_LINKING, LINKER_DONE, LINKER_FAILED };
 const char *linker_state_name(enum linker_state state);
 
-/* Start the thread. Takes up a release that a crash left unfinished. Errors: NOMEM, CONFIG (kernel), IO (memory lock). */
+/* Start the thread, which waits for linker_begin(). Errors: NOMEM, CONFIG (kernel). */
 enum rc linker_new(struct core *core, struct linker **ret, struct diag *diag) MUST_CHECK;
+/* The log says that the daemon has started, and the rows are what they are to be: go to work. Takes up a release that a
+ * crash or a stop left unfinished. */
+void linker_begin(struct linker *linker);
 /* Stop at the next pause of comparing (within 50 ms), join, wipe the records. What follows still answers, since the
  * writer may have jobs left that call it. NULL is a no-op. */
 void linker_stop(struct linker *linker);

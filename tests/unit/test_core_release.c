@@ -1,5 +1,6 @@
 /* libs: tc_core tc_store tc_link tc_stats tc_audit tc_keys tc_proto */
 /* labels: quick threads */
+/* wraps: withdrawn_again */
 /* Publication: the study's rules, what is logged before anything is computed, what can be read and when, and that a
  * release does not depend on the order in which records came. */
 #include <setjmp.h>
@@ -9,6 +10,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/publish.h"
+#include "daemon/core/withdrawn_again.h"
 #include "tests/unit/core_fixture.h"
 
 #define AS_OF "{\"as_of\": \"2025-06-30\"}"
@@ -583,7 +585,25 @@ static const char *last_kind(struct cf *f)
 	return found;
 }
 
-/* A release that is running when the daemon stops says nothing after `stop`; the next start finishes it. */
+static bool start_is_slow;
+static enum linker_state state_at_start;
+
+enum rc __real_withdrawn_again(struct core *core, struct diag *diag);
+enum rc __wrap_withdrawn_again(struct core *core, struct diag *diag);
+/* The last that a start does to the rows; meanwhile nobody may link them. */
+enum rc __wrap_withdrawn_again(struct core *core, struct diag *diag)
+{
+	struct linker_status status;
+	linker_wake(core->linker); /* as withdrawing does */
+	for (int i = 0; i < 50 && start_is_slow; i++)
+		wait_a_moment();
+	linker_status(core->linker, &status);
+	state_at_start = status.release_state;
+	return __real_withdrawn_again(core, diag);
+}
+
+/* A release that is running when the daemon stops says nothing after `stop`; the next start finishes it, once it has
+ * itself been logged and has withdrawn what it must. */
 static void test_nothing_follows_stop(void **state)
 {
 	struct cf *f = *state;
@@ -597,7 +617,10 @@ static void test_nothing_follows_stop(void **state)
 	/* Where the machine held us up until it was done, nothing is left to finish. */
 	bool finished = cf_count_entries(f, "release") == 1;
 	cf_close(f);
+	start_is_slow = true;
 	cf_must_open(f);
+	start_is_slow = false;
+	assert_int_equal(state_at_start, finished ? LINKER_DONE : LINKER_IDLE);
 	if (!finished) {
 		assert_int_equal(cf_wait_release(f, 1), LINKER_DONE);
 		assert_string_equal(last_kind(f), "release");
