@@ -178,6 +178,13 @@ void buffer_drop(struct buffer *b, size_t n)
 	memmove(b->data, b->data + n, b->len);
 }
 
+void wipe_free(void *memory, size_t len)
+{
+	if (memory != NULL)
+		explicit_bzero(memory, len);
+	free(memory);
+}
+
 void buffer_wipe(struct buffer *b)
 {
 	if (b->data != NULL)

@@ -59,6 +59,8 @@ void buffer_reset(struct buffer *b);                                    /* keeps
 void buffer_drop(struct buffer *b, size_t n);                           /* the first n ≤ len bytes; keeps the memory */
 /* Wipe, then free: for buffers that held records or keys. */
 void buffer_wipe(struct buffer *b);
+/* The same of plain memory; NULL is a no-op. */
+void wipe_free(void *memory, size_t len);
 
 /* What a character means as a digit of hexadecimal (either case) or of base64; -1 for any other. */
 int hex_digit(int c);

@@ -13,6 +13,7 @@
 #include "daemon/core/pairs.h"
 #include "daemon/core/publish.h"
 #include "daemon/stats/stats.h"
+#include "proto/bytes.h"
 #include "proto/json.h"
 
 struct release_work {
@@ -43,24 +44,27 @@ static void begin_link_step(void *ctx, enum link_step step)
 
 /* What linkage wants to know of the events of rows. */
 struct row_facts {
+	size_t n; /* rows, and one */
 	int32_t *last_day, *death_day;
 	uint8_t *group; /* which arm of the study a row is in, from 1: the code of a release; 0 for other events */
 };
 
 static void row_facts_deinit(struct row_facts *facts)
 {
-	free(facts->last_day);
-	free(facts->death_day);
-	free(facts->group);
+	wipe_free(facts->last_day, facts->n * sizeof *facts->last_day);
+	wipe_free(facts->death_day, facts->n * sizeof *facts->death_day);
+	wipe_free(facts->group, facts->n * sizeof *facts->group);
 }
 
 static enum rc row_facts_init(struct row_facts *facts, const struct study *study, const struct event_rows *rows)
 {
-	size_t n = event_rows_n(rows);
+	uint32_t n = event_rows_n(rows);
+	size_t cap = (size_t)n + 1;
 	int by = study->disclosure.linkage_by - 1;
-	*facts = (struct row_facts){.last_day = malloc((n + 1) * sizeof *facts->last_day),
-				    .death_day = malloc((n + 1) * sizeof *facts->death_day),
-				    .group = calloc(n + 1, sizeof *facts->group)};
+	*facts = (struct row_facts){.n = cap,
+				    .last_day = malloc(cap * sizeof *facts->last_day),
+				    .death_day = malloc(cap * sizeof *facts->death_day),
+				    .group = calloc(cap, sizeof *facts->group)};
 	if (facts->last_day == NULL || facts->death_day == NULL || facts->group == NULL) {
 		row_facts_deinit(facts);
 		return RC_NOMEM;

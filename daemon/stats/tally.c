@@ -8,6 +8,7 @@
 #include "daemon/base/workq.h"
 #include "daemon/stats/measure.h"
 #include "daemon/stats/timeline.h"
+#include "proto/bytes.h"
 
 enum { MOST_COUNTERS = 64 };
 
@@ -158,7 +159,7 @@ static enum rc count_timeline(const struct counting *counting, struct counter *c
 	for (size_t at = 0, len; rc == RC_OK && at < timeline->n_events; at += len) {
 		len = timeline_person_len(timeline, at);
 		if (len > c->found_cap) {
-			free(c->found);
+			wipe_free(c->found, c->found_cap * sizeof *c->found);
 			c->found_cap = 0;
 			c->found = calloc(len * 2, sizeof *c->found);
 			if (c->found == NULL)
@@ -177,11 +178,12 @@ static enum rc count_part(const struct counting *counting, struct counter *c, si
 	struct timeline timeline = {0};
 
 	if (n > c->events_cap || c->events == NULL) {
-		free(c->events);
-		c->events_cap = n;
+		wipe_free(c->events, c->events_cap * sizeof *c->events);
+		c->events_cap = 0;
 		c->events = calloc(n ? n : 1, sizeof *c->events);
 		if (c->events == NULL)
 			return RC_NOMEM;
+		c->events_cap = n;
 	}
 	parts->read(parts->ctx, part, c->events);
 	enum rc rc = timeline_init(&timeline, counting->study, c->events, n, counting->params->as_of);
@@ -247,8 +249,8 @@ enum rc tally_count(struct tally *tally, const struct stats_parts *parts, const 
 		if (rc == RC_OK)
 			tally_add(tally, &c->tally);
 		tally_deinit(&c->tally);
-		free(c->events);
-		free(c->found);
+		wipe_free(c->events, c->events_cap * sizeof *c->events);
+		wipe_free(c->found, c->found_cap * sizeof *c->found);
 	}
 	free(counting.counters);
 	return rc;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/bytes.h"
+
 struct item {
 	uint64_t key; /* person, day − DAY_MIN */
 	size_t at;    /* in the caller's events */
@@ -107,14 +109,14 @@ enum rc timeline_init(struct timeline *timeline, const struct study *study, cons
 	sort_days(sorted, n, study);
 	*timeline = (struct timeline){sorted, n};
 out:
-	free(items);
-	free(other);
+	wipe_free(items, n_events * sizeof *items);
+	wipe_free(other, n_events * sizeof *other);
 	return rc;
 }
 
 void timeline_deinit(struct timeline *timeline)
 {
-	free(timeline->events);
+	wipe_free(timeline->events, timeline->n_events * sizeof *timeline->events);
 	*timeline = (struct timeline){NULL, 0};
 }
 

@@ -20,7 +20,7 @@ struct timeline {
 /* Copy and sort. Errors: INVALID (an event, source or day out of range), NOMEM. */
 enum rc timeline_init(struct timeline *timeline, const struct study *study, const struct stats_event *events,
 		      size_t n_events, int32_t as_of) MUST_CHECK;
-void timeline_deinit(struct timeline *timeline);
+void timeline_deinit(struct timeline *timeline); /* wipes */
 /* Number of events of the person whose first event is at `start`. */
 size_t timeline_person_len(const struct timeline *timeline, size_t start);
 
