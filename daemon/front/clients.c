@@ -426,6 +426,14 @@ enum rc clients_use(const struct clients *clients, SSL_CTX *ctx)
 
 /* ---- a connected peer ---- */
 
+/* As in a handshake: a list that says no end has none. */
+static bool has_run_out(const X509_CRL *crl)
+{
+	const ASN1_TIME *end = X509_CRL_get0_nextUpdate(crl);
+
+	return end != NULL && X509_cmp_current_time(end) <= 0;
+}
+
 static bool is_listed_or_unknown(const struct clients *clients, X509 *cert, const X509 *issuer)
 {
 	X509_REVOKED *entry;
@@ -435,7 +443,7 @@ static bool is_listed_or_unknown(const struct clients *clients, X509 *cert, cons
 		const struct list *list = &clients->lists.of[i];
 		if (!is_same_key(list->signer, issuer))
 			continue;
-		has_list = true;
+		has_list = has_list || !has_run_out(list->crl);
 		if (X509_CRL_get0_by_cert(list->crl, &entry, cert) == 1)
 			return true;
 	}

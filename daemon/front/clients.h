@@ -33,7 +33,7 @@ enum rc clients_set_revoked(struct clients *clients, const void *pem, size_t len
 enum rc clients_use(const struct clients *clients, SSL_CTX *ctx) MUST_CHECK;
 
 /* Would a connected peer be let in now? Its chain and dates were looked at in its handshake; since then authorities may
- * have gone, and lists have come. */
+ * have gone, and lists have come or run out. */
 bool clients_accept(const struct clients *clients, const SSL *ssl);
 
 /* SHA-256 of the authorities' certificates, ascending. */
