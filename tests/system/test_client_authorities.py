@@ -37,6 +37,13 @@ class TwoAuthorities(Unit):
         self.put('authorities.pem', self.first)
         self.put('revoked.crl', self.first)
 
+    def __enter__(self):
+        """Started, and both files read again as every start does: what is said of them from now on is of a change."""
+        super().__enter__()
+        self.await_log(IN_USE, 1)
+        self.await_log(LIST_IN_USE, 1)
+        return self
+
     def put(self, name, *authorities, text=None):
         """Certificates, or lists, of these into their place, as an operator would; returns the place."""
         source = {'authorities.pem': 'ca.crt', 'revoked.crl': 'revoked.crl'}[name]
@@ -53,6 +60,19 @@ class TwoAuthorities(Unit):
         n = self.log().count(said)
         self.put(name, *authorities, **text)
         self.await_log(said, n + 1)
+
+    @contextlib.contextmanager
+    def lists_are_read_again(self):
+        """As they are for authorities that are others than before: of a list that is put there meanwhile nothing would be known by
+        what the log says."""
+        n = self.log().count(LIST_IN_USE)
+        yield
+        self.await_log(LIST_IN_USE, n + 1)
+
+    def renew_both(self, *authorities):
+        with self.lists_are_read_again():
+            self.renew('authorities.pem', *authorities)
+        self.renew('revoked.crl', *authorities)
 
     def client_of(self, authority, name, role, *options, out=None):
         out = out or self.folder / name
@@ -131,8 +151,7 @@ def test_rotation_under_load(tmp_path, name):
         wait_for(lambda: unit.in_force() == [digests(unit.first)], unit.log)
         leavers = [unit.client_of(unit.first, f'leaver{i}', 'analyst') for i in range(2)]
         with load(unit):
-            unit.renew('authorities.pem', unit.first, unit.second)
-            unit.renew('revoked.crl', unit.first, unit.second)
+            unit.renew_both(unit.first, unit.second)
             newcomer = unit.client_of(unit.second, 'newcomer', 'analyst')
             assert ask(unit, newcomer) == 200 and ask(unit, leavers[0]) == 200
         assert unit.in_force() == [digests(unit.first), digests(unit.first, unit.second)]
@@ -145,7 +164,8 @@ def test_rotation_under_load(tmp_path, name):
         with load(unit):
             leaver = Asker(unit, cert=f'{leavers[1]}.crt', key=f'{leavers[1]}.key')
             leaver.start()
-            took = watch(unit, leaver, lambda: unit.put('authorities.pem', unit.second), unit.clients / 'authorities.pem', IN_USE)
+            with unit.lists_are_read_again():
+                took = watch(unit, leaver, lambda: unit.put('authorities.pem', unit.second), unit.clients / 'authorities.pem', IN_USE)
             assert kept[0].is_closed() and kept[1].ask() == 200
             assert all(is_refused(unit, prefix) for prefix in leavers) and ask(unit, newcomer) == 200
         print(f'last answered request {took[0]:.3f} s after the change ({took[1]:.3f} s of the daemon\'s own)')
@@ -216,9 +236,8 @@ def test_lists_and_authorities_in_any_order(tmp_path):
         # The list before its authority: it waits, and is in force from the authority's first moment.
         unit.renew('revoked.crl', unit.first, unit.second)
         assert is_refused(unit, newcomer)
-        n = unit.log().count(LIST_IN_USE)
-        unit.renew('authorities.pem', unit.first, unit.second)
-        unit.await_log(LIST_IN_USE, n + 1)
+        with unit.lists_are_read_again():
+            unit.renew('authorities.pem', unit.first, unit.second)
         assert ask(unit, newcomer) == 200 and is_refused(unit, revoked)
         # A list that has nothing of an authority any more: nobody of it is let in, or goes on.
         kept = Kept(unit, newcomer)
@@ -226,8 +245,9 @@ def test_lists_and_authorities_in_any_order(tmp_path):
         unit.renew('revoked.crl', unit.first)
         assert kept.is_closed() and is_refused(unit, newcomer) and unit.request('analyst', 'GET', '/v1/tables')[0] == 200
         # The authority before its list: nobody of it is let in until there is one.
-        unit.renew('authorities.pem', unit.first)
-        unit.renew('authorities.pem', unit.first, unit.second)
+        for authorities in ((unit.first,), (unit.first, unit.second)):
+            with unit.lists_are_read_again():
+                unit.renew('authorities.pem', *authorities)
         assert is_refused(unit, newcomer)
         unit.renew('revoked.crl', unit.first, unit.second)
         assert ask(unit, newcomer) == 200
@@ -243,7 +263,8 @@ def test_an_authority_with_a_new_certificate_for_its_key(tmp_path):
         again.mkdir()
         openssl('x509', '-in', unit.first / 'ca.crt', '-signkey', unit.first / 'ca.key', '-days',
                 (datetime.date(2040, 1, 1) - datetime.date.today()).days, '-out', again / 'ca.crt')
-        unit.renew('authorities.pem', again)
+        with unit.lists_are_read_again():
+            unit.renew('authorities.pem', again)
         wait_for(lambda: digests(again) in unit.in_force(), unit.log)
         unit.renew('revoked.crl', unit.first)
         assert kept.ask() == 200 and ask(unit, client) == 200
