@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/bytes.h"
 #include "tools/encode/derive.h"
 
 struct hardening {
@@ -15,13 +16,6 @@ struct hardening {
 	enum study_incomplete incomplete;
 	uint8_t pad_key[DERIVE_PAD_KEY_LEN];
 };
-
-static void wipe_free(void *memory, size_t len)
-{
-	if (memory != NULL)
-		explicit_bzero(memory, len);
-	free(memory);
-}
 
 void hardening_free(struct hardening *h)
 {
