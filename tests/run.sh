@@ -6,7 +6,7 @@
 #   --again  run a test that failed once more, and name those that then passed: each of them is a bug to look for
 #   release  everything, as users run it
 #   debug    everything again under AddressSanitizer and UndefinedBehaviorSanitizer
-#   tsan     what has threads again under ThreadSanitizer
+#   tsan     the system suite and what else has threads again under ThreadSanitizer
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)

@@ -29,6 +29,12 @@ SHARED = SOURCE.parent / 'shared'
 PATIENCE_S = 300
 
 
+def sanitizers():
+    """Which ones the daemon was built with: of 'asan' and 'tsan'."""
+    program = THROUGHCARED.read_bytes()
+    return {name for name in ('asan', 'tsan') if f'__{name}_init'.encode() in program}
+
+
 def tool(*args, env=None, check=True, stdin=None):
     """Run `throughcare ARGS`; returns the finished process with text output."""
     done = subprocess.run([str(THROUGHCARE), *map(str, args)], env={**os.environ, **(env or {})}, input=stdin,

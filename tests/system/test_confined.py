@@ -10,10 +10,10 @@ import subprocess
 
 import pytest
 
-from harness import PATIENCE_S, SOURCE, THROUGHCARED, Unit, make_registers, tool, wait_for
+from harness import PATIENCE_S, SOURCE, Unit, make_registers, sanitizers, tool, wait_for
 
 # Sanitizers need system calls that no confined process has: daemon/base/confine.h says why.
-SANITIZED = any(name in THROUGHCARED.read_bytes() for name in (b'__asan_init', b'__tsan_init'))
+SANITIZED = bool(sanitizers())
 
 
 @pytest.fixture(scope='module')
