@@ -155,3 +155,25 @@ void parallel_for(unsigned n_threads, size_t n, void (*fn)(void *ctx, size_t i),
 	for (unsigned i = 0; i < n_started; i++)
 		pthread_join(threads[i], NULL);
 }
+
+struct blocks {
+	size_t n, block;
+	void (*fn)(void *ctx, size_t first, size_t end);
+	void *ctx;
+};
+
+static void run_block(void *ctx, size_t i)
+{
+	const struct blocks *blocks = ctx;
+	size_t first = i * blocks->block, left = blocks->n - first;
+
+	blocks->fn(blocks->ctx, first, left < blocks->block ? blocks->n : first + blocks->block);
+}
+
+void parallel_blocks(unsigned n_threads, size_t n, size_t block, void (*fn)(void *ctx, size_t first, size_t end),
+		     void *ctx)
+{
+	struct blocks blocks = {n, block, fn, ctx};
+
+	parallel_for(n_threads, n / block + (n % block != 0), run_block, &blocks);
+}

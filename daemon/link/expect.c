@@ -169,16 +169,6 @@ void expect_free(struct expect *expect)
 
 /* ---- a step ---- */
 
-static size_t n_blocks(size_t n)
-{
-	return (n + BLOCK - 1) / BLOCK;
-}
-
-static size_t end_of_block(size_t block, size_t n)
-{
-	return (block + 1) * BLOCK < n ? (block + 1) * BLOCK : n;
-}
-
 static double pair_ratio(const struct expect *expect, const struct run_pair *pair)
 {
 	double ratio = pair->frequency;
@@ -188,16 +178,15 @@ static double pair_ratio(const struct expect *expect, const struct run_pair *pai
 	return ratio;
 }
 
-static void find_odds(void *ctx, size_t block)
+static void find_odds(void *ctx, size_t begin, size_t end)
 {
 	struct expect *expect = ctx;
 	const struct units *units = expect->at;
 	const struct run_pair *pairs = expect->run->pairs + expect->segment->first;
 	double *odds = expect->odds + expect->segment->first;
 	double prior = expect->segment->lambda / (1 - expect->segment->lambda);
-	size_t end = end_of_block(block, units->pairs.n);
 
-	for (size_t u = block * BLOCK; u < end; u++) {
+	for (size_t u = begin; u < end; u++) {
 		double best = 0;
 
 		for (uint32_t i = units->pairs.first[u]; i < units->pairs.first[u + 1]; i++) {
@@ -208,13 +197,12 @@ static void find_odds(void *ctx, size_t block)
 	}
 }
 
-static void sum_of_a(void *ctx, size_t block)
+static void sum_of_a(void *ctx, size_t begin, size_t end)
 {
 	struct expect *expect = ctx;
 	const struct units *units = expect->at;
-	size_t end = end_of_block(block, units->of_a.n);
 
-	for (size_t i = block * BLOCK; i < end; i++) {
+	for (size_t i = begin; i < end; i++) {
 		double sum = 0;
 
 		for (uint32_t u = units->of_a.first[i]; u < units->of_a.first[i + 1]; u++)
@@ -223,13 +211,12 @@ static void sum_of_a(void *ctx, size_t block)
 	}
 }
 
-static void sum_of_b(void *ctx, size_t block)
+static void sum_of_b(void *ctx, size_t begin, size_t end)
 {
 	struct expect *expect = ctx;
 	const struct units *units = expect->at;
-	size_t end = end_of_block(block, units->of_b.n);
 
-	for (size_t i = block * BLOCK; i < end; i++) {
+	for (size_t i = begin; i < end; i++) {
 		uint32_t first = units->of_b.first[i];
 		double sum = 0;
 
@@ -240,18 +227,17 @@ static void sum_of_b(void *ctx, size_t block)
 }
 
 /* The candidates of a person compete; ten releases of one person do not, nor do they count ten times. */
-static void find_probabilities(void *ctx, size_t block)
+static void find_probabilities(void *ctx, size_t begin, size_t end)
 {
 	struct expect *expect = ctx;
 	const struct run *run = expect->run;
 	const struct units *units = expect->at;
 	const struct run_pair *pairs = run->pairs + expect->segment->first;
 	double *odds = expect->odds + expect->segment->first;
-	struct block_sums *sums = &expect->sums[block];
-	size_t end = end_of_block(block, units->pairs.n);
+	struct block_sums *sums = &expect->sums[begin / BLOCK];
 
 	memset(sums, 0, sizeof *sums);
-	for (size_t u = block * BLOCK; u < end; u++) {
+	for (size_t u = begin; u < end; u++) {
 		uint32_t first = units->pairs.first[u], n = units->pairs.first[u + 1] - first;
 		double others = expect->person_sum[run->person[pairs[first].a]] +
 				expect->person_sum[run->person[pairs[first].b]] - 2 * units->best[u];
@@ -277,12 +263,12 @@ void expect_segment(struct expect *expect, size_t s, const expect_levels ratio, 
 	expect->segment = segment;
 	expect->at = units;
 	expect->ratio = ratio;
-	parallel_for(n_threads, n_blocks(units->pairs.n), find_odds, expect);
-	parallel_for(n_threads, n_blocks(units->of_a.n), sum_of_a, expect);
-	parallel_for(n_threads, n_blocks(units->of_b.n), sum_of_b, expect);
-	parallel_for(n_threads, n_blocks(units->pairs.n), find_probabilities, expect);
+	parallel_blocks(n_threads, units->pairs.n, BLOCK, find_odds, expect);
+	parallel_blocks(n_threads, units->of_a.n, BLOCK, sum_of_a, expect);
+	parallel_blocks(n_threads, units->of_b.n, BLOCK, sum_of_b, expect);
+	parallel_blocks(n_threads, units->pairs.n, BLOCK, find_probabilities, expect);
 	segment->expected_matches = 0;
-	for (size_t block = 0; block < n_blocks(units->pairs.n); block++) {
+	for (size_t block = 0; block * BLOCK < units->pairs.n; block++) {
 		segment->expected_matches += expect->sums[block].expected;
 		for (unsigned c = 0; c < run->domain->n_comparisons; c++) {
 			for (unsigned level = 0; level <= run->domain->comparisons[c].n_levels; level++)
@@ -291,12 +277,11 @@ void expect_segment(struct expect *expect, size_t s, const expect_levels ratio, 
 	}
 }
 
-static void keep_block(void *ctx, size_t block)
+static void keep_block(void *ctx, size_t begin, size_t end)
 {
 	struct expect *expect = ctx;
-	size_t end = end_of_block(block, expect->run->n_pairs);
 
-	for (size_t i = block * BLOCK; i < end; i++) {
+	for (size_t i = begin; i < end; i++) {
 		struct run_pair *pair = &expect->run->pairs[i];
 
 		pair->probability = expect->odds[i];
@@ -307,5 +292,5 @@ static void keep_block(void *ctx, size_t block)
 void expect_keep(struct expect *expect, const expect_levels ratio)
 {
 	expect->ratio = ratio;
-	parallel_for(run_n_threads(expect->run), n_blocks(expect->run->n_pairs), keep_block, expect);
+	parallel_blocks(run_n_threads(expect->run), expect->run->n_pairs, BLOCK, keep_block, expect);
 }

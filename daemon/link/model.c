@@ -369,12 +369,11 @@ static double frequency_of(const struct run *run, const struct run_pair *pair)
 	return frequency < 1.0 / FREQUENCY_CAP_ALL ? 1.0 / FREQUENCY_CAP_ALL : frequency;
 }
 
-static void find_frequencies(void *ctx, size_t block)
+static void find_frequencies(void *ctx, size_t first, size_t end)
 {
 	struct run *run = ctx;
-	size_t end = (block + 1) * BLOCK < run->n_pairs ? (block + 1) * BLOCK : run->n_pairs;
 
-	for (size_t i = block * BLOCK; i < end; i++)
+	for (size_t i = first; i < end; i++)
 		run->pairs[i].frequency = frequency_of(run, &run->pairs[i]);
 }
 
@@ -418,7 +417,7 @@ enum rc model_fit(struct run *run)
 	rc = run_each_sampled(run, sample_pair, fit);
 	if (rc != RC_OK)
 		goto out;
-	parallel_for(run_n_threads(run), run->n_pairs / BLOCK + 1, find_frequencies, run);
+	parallel_blocks(run_n_threads(run), run->n_pairs, BLOCK, find_frequencies, run);
 	start_values(fit);
 	rc = run_rounds(fit, &lambda);
 	if (rc != RC_OK)
@@ -443,12 +442,11 @@ static uint64_t to_fixed(double x)
 	return v > 0 ? v : 1;
 }
 
-static void weigh_pairs(void *ctx, size_t block)
+static void weigh_pairs(void *ctx, size_t first, size_t end)
 {
 	struct run *run = ctx;
-	size_t end = (block + 1) * BLOCK < run->n_pairs ? (block + 1) * BLOCK : run->n_pairs;
 
-	for (size_t i = block * BLOCK; i < end; i++) {
+	for (size_t i = first; i < end; i++) {
 		struct run_pair *pair = &run->pairs[i];
 
 		pair->weight = pair->frequency != 1 ? fixed_log2_ratio(to_fixed(pair->frequency), to_fixed(1)) : 0;
@@ -469,5 +467,5 @@ void model_weigh(struct run *run)
 			model->weight[c][level] = m > 0 && u > 0 ? fixed_log2_ratio(to_fixed(m), to_fixed(u)) : 0;
 		}
 	}
-	parallel_for(run_n_threads(run), run->n_pairs / BLOCK + 1, weigh_pairs, run);
+	parallel_blocks(run_n_threads(run), run->n_pairs, BLOCK, weigh_pairs, run);
 }

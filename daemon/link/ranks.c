@@ -11,16 +11,6 @@
 
 enum { BLOCK = 1 << 12 }; /* rows or ranks that a thread takes at a time */
 
-static size_t n_blocks(uint32_t n)
-{
-	return ((size_t)n + BLOCK - 1) / BLOCK;
-}
-
-static uint32_t end_of_block(size_t block, uint32_t n)
-{
-	return n - block * BLOCK < BLOCK ? n : (uint32_t)((block + 1) * BLOCK);
-}
-
 /* ---- the order of record keys ---- */
 
 /* Of each row: the source and the first eight bytes of the record id, most significant first, which order all but a few
@@ -38,12 +28,11 @@ static void key_starts_deinit(struct key_starts *starts)
 	free(starts->low);
 }
 
-static void read_starts(void *ctx, size_t block)
+static void read_starts(void *ctx, size_t first, size_t end)
 {
 	struct key_starts *starts = ctx;
-	uint32_t end = end_of_block(block, starts->end);
 
-	for (uint32_t row = (uint32_t)block * BLOCK; row < end; row++) {
+	for (uint32_t row = (uint32_t)first; row < end; row++) {
 		const struct pool_meta *meta = pool_meta_of(starts->pool, row);
 		struct reader r;
 
@@ -65,7 +54,7 @@ static enum rc key_starts_init(struct key_starts *starts, const struct run *run)
 				      .low = malloc(cap * sizeof *starts->low)};
 	if (starts->source == NULL || starts->high == NULL || starts->low == NULL)
 		return RC_NOMEM;
-	parallel_for(run_n_threads(run), n_blocks(starts->end), read_starts, starts);
+	parallel_blocks(run_n_threads(run), starts->end, BLOCK, read_starts, starts);
 	return RC_OK;
 }
 
@@ -180,12 +169,11 @@ static enum rc allocate(struct run *run)
 	return RC_OK;
 }
 
-static void gather_block(void *ctx, size_t block)
+static void gather_block(void *ctx, size_t first, size_t end)
 {
 	struct run *run = ctx;
-	uint32_t end = end_of_block(block, run->n);
 
-	for (uint32_t i = (uint32_t)block * BLOCK; i < end; i++) {
+	for (uint32_t i = (uint32_t)first; i < end; i++) {
 		const struct pool_block *from = pool_block_of(run->pool, run->row[i]);
 
 		run->rank[run->row[i]] = i;
@@ -243,7 +231,7 @@ enum rc run_rank_records(struct run *run)
 	if (rc == RC_OK)
 		rc = allocate(run);
 	if (rc == RC_OK)
-		parallel_for(run_n_threads(run), n_blocks(run->n), gather_block, run);
+		parallel_blocks(run_n_threads(run), run->n, BLOCK, gather_block, run);
 	for (uint32_t i = 0; i < run->n && rc == RC_OK; i++)
 		rc = take_slot(run, i, (uint16_t)starts.source[run->row[i]]);
 	run->first_of_slot[run->n_slots] = run->n;

@@ -99,13 +99,12 @@ struct numbers {
 	atomic_bool failed;
 };
 
-static void hash_numbers(void *ctx, size_t block)
+static void hash_numbers(void *ctx, size_t first, size_t end)
 {
 	struct numbers *numbers = ctx;
 	const struct run *run = numbers->run;
-	size_t end = (block + 1) * BLOCK < run->n ? (block + 1) * BLOCK : run->n;
 
-	for (size_t i = block * BLOCK; i < end; i++) {
+	for (size_t i = first; i < end; i++) {
 		const struct pool_meta *meta = pool_meta_of(run->pool, run->row[i]);
 
 		numbers->hash[i] = run->is_numbered[i] ? (uint32_t)same_hash_bytes(run->slot[i], meta->person_id,
@@ -169,7 +168,7 @@ static enum rc join_by_number(struct run *run)
 	enum rc rc = numbers.hash == NULL || numbers.ranks == NULL || numbers.first == NULL ? RC_NOMEM : RC_OK;
 
 	if (rc == RC_OK) {
-		parallel_for(run_n_threads(run), ((size_t)run->n + BLOCK - 1) / BLOCK, hash_numbers, &numbers);
+		parallel_blocks(run_n_threads(run), run->n, BLOCK, hash_numbers, &numbers);
 		fill_buckets(&numbers);
 		parallel_for(run_n_threads(run), N_BUCKETS, find_in_bucket, &numbers);
 		rc = atomic_load(&numbers.failed) ? RC_NOMEM : RC_OK;

@@ -62,16 +62,15 @@ static uint64_t mix(uint64_t z)
 	return z ^ z >> 31;
 }
 
-static void look_up_block(void *ctx, size_t block)
+static void look_up_block(void *ctx, size_t first, size_t end)
 {
 	struct sampler *sampler = ctx;
 	const struct run_segment *segment = sampler->segment;
 	const uint32_t *of_a = sampler->ranks + sampler->first_of_slot[segment->slot_a];
 	const uint32_t *of_b = sampler->ranks + sampler->first_of_slot[segment->slot_b];
 	uint32_t n_b = sampler->first_of_slot[segment->slot_b + 1] - sampler->first_of_slot[segment->slot_b];
-	size_t end = (block + 1) * BLOCK < sampler->n ? (block + 1) * BLOCK : sampler->n;
 
-	for (size_t i = block * BLOCK; i < end; i++) {
+	for (size_t i = first; i < end; i++) {
 		uint64_t at = sampler->start + i, k = sampler->all ? at : mix(at + 1) % sampler->n_all;
 
 		sampler->patterns[i] = run_pattern_of(sampler->run, of_a[k / n_b], of_b[k % n_b]);
@@ -96,7 +95,7 @@ static enum rc look_up_chunk(struct sampler *sampler)
 	if (sampler->patterns == NULL)
 		return RC_NOMEM;
 	sampler->patterns += keep ? run->n_sampled : 0;
-	parallel_for(run_n_threads(run), (sampler->n + BLOCK - 1) / BLOCK, look_up_block, sampler);
+	parallel_blocks(run_n_threads(run), sampler->n, BLOCK, look_up_block, sampler);
 	run->n_sampled += keep ? sampler->n : 0;
 	return RC_OK;
 }
